@@ -1,0 +1,1 @@
+"""Bytes to model and back: header fields, our findings header, Authentication-Results."""

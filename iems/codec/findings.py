@@ -1,0 +1,149 @@
+"""`X-IEMS-Findings`: the findings of a message on their way from the milter to the agent.
+
+One field of at most 8 KiB: parameters, the findings as JSON in base64, and an HMAC-SHA256 over
+length-prefixed parts, so that nobody between can add, change or move findings to another message.
+The parts are version, key id, time, reference, queue id, channel, envelope sender and findings;
+never header or body text, which Postfix may rewrite. It names no recipient. Whatever is wrong with
+a field is one error, `FindingsError`: a reader never sees half of it.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import hmac
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from iems.model.finding import Finding
+
+NAME = b"X-IEMS-Findings"
+VERSION = "1"
+LIMIT = 8192
+"""Bytes of the field's value: what does not fit keeps outcome and band and drops its evidence."""
+
+_WIDTH = 72
+_PARAMETERS = ("v", "k", "t", "r", "q", "c", "s", "f", "h")
+
+
+class FindingsError(ValueError):
+    """The field is none that this site wrote; the message says why, for the log."""
+
+
+@dataclass(frozen=True, slots=True)
+class Passed:
+    """What travels: `time` is in seconds of the epoch, `sender` the envelope sender ("" is `<>`)."""
+
+    reference: str
+    queue_id: str
+    channel: str
+    sender: str
+    time: int
+    findings: tuple[Finding, ...]
+
+
+def encode(passed: Passed, key_id: str, secret: bytes) -> bytes:
+    """The folded value of the field, with line ends of CRLF and a leading blank on each line."""
+    value = _encode(passed, key_id, secret)
+    if len(value) > LIMIT:
+        bare = tuple(replace(finding, reason="", evidence=()) for finding in passed.findings)
+        value = _encode(replace(passed, findings=bare), key_id, secret)
+    if len(value) > LIMIT:
+        raise FindingsError(f"{len(passed.findings)} findings do not fit into {LIMIT} bytes")
+    return value
+
+
+def decode(value: bytes, secret_of: Callable[[str], bytes | None]) -> Passed:
+    """The findings of a field whose HMAC is right under the key that it names."""
+    if len(value) > 2 * LIMIT:
+        raise FindingsError("field is too long")
+    given = _parameters(value)
+    secret = secret_of(given["k"])
+    if secret is None:
+        raise FindingsError("unknown key")
+    if given["v"] != VERSION:
+        raise FindingsError("unknown version")
+    expected = _mac(secret, [given[name] for name in _PARAMETERS[:-1]])
+    if not hmac.compare_digest(expected, given["h"]):
+        raise FindingsError("wrong HMAC")
+    try:
+        rows = json.loads(base64.b64decode(given["f"], validate=True))
+        sender = base64.b64decode(given["s"], validate=True).decode()
+        findings = tuple(_finding(row) for row in rows)
+        return Passed(given["r"], given["q"], given["c"], sender, int(given["t"]), findings)
+    except (ValueError, TypeError, KeyError, IndexError, binascii.Error) as error:
+        raise FindingsError(f"damaged field: {type(error).__name__}") from None
+
+
+def _encode(passed: Passed, key_id: str, secret: bytes) -> bytes:
+    rows = [
+        [
+            one.check,
+            one.outcome,
+            one.band,
+            one.reason,
+            one.score,
+            [list(pair) for pair in one.evidence],
+        ]
+        for one in passed.findings
+    ]
+    text = json.dumps(rows, separators=(",", ":"), ensure_ascii=True)
+    parts = [
+        VERSION,
+        key_id,
+        str(passed.time),
+        passed.reference,
+        passed.queue_id,
+        passed.channel,
+        base64.b64encode(passed.sender.encode("utf-8", "surrogateescape")).decode(),
+        base64.b64encode(text.encode()).decode(),
+    ]
+    parts.append(_mac(secret, parts))
+    words = [f"{name}={part};" for name, part in zip(_PARAMETERS, parts, strict=True)]
+    return _fold(words).encode()
+
+
+def _fold(words: list[str]) -> str:
+    lines = [""]
+    for word in words:
+        if len(word) > _WIDTH:
+            lines += [word[at : at + _WIDTH] for at in range(0, len(word), _WIDTH)]
+        elif len(lines[-1]) + len(word) < _WIDTH:
+            lines[-1] = f"{lines[-1]} {word}".strip()
+        else:
+            lines.append(word)
+    return "\r\n\t".join(lines)
+
+
+def _parameters(value: bytes) -> dict[str, str]:
+    try:
+        text = b"".join(value.split()).decode("ascii")
+    except UnicodeDecodeError:
+        raise FindingsError("field is not ASCII") from None
+    pairs = [part.partition("=")[::2] for part in text.split(";") if part]
+    if tuple(name for name, _value in pairs) != _PARAMETERS:
+        raise FindingsError("field has not the parameters of this version")
+    return dict(pairs)
+
+
+def _mac(secret: bytes, parts: list[str]) -> str:
+    digest = hmac.new(secret, digestmod=hashlib.sha256)
+    for part in parts:
+        octets = part.encode()
+        digest.update(len(octets).to_bytes(4, "big") + octets)
+    return base64.b64encode(digest.digest()).decode()
+
+
+def _finding(row: object) -> Finding:
+    if not isinstance(row, list):
+        raise TypeError("a finding is a list")
+    check, outcome, band, reason, score, evidence = row
+    texts = (check, outcome, band, reason)
+    if not all(isinstance(text, str) for text in texts):
+        raise TypeError("a text of a finding is none")
+    if score is not None and not isinstance(score, (int, float)):
+        raise TypeError("a score is a number")
+    pairs = tuple((str(name), str(value)) for name, value in evidence)
+    return Finding(check, outcome, band, reason, score, pairs)

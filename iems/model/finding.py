@@ -1,0 +1,30 @@
+"""What one check saw. A finding observes and never decides.
+
+`band` is what policy is keyed by: each check names its own, and every check has `temperror`.
+A finding without a band (`""`) asks for nothing: it is kept to be read and to be explained.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+TEMPERROR = "temperror"
+"""The band of a check that could not find out (RFC 8601 section 2.7.1)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One observation of one check.
+
+    `check` is its name (`dnsbl/spamhaus`), `outcome` a word of RFC 8601 (`pass`, `fail`,
+    `temperror`, ...) or of the check's page, `reason` a sentence for people, `evidence` pairs for
+    programs. All texts are printable ASCII: whoever makes a finding out of text from outside
+    reduces it first (`iems.codec.printable`).
+    """
+
+    check: str
+    outcome: str
+    band: str = ""
+    reason: str = ""
+    score: float | None = None
+    evidence: tuple[tuple[str, str], ...] = ()

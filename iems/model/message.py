@@ -1,0 +1,53 @@
+"""A message as bytes: the header block with its fields at their offsets (RFC 5322), and the body.
+
+Nothing here changes a byte. Where a field was folded, broken or 8-bit it stays so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """One header field: `raw` is the whole of it with its line ends, `start` its offset."""
+
+    raw: bytes
+    start: int
+    name: bytes
+    value: bytes
+    occurrence: int
+    """Which field of this name it is, counted from 1 at the top, case ignored."""
+
+    @property
+    def key(self) -> bytes:
+        """The name in lower case, by which fields are compared."""
+        return self.name.lower()
+
+
+@dataclass(frozen=True, slots=True)
+class HeaderBlock:
+    """All fields, and the raw bytes up to and without the empty line that ends them."""
+
+    raw: bytes
+    fields: tuple[Field, ...]
+
+    def named(self, name: bytes) -> tuple[Field, ...]:
+        """The fields of this name, case ignored, from the top."""
+        key = name.lower()
+        return tuple(field for field in self.fields if field.key == key)
+
+
+class Body(Protocol):
+    """The rest of the message, read in pieces so that 100 MB cost no memory."""
+
+    @property
+    def size(self) -> int:
+        """Bytes, the empty line between header and body included."""
+        ...
+
+    def pieces(self) -> Iterator[bytes]:
+        """The bytes in order, in pieces of bounded size; may be called again."""
+        ...

@@ -1,0 +1,167 @@
+"""Who may decide what about a finding, and what was decided: the one policy of the project.
+
+Layers go from the site over channel and domain to the subject. Per check and band a layer may
+narrow the `allow` set and may make a `choice`. A layer never widens what stands above it, a choice
+outside the allowed set is ignored with a note, and of several findings the strongest action wins.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from iems.model.finding import Finding
+
+
+class Action(enum.IntEnum):
+    """What may be done with a message for one recipient, the stronger the greater."""
+
+    DELIVER = 0
+    TAG = 1
+    JUNK = 2
+    QUARANTINE = 3
+    DEFER = 4
+    DISCARD = 5
+    REJECT = 6
+
+    @property
+    def word(self) -> str:
+        """The word of settings, directory, records and command line."""
+        return self.name.lower()
+
+    @classmethod
+    def parse(cls, word: str) -> Action:
+        """The action of this word; ValueError names the words there are."""
+        try:
+            return cls[word.upper()]
+        except KeyError:
+            words = ", ".join(action.word for action in cls)
+            raise ValueError(f"{word!r} is no action; expected one of {words}") from None
+
+
+EVERY_ACTION = frozenset(Action)
+REFUSALS = frozenset({Action.DEFER, Action.DISCARD, Action.REJECT})
+"""What never befalls postmaster@ and abuse@ by a check that subjects may choose about."""
+
+
+class Kind(enum.Enum):
+    """Who can own a policy, from the outermost to the innermost."""
+
+    SITE = "site"
+    CHANNEL = "channel"
+    DOMAIN = "domain"
+    USER = "user"
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """The owner of a policy: kind and name (`user alice@example.test`)."""
+
+    kind: Kind
+    name: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.kind.value} {self.name}".rstrip()
+
+
+SITE = Subject(Kind.SITE)
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """What one layer says of one band: `allow` None narrows nothing, `choice` None chooses none."""
+
+    allow: frozenset[Action] | None = None
+    choice: Action | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """All rules of one subject, keyed by (check, band); `("dnsbl/*", band)` speaks for a family."""
+
+    subject: Subject
+    rules: Mapping[tuple[str, str], Rule] = field(default_factory=dict)
+
+    def rule(self, check: str, band: str) -> Rule | None:
+        """The rule for this band: the check's own, else its family's."""
+        found = self.rules.get((check, band))
+        if found is None and "/" in check:
+            found = self.rules.get((check.partition("/")[0] + "/*", band))
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """Why one finding has this action: the layer that chose it, and whether anybody could."""
+
+    finding: Finding
+    action: Action
+    layer: Subject
+    enforced: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What the policy says of all findings together, for one subject."""
+
+    action: Action = Action.DELIVER
+    reasons: tuple[Reason, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    @property
+    def decisive(self) -> Reason | None:
+        """The first reason with the decision's own action."""
+        return next((reason for reason in self.reasons if reason.action is self.action), None)
+
+
+def decide(findings: Iterable[Finding], layers: Iterable[Layer], *, role: bool = False) -> Decision:
+    """Walk `layers` (site first) for each finding that has a band; the strongest action wins.
+
+    With `role` (postmaster@, abuse@) findings that subjects may choose about do not refuse.
+    """
+    ordered = tuple(layers)
+    reasons: list[Reason] = []
+    notes: list[str] = []
+    for finding in findings:
+        if finding.band:
+            reasons.append(_walk(finding, ordered, notes, role=role))
+    action = max((reason.action for reason in reasons), default=Action.DELIVER)
+    return Decision(action, tuple(reasons), tuple(notes))
+
+
+def allowed(check: str, band: str, layers: Iterable[Layer]) -> frozenset[Action]:
+    """The actions that a subject beneath `layers` may still choose for this band."""
+    return _narrow(Finding(check, "", band), tuple(layers), [])[0]
+
+
+def _walk(finding: Finding, layers: tuple[Layer, ...], notes: list[str], *, role: bool) -> Reason:
+    _allowed, action, subject, enforced = _narrow(finding, layers, notes)
+    if role and not enforced and action in REFUSALS:
+        notes.append(f"{finding.check} {finding.band}: a role address is not refused")
+        action = Action.DELIVER
+    return Reason(finding, action, subject, enforced)
+
+
+def _narrow(
+    finding: Finding, layers: tuple[Layer, ...], notes: list[str]
+) -> tuple[frozenset[Action], Action, Subject, bool]:
+    may, action, chooser, enforced = EVERY_ACTION, Action.DELIVER, SITE, False
+    for layer in layers:
+        rule = layer.rule(finding.check, finding.band)
+        if rule is None:
+            continue
+        narrowed = may if rule.allow is None else may & rule.allow
+        chosen = action if rule.choice is None else rule.choice
+        if chosen in narrowed:
+            if rule.choice is not None:
+                chooser = layer.subject
+            may, action = narrowed, chosen
+        else:
+            notes.append(
+                f"{finding.check} {finding.band}: {layer.subject} says {chosen.word}, "
+                f"which is not allowed there"
+            )
+        if layer.subject.kind in {Kind.SITE, Kind.CHANNEL}:
+            enforced = len(may) == 1
+    return may, action, chooser, enforced

@@ -1,0 +1,23 @@
+"""The packages of the distribution, named one by one; everything else stands in pyproject.toml."""
+
+from setuptools import setup
+
+setup(
+    packages=[
+        "iems",
+        "iems.codec",
+        "iems.directory",
+        "iems.dns",
+        "iems.model",
+        "iems.notices",
+        "iems.serve",
+        "iems.settings",
+        "iems.store",
+        "milters",
+        "milters.checks",
+        "lmtp",
+        "sieve",
+        "cli",
+    ],
+    package_data={"iems.notices": ["*.txt"]},
+)
