@@ -1,0 +1,1 @@
+"""The checks of the milter, one module each; what a check is stands in `protocol`."""

@@ -1,0 +1,90 @@
+"""What a check is: it looks at a connection or a message and says what it saw.
+
+A check never decides, never touches the wire and never blocks in `start`: what it has to wait for
+it waits for in `Pending.result`, and no longer than the deadline it was given. A check that cannot
+find out says so by the band `temperror`; it raises nothing. Findings of CONNECT and HELO hold for
+the connection, those of the later stages for one message.
+"""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+from typing import Protocol
+
+from iems.model.address import Address
+from iems.model.envelope import Client
+from iems.model.finding import Finding
+from iems.model.message import HeaderBlock
+from iems.serve.deadline import Deadline
+
+
+class Stage(enum.IntEnum):
+    """The last fact that a check needs, in the order in which SMTP gives them."""
+
+    CONNECT = 0
+    HELO = 1
+    MAIL = 2
+    RCPT = 3
+    HEADERS = 4
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """What is known so far; what is not known yet is empty or None.
+
+    `resolved` is Postfix's own word about the client's names, its macro `{client_resolve}`:
+    `OK`, `FORGED`, `FAIL`, `TEMP`, or empty where the MTA does not say.
+    """
+
+    client: Client
+    helo: str
+    channel: str
+    authenticated: str
+    sender: Address | None
+    header: HeaderBlock | None
+    resolved: str = ""
+
+
+class Pending(Protocol):
+    """What a check has under way."""
+
+    def result(self) -> tuple[Finding, ...]:
+        """The findings; blocks until the deadline given to `start` at most, may be called again."""
+        ...
+
+
+class Check(Protocol):
+    """One check of one name; used by many connections, and so by many threads, at once."""
+
+    @property
+    def name(self) -> str:
+        """The name of its findings (`iprev`, `dnsbl/spamlist`)."""
+        ...
+
+    @property
+    def stage(self) -> Stage:
+        """When it is started. Two checks of one name and different stages may stand together."""
+        ...
+
+    def start(self, view: View, deadline: Deadline) -> Pending:
+        """Send the questions and return at once."""
+        ...
+
+    def applies(self, view: View) -> bool:
+        """Whether the findings count, asked before they are used, with all that is known by then.
+
+        Questions leave at CONNECT, but that the client is one of our users is known at MAIL.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """A `Pending` whose findings need no waiting."""
+
+    findings: tuple[Finding, ...] = ()
+
+    def result(self) -> tuple[Finding, ...]:
+        """The findings."""
+        return self.findings
