@@ -34,7 +34,7 @@ class FindingsError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Passed:
-    """What travels: `time` is in seconds of the epoch, `sender` the envelope sender ("" is `<>`)."""
+    """What travels: `time` in seconds of the epoch, `sender` the envelope sender ("" for `<>`)."""
 
     reference: str
     queue_id: str
@@ -70,7 +70,7 @@ def decode(value: bytes, secret_of: Callable[[str], bytes | None]) -> Passed:
         raise FindingsError("wrong HMAC")
     try:
         rows = json.loads(base64.b64decode(given["f"], validate=True))
-        sender = base64.b64decode(given["s"], validate=True).decode()
+        sender = base64.b64decode(given["s"], validate=True).decode("utf-8", "surrogateescape")
         findings = tuple(_finding(row) for row in rows)
         return Passed(given["r"], given["q"], given["c"], sender, int(given["t"]), findings)
     except (ValueError, TypeError, KeyError, IndexError, binascii.Error) as error:

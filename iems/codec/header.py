@@ -13,7 +13,7 @@ from iems.model.message import Field, HeaderBlock
 
 _FIELD = re.compile(rb"[^\n]*(?:\n[ \t][^\n]*)*(?:\n|\Z)")
 _NAME = re.compile(rb"([!-9;-~]+)[ \t]*:")
-_END = re.compile(rb"\r?\n\r?\n|\A\r?\n")
+_END = re.compile(rb"\n(\r?\n)")
 
 
 def parse_header(raw: bytes) -> HeaderBlock:
@@ -31,20 +31,16 @@ def parse_header(raw: bytes) -> HeaderBlock:
 
 def split_message(data: bytes) -> tuple[bytes, bytes]:
     """Header block with its last line end, and the rest, which begins with the empty line."""
+    if data.startswith((b"\n", b"\r\n")):
+        return b"", data
     match = _END.search(data)
-    if match is None:
-        return data, b""
-    cut = data.index(b"\n", match.start()) + 1 if match.start() or not _bare(data) else 0
+    cut = len(data) if match is None else match.start(1)
     return data[:cut], data[cut:]
 
 
 def unfold(value: bytes) -> bytes:
     """The value on one line, without the blanks around it (RFC 5322 section 2.2.3)."""
     return re.sub(rb"\r?\n(?=[ \t])", b"", value).strip()
-
-
-def _bare(data: bytes) -> bool:
-    return data.startswith((b"\n", b"\r\n"))
 
 
 def _field(raw: bytes, start: int, seen: dict[bytes, int]) -> Field:

@@ -121,13 +121,12 @@ def decide(findings: Iterable[Finding], layers: Iterable[Layer], *, role: bool =
     With `role` (postmaster@, abuse@) findings that subjects may choose about do not refuse.
     """
     ordered = tuple(layers)
-    reasons: list[Reason] = []
     notes: list[str] = []
-    for finding in findings:
-        if finding.band:
-            reasons.append(_walk(finding, ordered, notes, role=role))
+    reasons = tuple(
+        _walk(finding, ordered, notes, role=role) for finding in findings if finding.band
+    )
     action = max((reason.action for reason in reasons), default=Action.DELIVER)
-    return Decision(action, tuple(reasons), tuple(notes))
+    return Decision(action, reasons, tuple(notes))
 
 
 def allowed(check: str, band: str, layers: Iterable[Layer]) -> frozenset[Action]:

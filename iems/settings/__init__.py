@@ -1,0 +1,1 @@
+"""`/etc/iems/iems.toml`: schema, load, check. Immutable once loaded."""

@@ -1,0 +1,102 @@
+"""From files to `Settings`: `iems.toml`, then `conf.d/*.toml` beside it in the order of names.
+
+A key of a later file takes the place of the same key of an earlier one; tables are joined. Only
+files that end in .toml count. Every fault of every file is reported, with the file it stands in.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+
+from iems.model.policy import Layer
+from iems.settings.policy import Where, channel_layer, read_checks
+from iems.settings.read import SettingsError, Table, join, read_table
+from iems.settings.schema import Settings
+
+DEFAULT_FILE = Path("/etc/iems/iems.toml")
+_MAX_FILE = 4 << 20
+
+
+def load(file: Path = DEFAULT_FILE) -> Settings:
+    """The settings in `file` and its `conf.d`; SettingsError tells all that is wrong."""
+    table: dict[str, object] = {}
+    origin: dict[str, Path] = {}
+    for one in (file, *sorted((file.parent / "conf.d").glob("*.toml"))):
+        _merge(table, _parse(one), "", one, origin)
+    return from_table(table, lambda key: _file_of(key, origin, file))
+
+
+def from_table(table: Table, where: Where = lambda _key: "settings") -> Settings:
+    """The settings in a parsed table."""
+    rest = dict(table)
+    faults: list[str] = []
+    for name, read in (("checks", read_checks), ("channels", _channels)):
+        try:
+            rest[name] = read(_table(rest.get(name, {}), name, where), where)
+        except SettingsError as error:
+            faults += error.faults
+            rest[name] = ()
+    try:
+        settings = read_table(Settings, rest, "", where)
+    except SettingsError as error:
+        faults += error.faults
+    if faults:
+        raise SettingsError(faults)
+    return settings
+
+
+def _channels(table: Table, where: Where) -> Mapping[str, Layer]:
+    layers: dict[str, Layer] = {}
+    faults: list[str] = []
+    for name, content in table.items():
+        key = join("channels", name)
+        try:
+            channel = _table(content, key, where)
+            faults += [
+                f"{where(key)}: {join(key, unknown)} is no setting; known: policy"
+                for unknown in channel.keys() - {"policy"}
+            ]
+            policy = _table(channel.get("policy", {}), f"{key}.policy", where)
+            layers[name] = channel_layer(name, policy, f"{key}.policy", where)
+        except SettingsError as error:
+            faults += error.faults
+    if faults:
+        raise SettingsError(faults)
+    return layers
+
+
+def _table(value: object, key: str, where: Where) -> Table:
+    if not isinstance(value, Mapping):
+        raise SettingsError([f"{where(key)}: {key} is {value!r}; expected a table"])
+    return value
+
+
+def _parse(file: Path) -> Table:
+    try:
+        with file.open("rb") as opened:
+            return tomllib.loads(opened.read(_MAX_FILE).decode())
+    except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SettingsError([f"{file}: cannot be read: {error}"]) from None
+
+
+def _merge(
+    into: dict[str, object], table: Table, key: str, file: Path, origin: dict[str, Path]
+) -> None:
+    for name, value in table.items():
+        path = join(key, name)
+        present = into.get(name)
+        origin[path] = file
+        if isinstance(value, Mapping):
+            inner = dict(present) if isinstance(present, Mapping) else {}
+            into[name] = inner
+            _merge(inner, value, path, file, origin)
+        else:
+            into[name] = value
+
+
+def _file_of(key: str, origin: Mapping[str, Path], file: Path) -> str:
+    while key and key not in origin:
+        key = key.rpartition(".")[0]
+    return str(origin.get(key, file))

@@ -1,0 +1,184 @@
+"""Policy tables of settings as layers: the site's from `[checks]`, a channel's from `[channels]`.
+
+The site's layer is total: every band of every check that is on has an action. What each check's
+page promises as its bands stands here, since milter, agent and `iems` all need it.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import TypeVar
+
+from iems.model.finding import TEMPERROR, Finding
+from iems.model.policy import EVERY_ACTION, SITE, Action, Kind, Layer, Rule, Subject
+from iems.settings.read import SettingsError, Table, action, actions, join
+
+BANDS: Mapping[str, Mapping[str, Action]] = {
+    "dnsbl": {"listed": Action.JUNK, TEMPERROR: Action.DELIVER},
+    "iprev": {"mismatch": Action.DELIVER, TEMPERROR: Action.DELIVER},
+}
+"""Family of checks -> band -> what the site does where its settings say nothing."""
+
+FAMILIES_WITH_NAMES = frozenset({"dnsbl"})
+"""Families of which there are many: `[checks.dnsbl.NAME]` is the check `dnsbl/NAME`."""
+
+_POLICY_KEYS = frozenset({"mode", "default", "allow"})
+Where = Callable[[str], str]
+T = TypeVar("T")
+
+
+class Mode(enum.Enum):
+    """What the site says of a check."""
+
+    ENFORCE = "enforce"
+    DELEGATE = "delegate"
+    OFF = "off"
+
+
+@dataclass(frozen=True, slots=True)
+class CheckSettings:
+    """One check that is on: its rules by band, and the options that its own module reads."""
+
+    name: str
+    mode: Mode
+    rules: Mapping[str, Rule]
+    options: Table
+
+    @property
+    def family(self) -> str:
+        """The name before the slash: module, docs page and key of `BANDS`."""
+        return self.name.partition("/")[0]
+
+
+def read_checks(table: Table, where: Where) -> tuple[CheckSettings, ...]:
+    """All checks of `[checks]` whose mode is not `off`."""
+    faults: list[str] = []
+    found: list[CheckSettings] = []
+    for name, key, options in _check_tables(table, where, faults):
+        try:
+            one = _check(name, key, options, where)
+        except SettingsError as error:
+            faults += error.faults
+        else:
+            found += [one] if one.mode is not Mode.OFF else []
+    if faults:
+        raise SettingsError(faults)
+    return tuple(found)
+
+
+def site_layer(checks: Iterable[CheckSettings]) -> Layer:
+    """The layer above all others."""
+    return Layer(
+        SITE, {(check.name, band): rule for check in checks for band, rule in check.rules.items()}
+    )
+
+
+def channel_layer(name: str, table: Table, key: str, where: Where) -> Layer:
+    """The layer of `[channels.NAME.policy]`: per check the tables `default` and `allow`."""
+    rules: dict[tuple[str, str], Rule] = {}
+    faults: list[str] = []
+    for check, content in table.items():
+        path = join(key, check)
+        bands = BANDS.get(check.partition("/")[0])
+        if bands is None or not isinstance(content, Mapping):
+            faults.append(f"{where(path)}: {path} is no check; known: {', '.join(BANDS)}")
+            continue
+        faults += [
+            f"{where(path)}: {join(path, unknown)} is none of default, allow"
+            for unknown in content.keys() - {"default", "allow"}
+        ]
+        choice = _by_band(
+            content.get("default", {}), action, bands, f"{path}.default", where, faults
+        )
+        allow = _by_band(content.get("allow", {}), actions, bands, f"{path}.allow", where, faults)
+        for band in {*choice, *allow}:
+            rules[check, band] = Rule(allow.get(band), choice.get(band))
+    if faults:
+        raise SettingsError(faults)
+    return Layer(Subject(Kind.CHANNEL, name), rules)
+
+
+def missing_findings(checks: Iterable[CheckSettings]) -> tuple[Finding, ...]:
+    """What stands in for findings that are absent or forged: every check is `temperror`."""
+    reason = "the message carries no valid findings"
+    return tuple(Finding(check.name, TEMPERROR, TEMPERROR, reason) for check in checks)
+
+
+def _check_tables(
+    table: Table, where: Where, faults: list[str]
+) -> Iterable[tuple[str, str, Table]]:
+    for family, content in table.items():
+        key = join("checks", family)
+        if family not in BANDS or not isinstance(content, Mapping):
+            faults.append(f"{where(key)}: {key} is no check; known: {', '.join(BANDS)}")
+        elif family not in FAMILIES_WITH_NAMES:
+            yield family, key, content
+        else:
+            for name, options in content.items():
+                path = join(key, name)
+                if not isinstance(options, Mapping):
+                    faults.append(f"{where(path)}: {path} is {options!r}; expected a table")
+                elif not name.replace("-", "").replace(".", "").isalnum() or not name.isascii():
+                    faults.append(f"{where(path)}: {path}; expected a name of letters, digits, - .")
+                else:
+                    yield f"{family}/{name.lower()}", path, options
+
+
+def _check(name: str, key: str, table: Table, where: Where) -> CheckSettings:
+    faults: list[str] = []
+    words = [mode.value for mode in Mode]
+    word = table.get("mode")
+    if word not in words:
+        raise SettingsError(
+            [f"{where(key)}: {key}.mode is {word!r}; expected one of {', '.join(words)}"]
+        )
+    mode = Mode(word)
+    bands = BANDS[name.partition("/")[0]]
+    given = _by_band(table.get("default", {}), action, bands, f"{key}.default", where, faults)
+    allow = _by_band(table.get("allow", {}), actions, bands, f"{key}.allow", where, faults)
+    rules = {}
+    for band, fallback in bands.items():
+        choice = given.get(band, fallback)
+        may = allow.get(band, EVERY_ACTION)
+        if mode is Mode.ENFORCE:
+            if band in allow:
+                faults.append(f"{where(key)}: {key}.allow.{band} with mode enforce; expected none")
+            may = frozenset({choice})
+        if choice not in may:
+            words = sorted(one.word for one in may)
+            faults.append(
+                f"{where(key)}: {key}.default.{band} is {choice.word!r}; "
+                f"expected one of its allow list, {', '.join(words)}"
+            )
+        rules[band] = Rule(may, choice)
+    if faults:
+        raise SettingsError(faults)
+    options = {option: value for option, value in table.items() if option not in _POLICY_KEYS}
+    return CheckSettings(name, mode, rules, options)
+
+
+def _by_band(
+    table: object,
+    read: Callable[[object], T],
+    bands: Iterable[str],
+    key: str,
+    where: Where,
+    faults: list[str],
+) -> dict[str, T]:
+    if not isinstance(table, Mapping):
+        faults.append(f"{where(key)}: {key} is {table!r}; expected a table of bands")
+        return {}
+    known = tuple(bands)
+    result: dict[str, T] = {}
+    for band, value in table.items():
+        path = join(key, band)
+        if band not in known:
+            faults.append(f"{where(path)}: {path} is no band; known: {', '.join(known)}")
+            continue
+        try:
+            result[band] = read(value)
+        except ValueError as error:
+            faults.append(f"{where(path)}: {path} is {value!r}; {error}")
+    return result

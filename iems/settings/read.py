@@ -1,0 +1,211 @@
+"""Tables of TOML into frozen dataclasses: one reader a field, and errors that can be fixed by.
+
+Every error is a `SettingsError` that names file, key, what stood there and what is expected. All
+errors of a table are reported together, unknown keys among them.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import ipaddress
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from iems.model.address import Address, AddressError, domain_name
+from iems.model.policy import Action
+
+Table = Mapping[str, object]
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+T = TypeVar("T")
+REQUIRED = object()
+
+
+class SettingsError(Exception):
+    """One or more faults, each on a line of its own: `FILE: KEY is VALUE; expected ...`."""
+
+    def __init__(self, faults: list[str]) -> None:
+        super().__init__("\n".join(faults))
+        self.faults = tuple(faults)
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What the schema says of a key beside its type and default; the reference is made of it."""
+
+    read: Callable[[object], Any]
+    doc: str
+    unit: str = ""
+
+
+def setting(
+    read: Callable[[object], T], doc: str, default: object = REQUIRED, unit: str = ""
+) -> Any:  # noqa: ANN401 - what dataclasses.field returns, too
+    """A dataclass field that is read from TOML; without a default the key must be given."""
+    metadata = {"setting": Setting(read, doc, unit)}
+    if default is REQUIRED:
+        return dataclasses.field(metadata=metadata)
+    return dataclasses.field(default_factory=lambda: default, metadata=metadata)
+
+
+def section(kind: type[Any], doc: str) -> Any:  # noqa: ANN401 - what dataclasses.field returns, too
+    """A dataclass field that is a table of its own."""
+    return dataclasses.field(metadata={"section": kind, "doc": doc})
+
+
+def read_table(kind: type[T], table: Table, key: str, where: Callable[[str], str]) -> T:
+    """`table` as an instance of the dataclass `kind`; `where(key)` names the file of a key."""
+    faults: list[str] = []
+    values: dict[str, object] = {}
+    fields = {one.name: one for one in dataclasses.fields(kind)}  # type: ignore[arg-type]
+    for name in table:
+        if name not in fields:
+            path = join(key, name)
+            near = difflib.get_close_matches(name, fields, 1)
+            hint = f"; did you mean {near[0]}?" if near else f"; known: {', '.join(fields)}"
+            faults.append(f"{where(path)}: {path} is no setting{hint}")
+    for name, one in fields.items():
+        path = join(key, name)
+        try:
+            if "section" in one.metadata:
+                values[name] = _section(one.metadata["section"], table.get(name, {}), path, where)
+            elif name in table:
+                values[name] = one.metadata["setting"].read(table[name])
+            elif one.default_factory is dataclasses.MISSING:
+                faults.append(f"{where(path)}: {path} is missing; {one.metadata['setting'].doc}")
+        except SettingsError as error:
+            faults += error.faults
+        except ValueError as error:
+            faults.append(f"{where(path)}: {path} is {table[name]!r}; {error}")
+    if faults:
+        raise SettingsError(faults)
+    return kind(**values)
+
+
+def join(key: str, name: str) -> str:
+    """The dotted key of `name` in the table `key`, quoted as TOML wants it."""
+    bare = name.replace("_", "").replace("-", "").isalnum() and name.isascii()
+    return f"{key}.{name}".lstrip(".") if bare else f'{key}."{name}"'.lstrip(".")
+
+
+def _section(kind: type[T], table: object, path: str, where: Callable[[str], str]) -> T:
+    if not isinstance(table, Mapping):
+        raise SettingsError([f"{where(path)}: {path} is {table!r}; expected a table"])
+    return read_table(kind, table, path, where)
+
+
+def ready(value: object) -> Any:  # noqa: ANN401 - whatever it is, it has been read before
+    """The value as it is: a table that a reader of its own has read."""
+    return value
+
+
+def text(value: object) -> str:
+    """A string that is not empty and stays on one line."""
+    if not isinstance(value, str) or not value or any(ord(letter) < 0x20 for letter in value):
+        raise ValueError("expected a string on one line")
+    return value
+
+
+def one_of(*words: str) -> Callable[[object], str]:
+    """A reader of one of these words."""
+
+    def read(value: object) -> str:
+        if value not in words:
+            raise ValueError(f"expected one of {', '.join(words)}")
+        return str(value)
+
+    return read
+
+
+def integer(least: int, most: int) -> Callable[[object], int]:
+    """A reader of whole numbers in this range."""
+
+    def read(value: object) -> int:
+        if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
+            raise ValueError(f"expected a whole number from {least} to {most}")
+        return value
+
+    return read
+
+
+def number(least: float, most: float) -> Callable[[object], float]:
+    """A reader of numbers in this range."""
+
+    def read(value: object) -> float:
+        if (
+            isinstance(value, bool)
+            or not isinstance(value, (int, float))
+            or not least <= value <= most
+        ):
+            raise ValueError(f"expected a number from {least} to {most}")
+        return float(value)
+
+    return read
+
+
+def path(value: object) -> Path:
+    """An absolute path."""
+    if not isinstance(value, str) or not value.startswith("/"):
+        raise ValueError("expected an absolute path")
+    return Path(value)
+
+
+def address(value: object) -> Address:
+    """A mailbox address."""
+    try:
+        return Address.parse(text(value))
+    except AddressError as error:
+        raise ValueError(f"expected a mailbox address: {error}") from None
+
+
+def host_name(value: object) -> str:
+    """A fully qualified domain name."""
+    try:
+        name = domain_name(text(value))
+    except AddressError as error:
+        raise ValueError(f"expected a host name: {error}") from None
+    if "." not in name:
+        raise ValueError("expected a host name with its domain")
+    return name
+
+
+def texts(value: object) -> tuple[str, ...]:
+    """A list of strings."""
+    if not isinstance(value, list):
+        raise ValueError("expected a list of strings")
+    return tuple(text(one) for one in value)
+
+
+def networks(value: object) -> tuple[Network, ...]:
+    """A list of IP networks (`192.0.2.0/24`, `2001:db8::/32`, a bare address is a host)."""
+    try:
+        return tuple(ipaddress.ip_network(one) for one in texts(value))
+    except ValueError as error:
+        raise ValueError(f"expected a list of IP networks: {error}") from None
+
+
+def action(value: object) -> Action:
+    """The word of an action."""
+    return Action.parse(text(value))
+
+
+def actions(value: object) -> frozenset[Action]:
+    """A list of the words of actions."""
+    if not isinstance(value, list) or not value:
+        raise ValueError("expected a list of actions that is not empty")
+    return frozenset(action(one) for one in value)
+
+
+def upstreams(value: object) -> Mapping[str, str]:
+    """A table of LMTP servers by destination channel; `local` must be in it."""
+    if not isinstance(value, Mapping) or "local" not in value:
+        raise ValueError("expected a table with the key local")
+    for name, target in value.items():
+        kind, _colon, rest = str(target).partition(":")
+        host, _colon, port = rest.rpartition(":")
+        unix = kind == "unix" and rest.startswith("/")
+        if not unix and not (kind == "inet" and host and port.isdecimal()):
+            raise ValueError(f"expected unix:/PATH or inet:HOST:PORT for {name}")
+    return dict(value)

@@ -1,0 +1,77 @@
+"""Quarantine: one file a message, its envelope and reasons in JSON beside it.
+
+`put` returns when message and description are on disk under their final names; until then nothing
+of that id is visible. A disk that refuses is an OSError; the caller answers with a temporary
+failure, and what was half written is removed.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+_ID_BYTES = 9
+
+
+class Quarantine:
+    """The messages in one folder, each as `ID.eml` and `ID.json`."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def put(self, pieces: Iterable[bytes], description: Mapping[str, object]) -> str:
+        """Store a message; the id is 12 characters of base64url."""
+        name = secrets.token_urlsafe(_ID_BYTES)
+        self._folder.mkdir(mode=0o750, exist_ok=True)
+        text = json.dumps({"id": name, **description}, ensure_ascii=True, indent=1).encode()
+        written: list[Path] = []
+        try:
+            for suffix, content in ((".eml", pieces), (".json", (text,))):
+                written.append(_write(self._folder / f".{name}{suffix}", content))
+            for part in written:
+                part.rename(self._folder / part.name[1:])
+        except OSError:
+            for part in written:
+                part.unlink(missing_ok=True)
+                (self._folder / part.name[1:]).unlink(missing_ok=True)
+            raise
+        _sync(self._folder)
+        return name
+
+    def ids(self) -> list[str]:
+        """The ids of all messages that are stored whole."""
+        return sorted(file.stem for file in self._folder.glob("[!.]*.json"))
+
+    def message(self, name: str) -> Path:
+        """The file of the message with this id."""
+        return self._folder / f"{name}.eml"
+
+    def describe(self, name: str) -> dict[str, object]:
+        """The description of the message with this id."""
+        parsed: dict[str, object] = json.loads((self._folder / f"{name}.json").read_bytes())
+        return parsed
+
+
+def _write(path: Path, pieces: Iterable[bytes]) -> Path:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o640)
+    with os.fdopen(descriptor, "wb") as file:
+        try:
+            for piece in pieces:
+                file.write(piece)
+            file.flush()
+            os.fsync(file.fileno())
+        except OSError:
+            path.unlink(missing_ok=True)
+            raise
+    return path
+
+
+def _sync(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

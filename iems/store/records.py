@@ -1,0 +1,263 @@
+"""Records: what was decided about every recipient, so that `iems why` can answer later.
+
+Each daemon writes its own SQLite file. A worker process opens it once (after the fork) and has one
+writer thread; `add` queues and never blocks, what does not fit is counted as dropped; `commit`
+returns when the record is on disk, and one transaction serves all who wait. A file that cannot be
+written fails `commit` with `RecordsError`; the caller answers with a temporary failure.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import queue
+import sqlite3
+import threading
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from iems.model.finding import Finding
+from iems.model.policy import Decision
+from iems.serve.deadline import Deadline
+
+_QUEUE = 10_000
+"""Records waiting; at 1,000 messages a second ten seconds of a disk that hangs."""
+
+_BATCH = 500
+_GATHER = 0.2
+"""Seconds that a record nobody waits for may wait for others: one sync instead of many."""
+
+_BUSY = 5.0
+"""Seconds that one worker's transaction waits for another's."""
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS record (
+    id INTEGER PRIMARY KEY,
+    time REAL NOT NULL,
+    reference TEXT NOT NULL,
+    queue_id TEXT NOT NULL,
+    message_id TEXT NOT NULL,
+    stage TEXT NOT NULL,
+    channel TEXT NOT NULL,
+    client TEXT NOT NULL,
+    sender TEXT NOT NULL,
+    recipient TEXT NOT NULL,
+    subject TEXT NOT NULL,
+    action TEXT NOT NULL,
+    reply TEXT NOT NULL,
+    details TEXT NOT NULL
+);
+CREATE INDEX IF NOT EXISTS record_reference ON record (reference);
+CREATE INDEX IF NOT EXISTS record_queue_id ON record (queue_id) WHERE queue_id != '';
+CREATE INDEX IF NOT EXISTS record_message_id ON record (message_id) WHERE message_id != '';
+PRAGMA user_version = 1;
+"""
+_COLUMNS = (
+    "time", "reference", "queue_id", "message_id", "stage", "channel", "client", "sender",
+    "recipient", "subject", "action", "reply", "details",
+)  # fmt: skip
+_INSERT = f"INSERT INTO record ({', '.join(_COLUMNS)}) VALUES ({', '.join('?' * len(_COLUMNS))})"  # noqa: S608 - constants
+
+
+class RecordsError(Exception):
+    """The record could not be written in time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One verdict, or (with an empty `recipient`) one message as it passed a daemon.
+
+    `stage` is where it was decided: `rcpt`, `end-of-message`, `delivery`. `time` is in seconds of
+    the epoch. `details` holds reasons, findings and notes as `iems why` prints them.
+    """
+
+    reference: str
+    stage: str
+    action: str
+    reply: str = ""
+    recipient: str = ""
+    subject: str = ""
+    queue_id: str = ""
+    message_id: str = ""
+    channel: str = ""
+    client: str = ""
+    sender: str = ""
+    details: dict[str, object] = field(default_factory=dict)
+    time: float = field(default_factory=time.time)
+
+
+def details(decision: Decision, findings: Iterable[Finding] = ()) -> dict[str, object]:
+    """A decision as the JSON of a record: its reasons, its notes, and every finding there was."""
+    return {
+        "reasons": [
+            {
+                "check": reason.finding.check,
+                "band": reason.finding.band,
+                "outcome": reason.finding.outcome,
+                "reason": reason.finding.reason,
+                "action": reason.action.word,
+                "layer": str(reason.layer),
+                "enforced": reason.enforced,
+            }
+            for reason in decision.reasons
+        ],
+        "notes": list(decision.notes),
+        "findings": [
+            {"check": one.check, "outcome": one.outcome, "band": one.band, "reason": one.reason}
+            for one in findings
+        ],
+    }
+
+
+class Recorder:
+    """The writer of one process; `close` writes what is queued."""
+
+    def __init__(self, path: Path) -> None:
+        self.dropped = 0
+        self._path = path
+        self._queue: queue.Queue[_Job | None] = queue.Queue(_QUEUE)
+        with contextlib.closing(_open(path)) as connection:
+            connection.executescript(_SCHEMA)
+        self._thread = threading.Thread(target=self._run, name="records", daemon=True)
+        self._thread.start()
+
+    def add(self, record: Record) -> None:
+        """Queue the record; when the queue is full it is dropped and counted."""
+        try:
+            self._queue.put_nowait(_Job((record,)))
+        except queue.Full:
+            self.dropped += 1
+
+    def commit(self, records: Iterable[Record], deadline: Deadline) -> None:
+        """Return when the records are on disk, together with all others that wait now."""
+        job = _Job(tuple(records), waited_for=True)
+        try:
+            self._queue.put(job, timeout=deadline.remaining())
+        except queue.Full:
+            raise RecordsError("the queue of records is full") from None
+        if not job.done.wait(deadline.remaining()):
+            raise RecordsError("the record was not written in time")
+        if job.error:
+            raise RecordsError(job.error)
+
+    def close(self, deadline: Deadline) -> None:
+        """Write what is queued and end the thread."""
+        self._queue.put(None)
+        self._thread.join(deadline.remaining())
+
+    def _run(self) -> None:
+        connection: sqlite3.Connection | None = None
+        ended = False
+        while not ended:
+            jobs = self._batch()
+            ended = jobs[-1] is None
+            batch = [job for job in jobs if job is not None]
+            error = ""
+            try:
+                connection = connection or _open(self._path)
+                _write(connection, batch)
+            except (sqlite3.Error, OSError) as failure:
+                error = f"{type(failure).__name__}: {failure}"
+                self.dropped += sum(len(job.records) for job in batch if not job.waited_for)
+                connection = None
+            for job in batch:
+                job.error = error
+                job.done.set()
+        if connection is not None:
+            connection.close()
+
+    def _batch(self) -> list[_Job | None]:
+        """What is written together: all that comes within `_GATHER`, or until somebody waits."""
+        jobs = [self._queue.get()]
+        ends = Deadline.after(_GATHER)
+        while jobs[-1] is not None and len(jobs) < _BATCH:
+            waited_for = any(job.waited_for for job in jobs if job)
+            try:
+                jobs.append(self._next(0.0 if waited_for else ends.remaining()))
+            except queue.Empty:
+                break
+        return jobs
+
+    def _next(self, seconds: float) -> _Job | None:
+        return self._queue.get(timeout=seconds) if seconds > 0 else self._queue.get_nowait()
+
+
+class _Job:
+    __slots__ = ("done", "error", "records", "waited_for")
+
+    def __init__(self, records: tuple[Record, ...], *, waited_for: bool = False) -> None:
+        self.records = records
+        self.waited_for = waited_for
+        self.done = threading.Event()
+        self.error = ""
+
+
+def search(
+    paths: Iterable[Path], word: str, *, recipient: str = "", since: float = 0.0
+) -> list[Record]:
+    """The records whose reference, queue id or Message-ID is `word`, joined by their references.
+
+    A file that does not exist holds no records. The oldest comes first.
+    """
+    files = [path for path in paths if path.exists()]
+    named = "reference = :word OR queue_id = :word OR message_id = :word"
+    references = {row.reference for row in _select(files, named, {"word": word})}
+    found = [
+        row
+        for reference in references
+        for row in _select(files, "reference = :reference", {"reference": reference})
+        if row.time >= since and _concerns(row, recipient)
+    ]
+    return sorted(found, key=lambda row: row.time)
+
+
+def _concerns(record: Record, recipient: str) -> bool:
+    wanted = recipient.casefold()
+    return not wanted or wanted in {record.recipient.casefold(), record.subject.casefold()}
+
+
+def _select(paths: Iterable[Path], where: str, values: dict[str, str]) -> Iterator[Record]:
+    for path in paths:
+        with contextlib.closing(_open(path, read_only=True)) as connection:
+            rows = connection.execute(
+                f"SELECT {', '.join(_COLUMNS)} FROM record WHERE {where}",  # noqa: S608 - constants
+                values,
+            ).fetchall()
+        for row in rows:
+            named = dict(zip(_COLUMNS, row, strict=True))
+            yield Record(**{**named, "details": json.loads(named["details"])})
+
+
+def _write(connection: sqlite3.Connection, batch: list[_Job]) -> None:
+    rows = [_row(record) for job in batch for record in job.records]
+    try:
+        connection.execute("BEGIN IMMEDIATE")
+        connection.executemany(_INSERT, rows)
+        connection.execute("COMMIT")
+    except sqlite3.Error:
+        connection.close()
+        raise
+
+
+def _row(record: Record) -> tuple[object, ...]:
+    return tuple(
+        json.dumps(value) if isinstance(value := getattr(record, name), dict) else _utf8(value)
+        for name in _COLUMNS
+    )
+
+
+def _utf8(value: object) -> object:
+    return value.encode("utf-8", "replace").decode() if isinstance(value, str) else value
+
+
+def _open(path: Path, *, read_only: bool = False) -> sqlite3.Connection:
+    target = f"{path.resolve().as_uri()}?mode={'ro' if read_only else 'rwc'}"
+    connection = sqlite3.connect(
+        target, uri=True, timeout=_BUSY, isolation_level=None, check_same_thread=False
+    )
+    if not read_only:
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = FULL")
+    return connection
