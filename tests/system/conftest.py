@@ -1,0 +1,58 @@
+"""The machines of a run, each made once: the world, a bare machine, the mail server.
+
+A host that can boot no machine fails these tests with the reason; it does not skip them.
+`.ci/run` asks the probe first.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.system import base, network, probe
+from tests.system.machine import Machine, machine
+from tests.system.world import World, world
+
+REPOSITORY = Path(__file__).parents[2]
+PATIENCE = 1200
+"""Seconds for one test: the first that asks for a machine waits until it is provisioned."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Everything in this folder boots machines."""
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            item.add_marker(pytest.mark.system)
+            item.add_marker(pytest.mark.timeout(PATIENCE))
+
+
+@pytest.fixture(scope="session")
+def logs() -> Path:
+    """Where consoles and provisioning write; kept until the next run."""
+    folder = base.CACHE / "logs"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def outside(logs: Path) -> Iterator[World]:
+    """The bridge and the world on it."""
+    if reason := probe.obstacle():
+        pytest.fail(f"no machine can be booted here: {reason}", pytrace=False)
+    names = {"mail.example.test": "", "plain.example.test": "", "bare.example.test": ""}
+    with network.bridge() as bridge:
+        for number, name in enumerate(names, start=10):
+            names[name] = bridge.address(number)
+        with world(bridge, logs / "world", names) as made:
+            yield made
+
+
+@pytest.fixture(scope="session")
+def bare(outside: World, logs: Path) -> Iterator[Machine]:
+    """A machine as debootstrap left it."""
+    with machine(outside.bridge, logs / "bare", number=12, hostname="bare.example.test") as made:
+        yield made
