@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import functools
 import ipaddress
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -131,6 +132,7 @@ class Settings:
     channels: Mapping[str, Layer] = setting(read.ready, "policy by source channel", {})
     checks: tuple[CheckSettings, ...] = setting(read.ready, "the checks that run", ())
 
+    @functools.cached_property
     def site_layer(self) -> Layer:
         """The policy of the site."""
         return site_layer(self.checks)
@@ -138,7 +140,7 @@ class Settings:
     def layers(self, channel: str) -> tuple[Layer, ...]:
         """The layers above every domain: the site's and, where there is one, the channel's."""
         own = self.channels.get(channel)
-        return (self.site_layer(), own) if own else (self.site_layer(),)
+        return (self.site_layer, own) if own else (self.site_layer,)
 
     def hides(self, address: str) -> bool:
         """Whether this client address is one of ours and so not looked up."""

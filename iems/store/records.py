@@ -62,7 +62,7 @@ _INSERT = f"INSERT INTO record ({', '.join(_COLUMNS)}) VALUES ({', '.join('?' * 
 
 
 class RecordsError(Exception):
-    """The record could not be written in time."""
+    """Records could not be written in time, or not be read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,11 +220,14 @@ def _concerns(record: Record, recipient: str) -> bool:
 
 def _select(paths: Iterable[Path], where: str, values: dict[str, str]) -> Iterator[Record]:
     for path in paths:
-        with contextlib.closing(_open(path, read_only=True)) as connection:
-            rows = connection.execute(
-                f"SELECT {', '.join(_COLUMNS)} FROM record WHERE {where}",  # noqa: S608 - constants
-                values,
-            ).fetchall()
+        try:
+            with contextlib.closing(_open(path, read_only=True)) as connection:
+                rows = connection.execute(
+                    f"SELECT {', '.join(_COLUMNS)} FROM record WHERE {where}",  # noqa: S608 - constants
+                    values,
+                ).fetchall()
+        except sqlite3.Error as error:
+            raise RecordsError(f"{path}: {error}") from None
         for row in rows:
             named = dict(zip(_COLUMNS, row, strict=True))
             yield Record(**{**named, "details": json.loads(named["details"])})

@@ -1,0 +1,77 @@
+"""`iems`: finds the command and calls it.
+
+Exit codes, after sysexits(3): 0 done or yes, 1 refused or no, 2 usage (argparse's own), 75 a server
+could not answer now, 78 the settings are wrong, 77 not allowed. A command is a module of this
+package with `add_arguments(parser)` and `run(arguments) -> int`; only the one that is called is
+imported, so that help and completion are quick.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import sys
+from collections.abc import Mapping
+from importlib.metadata import version
+from pathlib import Path
+
+from iems.settings.read import SettingsError
+
+OK, NEGATIVE, USAGE, TEMPORARY, NOT_ALLOWED, CONFIGURATION = 0, 1, 2, 75, 77, 78
+
+COMMANDS: Mapping[str, str] = {
+    "alias": "add, list and delete aliases",
+    "check": "check the settings",
+    "domain": "add, list and delete mail domains",
+    "key": "make the keyring of the findings header",
+    "policy": "show and set who decides what about which check",
+    "probe": "send a message through the server and read it",
+    "user": "add, list and delete users",
+    "why": "explain what became of a message",
+}
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one command; the result is the exit code."""
+    words = sys.argv[1:] if argv is None else argv
+    arguments = _parser(words).parse_args(words)
+    try:
+        code: int = arguments.run(arguments)
+    except SettingsError as error:
+        print(error, file=sys.stderr)
+        return CONFIGURATION
+    except PermissionError as error:
+        print(f"iems: {error.filename}: {error.strerror}; run it as root", file=sys.stderr)
+        return NOT_ALLOWED
+    except BrokenPipeError:
+        sys.stderr.close()
+        return OK
+    except KeyboardInterrupt:
+        return 130
+    return code
+
+
+def _parser(words: list[str]) -> argparse.ArgumentParser:
+    from iems.settings.load import DEFAULT_FILE
+
+    parser = argparse.ArgumentParser(
+        prog="iems", description="Manage and question an IEMS mail server."
+    )
+    parser.add_argument("--version", action="version", version=f"iems {_version()}")
+    parser.add_argument(
+        "--settings", type=Path, default=DEFAULT_FILE, metavar="FILE", help="default: %(default)s"
+    )
+    commands = parser.add_subparsers(
+        dest="command", required=True, metavar="COMMAND", title="commands"
+    )
+    for name, summary in COMMANDS.items():
+        command = commands.add_parser(name, help=summary, description=f"iems {name}: {summary}.")
+        if name in words:
+            module = importlib.import_module(f"cli.{name}")
+            module.add_arguments(command)
+            command.set_defaults(run=module.run)
+    return parser
+
+
+def _version() -> str:
+    return version("iems")

@@ -1,0 +1,1 @@
+"""What every daemon needs and is written once: supervisor, workers, drain, deadline, jobs, log."""

@@ -1,0 +1,381 @@
+"""One SMTP connection as a plain state machine: events of the MTA in, replies and edits out.
+
+It holds no pymilter, no thread and no clock of its own; adapter, golden scripts and benchmark all
+drive this one object. What belongs to the connection and what belongs to a message are two objects:
+a connection carries many messages (RFC 5321 section 3.3).
+
+Failure: a directory that cannot answer, or a record that cannot be written before a refusal, is a
+temporary failure. On mail that does not come by SMTP no recipient is ever refused, since Postfix
+would keep such mail in maildrop for ever.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from iems.codec import authres, findings
+from iems.codec.header import parse_header, unfold
+from iems.codec.printable import printable
+from iems.directory.reader import Directory, DirectoryUnavailable
+from iems.directory.resolve import Destination, resolve
+from iems.model.address import Address, AddressError
+from iems.model.envelope import INTERNET, LOCAL, SUBMISSION, Client
+from iems.model.finding import Finding
+from iems.model.policy import Action, Decision, decide
+from iems.serve.deadline import Deadline
+from iems.serve.log import Log
+from iems.settings.schema import Settings
+from iems.store.keys import Key
+from iems.store.records import Record, Recorder, RecordsError, details
+from milters.checks.protocol import Check, Pending, Stage, View
+from milters.reply import (
+    ChangeHeader,
+    Continue,
+    Edit,
+    InsertHeader,
+    Reject,
+    Reply,
+    TempFail,
+)
+
+OURS = frozenset({b"x-iems-findings", b"x-iems-verdict"})
+"""Header fields of ours: whoever sends them in, they are forged."""
+
+_COMMIT = 5.0
+"""Seconds for a refusal's record; with the directory's and the resolver's 5 s each a RCPT stays
+well below Postfix's milter_command_timeout of 30 s."""
+
+_MAX_HEADER = 1 << 20
+"""Bytes of header that checks see; Postfix's own header_size_limit is 102,400 bytes a field."""
+
+
+@dataclass(frozen=True)
+class Runtime:
+    """What every connection of a worker shares."""
+
+    settings: Settings
+    checks: tuple[Check, ...]
+    directory: Directory
+    key: Key
+    recorder: Recorder
+    log: Log
+    clock: Callable[[], float]
+    new_reference: Callable[[], str]
+
+
+@dataclass
+class _Connection:
+    client: Client
+    channel: str
+    resolved: str
+    helo: str = ""
+    started: dict[Stage, list[tuple[Check, Pending]]] = field(default_factory=dict)
+
+
+@dataclass
+class _Message:
+    reference: str
+    sender: str
+    sender_address: Address | None
+    authenticated: str
+    channel: str
+    queue_id: str = ""
+    accepted: list[tuple[Address, frozenset[Destination]]] = field(default_factory=list)
+    header: list[tuple[bytes, bytes]] = field(default_factory=list)
+    header_size: int = 0
+    started: dict[Stage, list[tuple[Check, Pending]]] = field(default_factory=dict)
+
+
+class Chain:
+    """The way of one connection; the methods are named after what the MTA says."""
+
+    def __init__(self, runtime: Runtime) -> None:
+        self._run = runtime
+        self._connection = _Connection(Client(None), INTERNET, "")
+        self._message: _Message | None = None
+
+    @property
+    def reference(self) -> str:
+        """The reference of the message under way, for the log."""
+        return self._message.reference if self._message else "-"
+
+    @property
+    def queue_id(self) -> str:
+        """Postfix's queue id, once it has told one."""
+        return self._message.queue_id if self._message else ""
+
+    def connect(self, client: Client, macros: Mapping[str, str]) -> Reply:
+        """A client connected, or XCLIENT made it another one: nothing of before holds."""
+        channel = macros.get("{daemon_name}") or INTERNET
+        self._connection = _Connection(client, channel, macros.get("{client_resolve}", ""))
+        self._message = None
+        self._start(Stage.CONNECT, self._connection.started)
+        return Continue()
+
+    def helo(self, name: str) -> Reply:
+        """HELO or EHLO; a new one ends the findings of the one before."""
+        self._connection.helo = printable(name)
+        self._connection.started.pop(Stage.HELO, None)
+        self._start(Stage.HELO, self._connection.started)
+        return Continue()
+
+    def mail(self, sender: str, macros: Mapping[str, str]) -> Reply:
+        """MAIL FROM begins a message and gives it its reference."""
+        authenticated = macros.get("{auth_authen}", "")
+        channel = self._connection.channel
+        self._message = _Message(
+            reference=self._run.new_reference(),
+            sender=sender.removeprefix("<").removesuffix(">"),
+            sender_address=_address(sender),
+            authenticated=authenticated,
+            channel=SUBMISSION if authenticated and channel == INTERNET else channel,
+        )
+        self._start(Stage.MAIL, self._message.started)
+        return Continue()
+
+    def rcpt(self, recipient: str, macros: Mapping[str, str]) -> Reply:
+        """RCPT TO: refused where everyone whom it reaches refuses, else left to the agent."""
+        message = self._open_message()
+        message.queue_id = macros.get("i", "")
+        address = _address(recipient, self._run.settings.hostname)
+        if address is None:
+            return Continue()
+        try:
+            destinations = resolve(self._run.directory, address, self._lookup_deadline())
+        except DirectoryUnavailable as error:
+            return self._unavailable(message, str(error))
+        seen = self._collect(message)
+        decisions = self._decide(message, [(address, destinations)], seen)
+        refusal = self._refusal(message, address, decisions, seen, "rcpt")
+        if isinstance(refusal, Continue):
+            message.accepted.append((address, destinations))
+        return refusal
+
+    def header(self, name: bytes, value: bytes) -> None:
+        """One header field as Postfix received it, without its line end."""
+        message = self._open_message()
+        message.header_size += len(name) + len(value)
+        message.header.append((name, value if message.header_size <= _MAX_HEADER else b""))
+
+    def end_of_headers(self) -> Reply:
+        """All fields are known."""
+        message = self._open_message()
+        self._start(Stage.HEADERS, message.started)
+        return Continue()
+
+    def end_of_message(self, macros: Mapping[str, str]) -> tuple[Reply, tuple[Edit, ...]]:
+        """The end of DATA: a refusal if every recipient's verdict is one, else our headers."""
+        message = self._open_message()
+        message.queue_id = macros.get("i", message.queue_id)
+        seen = self._collect(message)
+        self._message = None
+        if Stage.HEADERS in message.started:
+            decisions = self._decide(message, message.accepted, seen)
+            refusal = self._refusal(message, None, decisions, seen, "end-of-message")
+            if not isinstance(refusal, Continue):
+                return refusal, ()
+        self._report(message, seen)
+        return Continue(), (*self._removals(message), *self._insertions(message, seen))
+
+    def abort(self) -> None:
+        """RSET, or the client went away: the message is no more, the connection may go on."""
+        self._message = None
+
+    def close(self) -> None:
+        """The connection ended."""
+        self._message = None
+        self._connection = _Connection(Client(None), INTERNET, "")
+
+    def _open_message(self) -> _Message:
+        if self._message is None:
+            raise ValueError("the MTA speaks of a message before MAIL")
+        return self._message
+
+    def _start(self, stage: Stage, into: dict[Stage, list[tuple[Check, Pending]]]) -> None:
+        due = [check for check in self._run.checks if check.stage is stage]
+        if due:
+            view, deadline = self._view(), Deadline.after(self._run.settings.dns.timeout)
+            into[stage] = [(check, check.start(view, deadline)) for check in due]
+
+    def _view(self) -> View:
+        connection, message = self._connection, self._message
+        block = None
+        if message and message.header:
+            block = parse_header(b"".join(b"%s:%s\n" % pair for pair in message.header))
+        return View(
+            client=connection.client,
+            helo=connection.helo,
+            channel=message.channel if message else connection.channel,
+            authenticated=message.authenticated if message else "",
+            sender=message.sender_address if message else None,
+            header=block,
+            resolved=connection.resolved,
+        )
+
+    def _collect(self, message: _Message) -> tuple[Finding, ...]:
+        """The findings of all checks under way that count for this message, in stage order."""
+        view = self._view()
+        started = {**self._connection.started, **message.started}
+        return tuple(
+            finding
+            for stage in sorted(started)
+            for check, pending in started[stage]
+            if check.applies(view)
+            for finding in pending.result()
+        )
+
+    def _lookup_deadline(self) -> Deadline:
+        return Deadline.after(self._run.settings.directory.timeout)
+
+    def _decide(
+        self,
+        message: _Message,
+        accepted: Iterable[tuple[Address, frozenset[Destination]]],
+        seen: tuple[Finding, ...],
+    ) -> list[tuple[Destination, Decision]]:
+        above = self._run.settings.layers(message.channel)
+        return [
+            (one, decide(seen, (*above, *one.layers), role=address.role or one.address.role))
+            for address, destinations in accepted
+            for one in sorted(destinations, key=lambda one: one.address.key)
+        ]
+
+    def _refusal(
+        self,
+        message: _Message,
+        address: Address | None,
+        decisions: list[tuple[Destination, Decision]],
+        seen: tuple[Finding, ...],
+        stage: str,
+    ) -> Reply:
+        """The refusal that all decisions agree on, once its records are on disk; else Continue."""
+        actions = {decision.action for _destination, decision in decisions}
+        if message.channel == LOCAL or not actions or not actions <= {Action.REJECT, Action.DEFER}:
+            return Continue()
+        rejected = actions == {Action.REJECT}
+        reply = self._reply(message, address, decisions[0][1], rejected=rejected)
+        records = [
+            self._record(
+                message,
+                stage,
+                decision.action.word,
+                recipient=str(address or destination.address),
+                subject=destination.subject,
+                reply=f"{reply.code} {reply.enhanced} {reply.text}",
+                details=details(decision, seen),
+            )
+            for destination, decision in decisions
+        ]
+        try:
+            self._run.recorder.commit(records, Deadline.after(_COMMIT))
+        except RecordsError as error:
+            return self._unavailable(message, str(error))
+        self._run.log.event(
+            message.reference,
+            message.queue_id,
+            stage=stage,
+            action="reject" if rejected else "defer",
+            client=self._connection.client.ip or "",
+            sender=message.sender,
+            recipient=str(address or ""),
+            reply=f"{reply.code} {reply.enhanced}",
+            check=",".join(reason.finding.check for reason in decisions[0][1].reasons),
+        )
+        return reply
+
+    def _reply(
+        self, message: _Message, address: Address | None, decision: Decision, *, rejected: bool
+    ) -> Reject | TempFail:
+        decisive = decision.decisive
+        evidence = dict(decisive.finding.evidence) if decisive else {}
+        contact = evidence.get("contact", self._run.settings.contact)
+        reason = decisive.finding.reason if decisive else "refused by policy"
+        whom = f"<{address}>: " if address else ""
+        text = printable(f"{whom}{reason}; help: {contact}; reference {message.reference}")
+        return Reject(550, "5.7.1", text) if rejected else TempFail(450, "4.7.1", text)
+
+    def _unavailable(self, message: _Message, why: str) -> Reply:
+        """A temporary failure, or on mail that does not come by SMTP the agent's own decision."""
+        self._run.log.error("cannot decide now", reference=message.reference, why=why)
+        if message.channel == LOCAL:
+            return Continue()
+        text = f"try again later; reference {message.reference}"
+        return TempFail(451, "4.3.0", text)
+
+    def _removals(self, message: _Message) -> Iterable[Edit]:
+        """Our own header fields, from wherever they come; the last first, so that indices hold."""
+        authserv_id = self._run.settings.hostname.encode()
+        seen: dict[bytes, int] = {}
+        removals: list[Edit] = []
+        for name, value in message.header:
+            key = name.strip().lower()
+            seen[key] = seen.get(key, 0) + 1
+            ours = key in OURS or (
+                key == authres.NAME.lower() and authres.authserv_id(value) in {authserv_id, b""}
+            )
+            if ours:
+                removals.append(ChangeHeader(name, seen[key], None))
+        return reversed(removals)
+
+    def _insertions(self, message: _Message, seen: tuple[Finding, ...]) -> Iterable[Edit]:
+        passed = findings.Passed(
+            message.reference,
+            message.queue_id,
+            message.channel,
+            message.sender,
+            int(self._run.clock()),
+            seen,
+        )
+        key = self._run.key
+        yield InsertHeader(0, findings.NAME, findings.encode(passed, key.id, key.secret))
+        if message.channel == INTERNET:
+            value = authres.authentication_results(self._run.settings.hostname, seen)
+            yield InsertHeader(0, authres.NAME, value)
+
+    def _report(self, message: _Message, seen: tuple[Finding, ...]) -> None:
+        """One record and one log line of a message that is let in."""
+        ids = [value for name, value in message.header if name.lower() == b"message-id"]
+        message_id = printable(unfold(ids[0])) if ids else ""
+        self._run.recorder.add(
+            self._record(
+                message,
+                "end-of-message",
+                "accept",
+                message_id=message_id,
+                details=details(Decision(), seen),
+            )
+        )
+        self._run.log.event(
+            message.reference,
+            message.queue_id,
+            stage="end-of-message",
+            action="accept",
+            channel=message.channel,
+            client=self._connection.client.ip or "",
+            sender=message.sender,
+            recipients=len(message.accepted),
+            findings=",".join(f"{one.check}={one.outcome}" for one in seen),
+            message_id=message_id,
+        )
+
+    def _record(self, message: _Message, stage: str, action: str, **more: Any) -> Record:  # noqa: ANN401
+        return Record(
+            reference=message.reference,
+            stage=stage,
+            action=action,
+            queue_id=message.queue_id,
+            channel=message.channel,
+            client=self._connection.client.ip or "",
+            sender=message.sender,
+            time=self._run.clock(),
+            **more,
+        )
+
+
+def _address(text: str, default_domain: str = "") -> Address | None:
+    try:
+        return Address.parse(text, default_domain=default_domain)
+    except AddressError:
+        return None

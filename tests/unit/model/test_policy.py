@@ -1,0 +1,134 @@
+"""The laws of the policy: nothing below weakens it, and the order of findings is nothing."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from iems.model.finding import Finding
+from iems.model.policy import (
+    EVERY_ACTION,
+    REFUSALS,
+    SITE,
+    Action,
+    Kind,
+    Layer,
+    Rule,
+    Subject,
+    allowed,
+    decide,
+)
+
+ALICE = Subject(Kind.USER, "alice@example.test")
+BANDS = [("dnsbl/one", "listed"), ("dnsbl/two", "listed"), ("iprev", "mismatch")]
+
+actions = st.sampled_from(list(Action))
+keys = st.sampled_from([*BANDS, ("dnsbl/*", "listed")])
+sets = st.frozensets(actions, min_size=1)
+any_rules = st.builds(Rule, allow=st.none() | sets, choice=st.none() | actions)
+subjects = st.sampled_from(
+    [Subject(Kind.CHANNEL, "internet"), Subject(Kind.DOMAIN, "example.test"), ALICE]
+)
+
+
+def layers_of(subject: Subject) -> st.SearchStrategy[Layer]:
+    return st.builds(Layer, st.just(subject), st.dictionaries(keys, any_rules))
+
+
+@st.composite
+def site_rules(draw: st.DrawFn) -> Rule:
+    may = draw(sets)
+    return Rule(may, draw(st.sampled_from(sorted(may))))
+
+
+site = st.builds(Layer, st.just(SITE), st.fixed_dictionaries(dict.fromkeys(BANDS, site_rules())))
+below = st.lists(subjects.flatmap(layers_of), max_size=4)
+findings = st.lists(
+    st.sampled_from([Finding(check, "fail", band) for check, band in BANDS]), unique=True
+)
+
+
+@given(site, below, findings)
+def test_every_action_stays_in_what_the_site_allows(
+    top: Layer, lower: list[Layer], seen: list[Finding]
+) -> None:
+    for reason in decide(seen, [top, *lower]).reasons:
+        rule = top.rules[reason.finding.check, reason.finding.band]
+        assert rule.allow is not None
+        assert reason.action in rule.allow
+
+
+@given(site, below, subjects.flatmap(layers_of), st.sampled_from(BANDS))
+def test_a_layer_never_widens(
+    top: Layer, lower: list[Layer], more: Layer, band: tuple[str, str]
+) -> None:
+    before = allowed(*band, [top, *lower])
+    assert allowed(*band, [top, *lower, more]) <= before
+
+
+@given(site, below, findings)
+def test_enforced_means_the_site_s_action(
+    top: Layer, lower: list[Layer], seen: list[Finding]
+) -> None:
+    forced = {key: Rule(frozenset({rule.choice}), rule.choice) for key, rule in top.rules.items()
+              if rule.choice is not None}  # fmt: skip
+    enforcing = Layer(SITE, forced)
+    for role in (False, True):
+        for reason in decide(seen, [enforcing, *lower], role=role).reasons:
+            assert reason.enforced
+            assert reason.action is forced[reason.finding.check, reason.finding.band].choice
+
+
+@given(site, below, findings, st.randoms())
+def test_the_order_of_findings_does_not_matter(
+    top: Layer, lower: list[Layer], seen: list[Finding], random: st.DataObject
+) -> None:
+    shuffled = list(seen)
+    random.shuffle(shuffled)  # type: ignore[attr-defined]
+    one, two = decide(seen, [top, *lower]), decide(shuffled, [top, *lower])
+    assert one.action is two.action
+    assert set(one.reasons) == set(two.reasons)
+
+
+@given(site, below, findings)
+def test_the_strongest_action_wins(top: Layer, lower: list[Layer], seen: list[Finding]) -> None:
+    decision = decide(seen, [top, *lower])
+    assert decision.action is max(
+        (reason.action for reason in decision.reasons), default=Action.DELIVER
+    )
+    assert len(decision.reasons) == len(seen)
+
+
+@given(below, findings)
+def test_a_role_address_is_not_refused_by_what_can_be_chosen(
+    lower: list[Layer], seen: list[Finding]
+) -> None:
+    free = Layer(SITE, {band: Rule(EVERY_ACTION, Action.REJECT) for band in BANDS})
+    for reason in decide(seen, [free, *lower], role=True).reasons:
+        assert reason.enforced or reason.action not in REFUSALS
+
+
+def test_a_choice_outside_the_allowed_set_is_ignored_with_a_note() -> None:
+    top = Layer(
+        SITE, {("iprev", "mismatch"): Rule(frozenset({Action.TAG, Action.JUNK}), Action.TAG)}
+    )
+    user = Layer(ALICE, {("iprev", "mismatch"): Rule(choice=Action.DELIVER)})
+    decision = decide([Finding("iprev", "fail", "mismatch")], [top, user])
+    assert decision.action is Action.TAG
+    assert decision.decisive is not None
+    assert decision.decisive.layer == SITE
+    assert "user alice@example.test says deliver" in decision.notes[0]
+
+
+def test_a_family_s_rule_serves_where_the_check_has_none_of_its_own() -> None:
+    top = Layer(SITE, {("dnsbl/*", "listed"): Rule(choice=Action.JUNK)})
+    user = Layer(ALICE, {("dnsbl/two", "listed"): Rule(choice=Action.TAG)})
+    one = decide([Finding("dnsbl/one", "fail", "listed")], [top, user])
+    two = decide([Finding("dnsbl/two", "fail", "listed")], [top, user])
+    assert (one.action, two.action) == (Action.JUNK, Action.TAG)
+
+
+def test_a_finding_without_a_band_asks_for_nothing() -> None:
+    decision = decide([Finding("iprev", "pass")], [Layer(SITE)])
+    assert decision.action is Action.DELIVER
+    assert decision.reasons == ()
