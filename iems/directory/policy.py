@@ -1,0 +1,73 @@
+"""Policies as text of the directory: one value a rule, and back.
+
+A value is `CHECK BAND choice ACTION` or `CHECK BAND allow ACTION,ACTION,...`. A value may come
+from a user's own hand: what cannot be read is left out with a note, and takes no other with it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+
+from iems.model.policy import Action, Layer, Rule, Subject
+
+MAX_VALUES = 500
+"""Rules of one subject that are read; a site has some tens of checks with few bands each."""
+
+_CHECK = re.compile(r"[a-z0-9-]{1,32}(?:/(?:[a-z0-9_.-]{1,64}|\*))?")
+_BAND = re.compile(r"[a-z]{1,32}")
+
+
+def read_policy(values: Iterable[bytes], subject: Subject, note: Callable[[str], None]) -> Layer:
+    """The layer of `subject`; each value that is none goes to `note` and is left out.
+
+    Two values for the same thing are read in their byte order, and the later one is left out, for
+    the values of an attribute have no order of their own.
+    """
+    rules: dict[tuple[str, str], Rule] = {}
+    for count, value in enumerate(sorted(values)):
+        if count == MAX_VALUES:
+            note(f"{subject} has more than {MAX_VALUES} policy values; the rest is left out")
+            break
+        try:
+            key, rule = _rule(value)
+            rules[key] = _joined(rules.get(key, Rule()), rule)
+        except ValueError as error:
+            note(f"{subject}: policy value {value[:200]!r} is left out: {error}")
+    return Layer(subject, rules)
+
+
+def policy_values(layer: Layer) -> tuple[bytes, ...]:
+    """The rules of the layer as values, sorted."""
+    values: list[str] = []
+    for (check, band), rule in layer.rules.items():
+        if rule.choice is not None:
+            values.append(f"{check} {band} choice {rule.choice.word}")
+        if rule.allow is not None:
+            words = ",".join(action.word for action in sorted(rule.allow))
+            values.append(f"{check} {band} allow {words}")
+    return tuple(sorted(value.encode("ascii") for value in values))
+
+
+def _rule(value: bytes) -> tuple[tuple[str, str], Rule]:
+    words = value.decode("ascii").split(" ")
+    if len(words) != 4:
+        raise ValueError("expected CHECK BAND choice ACTION or CHECK BAND allow ACTION,...")
+    check, band, kind, rest = words
+    if not _CHECK.fullmatch(check) or not _BAND.fullmatch(band):
+        raise ValueError("expected the name of a check and of a band")
+    if kind == "choice":
+        return (check, band), Rule(choice=Action.parse(rest))
+    if kind == "allow":
+        return (check, band), Rule(allow=frozenset(map(Action.parse, rest.split(","))))
+    raise ValueError("expected choice or allow as the third word")
+
+
+def _joined(present: Rule, rule: Rule) -> Rule:
+    if rule.allow is not None:
+        if present.allow is not None:
+            raise ValueError("there is another allow for this band")
+        return Rule(rule.allow, present.choice)
+    if present.choice is not None:
+        raise ValueError("there is another choice for this band")
+    return Rule(present.allow, rule.choice)

@@ -1,0 +1,187 @@
+"""Where mail for an address ends: aliases resolved exactly as Postfix resolves them.
+
+The order is that of virtual_alias_maps: the exact address, the address without its +extension
+(which then goes to every target), the catch-all `@domain`; again and again until nothing changes.
+Postfix's own limits hold (virtual_alias_recursion_limit, virtual_alias_expansion_limit): where it
+would not accept the message, `UnreasonableAlias` is raised, a temporary failure like Postfix's own.
+
+One round of searches serves all addresses of one depth, so their number does not grow with the
+number of targets.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field
+
+from iems.directory.reader import (
+    Alias,
+    CatchAll,
+    Directory,
+    DirectoryUnavailable,
+    Entry,
+    User,
+    user_of,
+)
+from iems.model.address import Address
+from iems.model.envelope import INTERNET, LOCAL
+from iems.serve.deadline import Deadline
+
+MAX_DEPTH = 10
+"""Look-ups in a chain; main.cf sets virtual_alias_recursion_limit to the same."""
+
+MAX_RESULTS = 1000
+"""Addresses that one address may become: Postfix's virtual_alias_expansion_limit."""
+
+MAX_LENGTH = 1000
+"""Characters of an address: Postfix's virtual_alias_address_length_limit."""
+
+DELIMITER = "+"
+"""Postfix's recipient_delimiter."""
+
+
+class UnreasonableAlias(DirectoryUnavailable):
+    """An alias that leads round in a circle, too deep or to too many: Postfix defers such mail."""
+
+
+@dataclass(frozen=True, slots=True)
+class Destination:
+    """One final recipient as Postfix will name it, its +extension kept.
+
+    `channel` is `local` (a mailbox of ours, that of `user`) or `internet`.
+    """
+
+    address: Address
+    channel: str
+    user: User | None = field(default=None, compare=False)
+
+
+def resolve(directory: Directory, address: Address, deadline: Deadline) -> frozenset[Destination]:
+    """The destinations of mail for `address`; none for an unknown address of ours."""
+    known = _Known(directory, deadline)
+    known.learn(address)
+    finals = {final.key: final for final in _expand(address, known)}.values()
+    users = {final.key: known.user(final) for final in finals}
+    homeless = {final.domain for final in finals if users[final.key] is None}
+    ours = directory.domains(homeless, deadline) if homeless else {}
+    return frozenset(
+        Destination(final, LOCAL if users[final.key] else INTERNET, users[final.key])
+        for final in finals
+        if users[final.key] or final.domain not in ours
+    )
+
+
+def mailboxes(
+    directory: Directory, addresses: Collection[Address], deadline: Deadline
+) -> Mapping[str, User]:
+    """The mailboxes of final recipients by `Address.key`: aliases count no more, extensions do."""
+    known = directory.find(_with_bases(addresses), deadline)
+    found = {address.key: _user(address, known) for address in addresses}
+    return {key: user for key, user in found.items() if user}
+
+
+class _Known:
+    """What the directory has said during one resolution."""
+
+    def __init__(self, directory: Directory, deadline: Deadline) -> None:
+        self._directory = directory
+        self._deadline = deadline
+        self._entries: dict[str, Entry] = {}
+        self._catch_alls: dict[str, CatchAll] = {}
+        self._asked: set[str] = set()
+        self._asked_domains: set[str] = set()
+
+    def learn(self, start: Address) -> None:
+        """Ask for all that `start` can lead to, one depth after the other."""
+        frontier = {start.key: start}
+        seen: set[str] = set()
+        for _depth in range(MAX_DEPTH + 1):
+            self._ask(frontier.values())
+            seen |= frontier.keys()
+            found = (to for one in frontier.values() for to in self.lookup(one) or ())
+            frontier = {to.key: to for to in found if to.key not in seen}
+            if not frontier:
+                return
+            if len(seen) + len(frontier) > MAX_RESULTS:
+                raise UnreasonableAlias(f"{start} leads to more than {MAX_RESULTS} addresses")
+        raise UnreasonableAlias(f"{start} leads through more than {MAX_DEPTH} aliases")
+
+    def lookup(self, address: Address) -> tuple[Address, ...] | None:
+        """One look-up in virtual_alias_maps; a mailbox stands for itself there."""
+        entry = self._entries.get(address.key)
+        if entry is not None:
+            return _targets(entry)
+        base = address.without_extension(DELIMITER)
+        entry = self._entries.get(base.key) if base else None
+        if base and entry is not None:
+            extension = address.local[len(base.local) :]
+            return tuple(
+                Address(target.local + extension, target.domain) for target in _targets(entry)
+            )
+        catch_all = self._catch_alls.get(address.domain)
+        return catch_all.targets if catch_all else None
+
+    def user(self, address: Address) -> User | None:
+        """The mailbox that a final recipient is delivered to."""
+        return _user(address, self._entries)
+
+    def _ask(self, addresses: Collection[Address]) -> None:
+        wanted = [one for one in _with_bases(addresses) if one.key not in self._asked]
+        if wanted:
+            self._entries.update(self._directory.find(wanted, self._deadline))
+            self._asked.update(one.key for one in wanted)
+        domains = {
+            one.domain
+            for one in addresses
+            if one.domain not in self._asked_domains and self.lookup(one) is None
+        }
+        if domains:
+            self._catch_alls.update(self._directory.find_catch_all(domains, self._deadline))
+            self._asked_domains |= domains
+
+
+def _expand(start: Address, known: _Known) -> list[Address]:
+    """Postfix's own walk (cleanup_map1n.c): the first result takes the place of its address."""
+    result = [start]
+    into_itself: set[str] = set()
+    place = 0
+    while place < len(result):
+        if len(result) > MAX_RESULTS:
+            raise UnreasonableAlias(f"{start} leads to more than {MAX_RESULTS} addresses")
+        for depth in range(MAX_DEPTH + 1):
+            current = result[place]
+            if current.key in into_itself:
+                break
+            if depth == MAX_DEPTH:
+                raise UnreasonableAlias(f"{start} leads through {MAX_DEPTH} aliases or round")
+            targets = known.lookup(current)
+            if targets is None:
+                break
+            if any(len(str(target)) > MAX_LENGTH for target in targets):
+                raise UnreasonableAlias(f"{start} leads to an address that is too long")
+            if current.key in {target.key for target in targets}:
+                into_itself.add(current.key)
+            result[place : place + 1] = targets[:1]
+            result += targets[1:]
+        place += 1
+    return result
+
+
+def _targets(entry: Entry) -> tuple[Address, ...]:
+    return entry.targets if isinstance(entry, Alias) else (entry.address,)
+
+
+def _user(address: Address, entries: Mapping[str, Entry]) -> User | None:
+    base = address.without_extension(DELIMITER)
+    found = user_of(entries.get(address.key))
+    return found or (user_of(entries.get(base.key)) if base else None)
+
+
+def _with_bases(addresses: Iterable[Address]) -> list[Address]:
+    """The addresses, each followed by itself without extension, none twice."""
+    wanted: dict[str, Address] = {}
+    for address in addresses:
+        base = address.without_extension(DELIMITER)
+        for one in (address, base) if base else (address,):
+            wanted.setdefault(one.key, one)
+    return list(wanted.values())
