@@ -1,0 +1,151 @@
+"""Settings: files in order, tables joined, and every fault told with file and key."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from iems.model.policy import EVERY_ACTION, Action, Rule
+from iems.settings.load import from_table, load
+from iems.settings.policy import missing_findings
+from iems.settings.read import SettingsError
+
+LEAST = """
+version = 1
+hostname = "mail.example.test"
+postmaster = "postmaster@example.test"
+"""
+
+
+def write(folder: Path, text: str, **more: str) -> Path:
+    file = folder / "iems.toml"
+    file.write_text(LEAST + text)
+    (folder / "conf.d").mkdir()
+    for name, content in more.items():
+        (folder / "conf.d" / f"{name}.toml").write_text(content)
+    return file
+
+
+def faults(folder: Path, text: str, **more: str) -> str:
+    with pytest.raises(SettingsError) as caught:
+        load(write(folder, text, **more))
+    return str(caught.value)
+
+
+def test_the_least_file_and_its_defaults(tmp_path: Path) -> None:
+    settings = load(write(tmp_path, ""))
+    assert settings.hostname == "mail.example.test"
+    assert settings.agent.upstreams == {"local": "unix:/run/dovecot/iems/lmtp"}
+    assert settings.checks == ()
+    assert settings.hides("127.0.0.9")
+    assert not settings.hides("192.0.2.1")
+
+
+def test_a_later_file_overrides_a_key_and_joins_a_table(tmp_path: Path) -> None:
+    settings = load(
+        write(
+            tmp_path,
+            '[milter]\nworkers = 3\n[checks.iprev]\nmode = "off"\n',
+            a='[milter]\nworkers = 5\n[checks.dnsbl.one]\nmode = "enforce"\nzone = "z.test"\n',
+            b='[checks.iprev]\nmode = "delegate"\n',
+        )
+    )
+    assert settings.milter.workers == 5
+    assert [check.name for check in settings.checks] == ["iprev", "dnsbl/one"]
+
+
+def test_a_fault_names_file_key_value_and_what_is_expected(tmp_path: Path) -> None:
+    told = faults(tmp_path, "[milter]\nworkers = 0\n", a='[dns]\ntimeout = "soon"\n')
+    assert f"{tmp_path}/iems.toml: milter.workers is 0; expected a whole number" in told
+    assert f"{tmp_path}/conf.d/a.toml: dns.timeout is 'soon'; expected a number" in told
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("[milter]\nworker = 1\n", "milter.worker is no setting; did you mean workers?"),
+        ('[checks.spam]\nmode = "off"\n', "checks.spam is no check; known: dnsbl, iprev"),
+        ('[checks.iprev]\nmode = "on"\n', "checks.iprev.mode is 'on'; expected one of enforce"),
+        ("[checks]\niprev = 1\n", "checks.iprev is no check"),
+        (
+            '[checks.iprev]\nmode = "delegate"\ndefault = { listed = "tag" }\n',
+            "checks.iprev.default.listed is no band; known: mismatch, temperror",
+        ),
+        (
+            '[checks.iprev]\nmode = "delegate"\ndefault = { mismatch = "eat" }\n',
+            "checks.iprev.default.mismatch is 'eat'; 'eat' is no action; expected one of deliver",
+        ),
+        (
+            '[checks.iprev]\nmode = "delegate"\ndefault = { mismatch = "tag" }\n'
+            'allow = { mismatch = ["deliver"] }\n',
+            "checks.iprev.default.mismatch is 'tag'; expected one of its allow list, deliver",
+        ),
+        (
+            '[checks.iprev]\nmode = "enforce"\nallow = { mismatch = ["deliver"] }\n',
+            "checks.iprev.allow.mismatch with mode enforce; expected none",
+        ),
+        ('[agent.upstreams]\nlist = "unix:/x"\n', "expected a table with the key local"),
+        ('[agent.upstreams]\nlocal = "tcp:1"\n', "expected unix:/PATH or inet:HOST:PORT"),
+        ("[channels.internet]\nx = 1\n", "channels.internet.x is no setting"),
+        ("own_networks = [1]\n", "expected a list of IP networks"),
+    ],
+)
+def test_what_is_wrong(tmp_path: Path, text: str, told: str) -> None:
+    assert told in faults(tmp_path, text)
+
+
+def test_missing_keys_are_told(tmp_path: Path) -> None:
+    file = tmp_path / "iems.toml"
+    file.write_text("version = 1\n")
+    with pytest.raises(SettingsError, match="hostname is missing"):
+        load(file)
+
+
+@pytest.mark.parametrize("content", [b"\xff", b"[", b""])
+def test_a_file_that_is_no_toml_is_named(tmp_path: Path, content: bytes) -> None:
+    file = tmp_path / "iems.toml"
+    file.write_bytes(content)
+    with pytest.raises(SettingsError, match=str(file)):
+        load(file)
+
+
+def test_modes_become_rules() -> None:
+    table = {
+        "version": 1,
+        "hostname": "mail.example.test",
+        "postmaster": "postmaster@example.test",
+        "checks": {
+            "iprev": {"mode": "delegate"},
+            "dnsbl": {"a": {"mode": "enforce", "zone": "a.test", "default": {"listed": "reject"}}},
+        },
+        "channels": {"internet": {"policy": {"iprev": {"default": {"mismatch": "tag"}}}}},
+    }
+    settings = from_table(table)
+    rules = settings.site_layer.rules
+    assert rules["iprev", "mismatch"] == Rule(EVERY_ACTION, Action.DELIVER)
+    assert rules["dnsbl/a", "listed"] == Rule(frozenset({Action.REJECT}), Action.REJECT)
+    assert rules["dnsbl/a", "temperror"] == Rule(frozenset({Action.DELIVER}), Action.DELIVER)
+    assert len(settings.layers("internet")) == 2
+    assert settings.layers("local") == (settings.site_layer,)
+    assert {one.band for one in missing_findings(settings.checks)} == {"temperror"}
+
+
+json = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=5),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3)
+    ),
+    max_leaves=8,
+)
+top = st.sampled_from(["version", "hostname", "checks", "channels", "milter", "agent", "dns", "x"])
+
+
+@given(st.dictionaries(top, json))
+def test_any_table_is_settings_or_a_settings_error(table: dict[str, object]) -> None:
+    try:
+        from_table(table)
+    except SettingsError as error:
+        assert error.faults  # noqa: PT017 - that nothing else is raised is the point
