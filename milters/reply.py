@@ -1,6 +1,7 @@
-"""What the chain answers the MTA: replies that end a stage, and edits of the message.
+"""What the chain answers: replies to the MTA, and the edits at the end of a message.
 
-Both are closed unions of small values; only the adapter knows how they go over the wire.
+Both are closed unions of values; the adapter turns them into calls of libmilter. Texts are
+printable ASCII (`iems.codec.printable`); the adapter doubles `%` and copes with the rest.
 """
 
 from __future__ import annotations
@@ -11,12 +12,12 @@ from typing import TypeAlias
 
 @dataclass(frozen=True, slots=True)
 class Continue:
-    """Nothing to say: the MTA goes on."""
+    """Nothing against it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Reject:
-    """A permanent refusal (RFC 5321 section 4.2, RFC 3463): `550`, `5.7.1`, text."""
+    """A permanent refusal: code 5yz, enhanced code (RFC 3463), text."""
 
     code: int
     enhanced: str
@@ -25,7 +26,7 @@ class Reject:
 
 @dataclass(frozen=True, slots=True)
 class TempFail:
-    """A temporary refusal: `451`, `4.3.0`, text."""
+    """A temporary refusal: code 4yz, enhanced code (RFC 3463), text."""
 
     code: int
     enhanced: str
@@ -37,7 +38,7 @@ Reply: TypeAlias = Continue | Reject | TempFail
 
 @dataclass(frozen=True, slots=True)
 class InsertHeader:
-    """A new field at `index`, counted among the fields as delivered; 0 is the top."""
+    """A new field at `index`, counted from 0 in the message as it will be delivered."""
 
     index: int
     name: bytes
@@ -46,7 +47,10 @@ class InsertHeader:
 
 @dataclass(frozen=True, slots=True)
 class ChangeHeader:
-    """The field of this name and occurrence (1 is the first received) changed, or deleted (None)."""
+    """Another value for the field `name` number `occurrence` (from 1, as received).
+
+    None deletes the field; of several deletions the last field goes first.
+    """
 
     name: bytes
     occurrence: int
@@ -55,7 +59,7 @@ class ChangeHeader:
 
 @dataclass(frozen=True, slots=True)
 class DeleteRecipient:
-    """A recipient taken off, as the client wrote it."""
+    """The message no longer goes to `address`, written as it was received."""
 
     address: str
 
