@@ -1,0 +1,1 @@
+"""Tests: unit, golden, integration (real servers), system (booted machines), qa."""

@@ -1,0 +1,12 @@
+"""What every test gets: the packages of the repository, importable by their own names."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+
+# The environment of a developer need not have the suite installed; the tests mean this tree.
+if str(ROOT) not in sys.path:
+    sys.path.insert(0, str(ROOT))

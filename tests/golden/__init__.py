@@ -1,0 +1,1 @@
+"""Scripts and messages with recorded results; `make golden` records them anew."""

@@ -1,0 +1,1 @@
+"""Tests with real servers: private instances below a temporary folder, on private ports."""

@@ -1,0 +1,77 @@
+"""The programs that the real servers need, and which Debian package has them.
+
+A missing one is an error that names the package: a test that cannot run has not passed.
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from pathlib import Path
+
+_PACKAGES = {
+    "postfix": "postfix",
+    "postqueue": "postfix",
+    "postsuper": "postfix",
+    "sendmail": "postfix",
+    "/usr/lib/postfix/sbin/master": "postfix",
+    "/usr/lib/postfix/postfix-ldap.so": "postfix-ldap",
+    "dovecot": "dovecot-core",
+    "/usr/lib/dovecot/imap": "dovecot-imapd",
+    "/usr/lib/dovecot/pop3": "dovecot-pop3d",
+    "/usr/lib/dovecot/lmtp": "dovecot-lmtpd",
+    "/usr/lib/dovecot/managesieve": "dovecot-managesieved",
+    "/usr/lib/dovecot/modules/lib90_sieve_plugin.so": "dovecot-sieve",
+    "/usr/lib/dovecot/modules/auth/libauthdb_ldap.so": "dovecot-ldap",
+    "slapd": "slapd",
+    "slapadd": "slapd",
+    "rbldnsd": "rbldnsd",
+    "unbound": "unbound",
+    "unbound-control": "unbound",
+    "openssl": "openssl",
+    "setpriv": "util-linux",
+    "useradd": "passwd",
+}
+_SBIN = "/usr/sbin:/sbin:/usr/bin:/bin"
+
+
+class MissingProgramError(Exception):
+    """The machine lacks a program; the message names the Debian package to install."""
+
+
+def need(*programs: str) -> None:
+    """Every one of `programs` (a name, or a path) is there."""
+    missing = sorted({_PACKAGES[one] for one in programs if not _found(one)})
+    if missing:
+        raise MissingProgramError(
+            f"not installed: {', '.join(missing)} (apt-get install {' '.join(missing)})"
+        )
+
+
+def program(name: str) -> str:
+    """The full path of a program, found also where root's own PATH lacks the sbin folders."""
+    need(name)
+    return shutil.which(name, path=_SBIN) or name
+
+
+def run(
+    *arguments: str | Path, text: str | bytes = b"", environment: dict[str, str] | None = None
+) -> bytes:
+    """Run a program of the table to its end and give its output; an error shows all it said."""
+    name, *rest = (str(argument) for argument in arguments)
+    done = subprocess.run(
+        [program(name) if name in _PACKAGES else name, *rest],
+        input=text.encode() if isinstance(text, str) else text,
+        capture_output=True,
+        env=environment,
+        timeout=50,
+        check=False,
+    )
+    if done.returncode:
+        told = (done.stdout + done.stderr).decode(errors="replace")
+        raise RuntimeError(f"{name} {' '.join(rest)} ended with {done.returncode}:\n{told}")
+    return done.stdout
+
+
+def _found(name: str) -> bool:
+    return Path(name).exists() if "/" in name else shutil.which(name, path=_SBIN) is not None

@@ -1,0 +1,161 @@
+"""A private slapd: configured in cn=config from LDIF, on a loopback port and an ldapi socket.
+
+The configuration is loaded offline (`slapadd -n0`), as the playbook checks it, and so is the data.
+The administrator of the whole tree is `cn=root,BASE` with the password below.
+"""
+
+from __future__ import annotations
+
+import urllib.parse
+from pathlib import Path
+
+from tests.integration.stack.ground import Ground, accepts, owned
+from tests.integration.stack.process import Server
+from tests.integration.stack.programs import need, program, run
+from tests.waiting import eventually
+
+BASE = "o=iems"
+ROOT_DN = f"cn=root,{BASE}"
+ROOT_PASSWORD = "root of the test tree"
+
+SCHEMAS = tuple(f"/etc/ldap/schema/{name}.ldif" for name in ("core", "cosine", "inetorgperson"))
+
+_CONFIG = """\
+dn: cn=config
+objectClass: olcGlobal
+cn: config
+olcPidFile: {folder}/slapd.pid
+olcLogLevel: stats
+
+dn: cn=module{{0}},cn=config
+objectClass: olcModuleList
+cn: module{{0}}
+olcModulePath: /usr/lib/ldap
+{modules}
+
+dn: cn=schema,cn=config
+objectClass: olcSchemaConfig
+cn: schema
+
+{schemas}
+
+dn: olcDatabase={{-1}}frontend,cn=config
+objectClass: olcDatabaseConfig
+objectClass: olcFrontendConfig
+olcDatabase: {{-1}}frontend
+
+dn: olcDatabase={{0}}config,cn=config
+objectClass: olcDatabaseConfig
+olcDatabase: {{0}}config
+olcAccess: {{0}}to * by dn.exact=gidNumber=0+uidNumber=0,cn=peercred,cn=external,cn=auth manage
+
+dn: olcDatabase={{1}}mdb,cn=config
+objectClass: olcDatabaseConfig
+objectClass: olcMdbConfig
+olcDatabase: {{1}}mdb
+olcSuffix: {base}
+olcRootDN: {root}
+olcRootPW: {password}
+olcDbDirectory: {folder}/data
+olcDbMaxSize: 104857600
+olcDbNoSync: TRUE
+{database}
+"""
+
+_TOP = f"""\
+dn: {BASE}
+objectClass: organization
+o: iems
+"""
+
+
+class Slapd:
+    """One instance; `uri` is its loopback address, `ldapi` the one of its unix socket.
+
+    `schemas` are LDIF files of cn=schema, `modules` names such as `argon2`, `database` further
+    lines of the database's entry (access, indices), `data` the tree.
+    """
+
+    def __init__(
+        self,
+        ground: Ground,
+        *,
+        schemas: tuple[str | Path, ...] = (),
+        modules: tuple[str, ...] = (),
+        database: str = "",
+        data: str = _TOP,
+    ) -> None:
+        need("slapd", "slapadd")
+        self._ground = ground
+        self.folder = ground.place("slapd")
+        self._port = ground.port()
+        self.socket = self.folder / "ldapi"
+        self.uri = f"ldap://127.0.0.1:{self._port}"
+        self.ldapi = f"ldapi://{urllib.parse.quote(str(self.socket), safe='')}"
+        self._config = self.folder / "slapd.d"
+        self._write(schemas, modules, database, data)
+        run("chown", "-R", "openldap:openldap", self.folder)
+        self._server = Server("slapd", self._arguments(), self.folder / "output")
+
+    def start(self) -> None:
+        """Start it, also again after `stop`, and wait until it accepts."""
+        self._ground.started(self._server)
+        eventually(self._accepts, 15, lambda: f"slapd does not listen\n{self._server.tail()}")
+
+    def stop(self) -> None:
+        """Stop it; the tree stays."""
+        self._server.stop()
+        self._server.gone()
+
+    def add(self, ldif: str) -> None:
+        """Add entries as the administrator of the tree."""
+        self._as_root("ldapadd", ldif)
+
+    def modify(self, ldif: str) -> None:
+        """Apply changes as the administrator of the tree."""
+        self._as_root("ldapmodify", ldif)
+
+    def delete(self, dn: str) -> None:
+        """Delete an entry and everything beneath it."""
+        self._as_root("ldapdelete", "", "-r", dn)
+
+    def log(self) -> str:
+        """The end of its log."""
+        return self._server.tail()
+
+    def _as_root(self, name: str, text: str, *options: str) -> None:
+        run(
+            *(name, "-x", "-H", self.uri, "-D", ROOT_DN, "-w", ROOT_PASSWORD),
+            *options,
+            text=text,
+        )
+
+    def _arguments(self) -> list[str]:
+        return [
+            *(program("slapd"), "-F", str(self._config), "-h", f"{self.uri}/ {self.ldapi}"),
+            *("-u", "openldap", "-g", "openldap", "-d", "none"),
+        ]
+
+    def _write(
+        self, schemas: tuple[str | Path, ...], modules: tuple[str, ...], database: str, data: str
+    ) -> None:
+        for folder in (self._config, self.folder / "data"):
+            folder.mkdir()
+            owned(folder, "openldap", "openldap", 0o750)
+        files = (*SCHEMAS, *(str(schema) for schema in schemas))
+        loads = ("back_mdb", *modules)
+        config = _CONFIG.format(
+            folder=self.folder,
+            base=BASE,
+            root=ROOT_DN,
+            password=ROOT_PASSWORD,
+            modules="\n".join(f"olcModuleLoad: {name}" for name in loads),
+            schemas="\n\n".join(Path(file).read_text().strip() for file in files),
+            database=database.strip(),
+        )
+        run("slapadd", "-n0", "-F", self._config, text=config)
+        run("slapadd", "-n1", "-F", self._config, text=data)
+
+    def _accepts(self) -> bool:
+        self._server.wants_running()
+        return accepts(self._port)

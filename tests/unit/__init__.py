@@ -1,0 +1,1 @@
+"""Tests without network, clock or disk beyond a temporary folder."""
