@@ -1,0 +1,1 @@
+"""DNS questions of the checks: the protocol, a stub for daemons and a zone file for tests."""
