@@ -23,7 +23,7 @@ from iems.directory.resolve import Destination, resolve
 from iems.model.address import Address, AddressError
 from iems.model.envelope import INTERNET, LOCAL, SUBMISSION, Client
 from iems.model.finding import Finding
-from iems.model.policy import Action, Decision, decide
+from iems.model.policy import Action, Decision, Layer, decide
 from iems.serve.deadline import Deadline
 from iems.serve.log import Log
 from iems.settings.schema import Settings
@@ -237,7 +237,7 @@ class Chain:
     ) -> list[tuple[Destination, Decision]]:
         above = self._run.settings.layers(message.channel)
         return [
-            (one, decide(seen, (*above, *one.layers), role=address.role or one.address.role))
+            (one, decide(seen, (*above, *_layers(one)), role=address.role or one.address.role))
             for address, destinations in accepted
             for one in sorted(destinations, key=lambda one: one.address.key)
         ]
@@ -262,7 +262,9 @@ class Chain:
                 stage,
                 decision.action.word,
                 recipient=str(address or destination.address),
-                subject=destination.subject,
+                subject=str(
+                    destination.user.layer.subject if destination.user else destination.channel
+                ),
                 reply=f"{reply.code} {reply.enhanced} {reply.text}",
                 details=details(decision, seen),
             )
@@ -379,3 +381,8 @@ def _address(text: str, default_domain: str = "") -> Address | None:
         return Address.parse(text, default_domain=default_domain)
     except AddressError:
         return None
+
+
+def _layers(destination: Destination) -> tuple[Layer, ...]:
+    user = destination.user
+    return (user.domain_layer, user.layer) if user else ()
