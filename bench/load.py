@@ -1,0 +1,121 @@
+"""A load generator for SMTP and LMTP: many conversations at once from one thread.
+
+smtp-source comes from one address only; this one gives each conversation a source address of its
+own from the loopback range. A conversation is a list of steps, each the bytes to send and the
+reply code to wait for; it never pipelines, as most clients do not. A reply with another code is
+counted in `refused` and ends its conversation. `python -m bench generator` measures it against a
+sink: it must be several times faster than what it measures.
+"""
+
+from __future__ import annotations
+
+import selectors
+import socket
+import time
+from collections import deque
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+Where = tuple[str, int] | Path
+"""Host and port, or the path of a unix socket."""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """Send `line` (nothing at the very first step) and wait for a reply with this code."""
+
+    line: bytes
+    code: bytes = b"250"
+    message: bool = False
+    """Whether a right reply means that one more message was accepted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Conversation:
+    """One connection: `source` is the address it comes from ("" lets the kernel choose)."""
+
+    steps: Sequence[Step]
+    source: str = ""
+
+
+@dataclass(slots=True)
+class Load:
+    """What a run did: messages accepted, seconds, CPU seconds of the generator itself."""
+
+    accepted: int = 0
+    seconds: float = 0.0
+    cpu: float = 0.0
+    refused: list[bytes] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class _Open:
+    socket: socket.socket
+    steps: Sequence[Step]
+    at: int = 0
+    buffer: bytes = b""
+
+
+def run(where: Where, conversations: Iterable[Conversation], parallel: int) -> Load:
+    """Hold all conversations, `parallel` of them at any time; returns when the last has ended."""
+    waiting = deque(conversations)
+    load = Load()
+    began, cpu = time.perf_counter(), time.process_time()
+    with selectors.DefaultSelector() as selector:
+        opened = 0
+        while waiting or opened:
+            while waiting and opened < parallel:
+                _start(selector, where, waiting.popleft())
+                opened += 1
+            events = selector.select(timeout=30)
+            if not events:
+                raise TimeoutError(f"{opened} conversations silent for 30 s")
+            for key, _mask in events:
+                if not _answered(key.data, load):
+                    selector.unregister(key.data.socket)
+                    key.data.socket.close()
+                    opened -= 1
+    load.seconds = time.perf_counter() - began
+    load.cpu = time.process_time() - cpu
+    return load
+
+
+def _start(selector: selectors.BaseSelector, where: Where, told: Conversation) -> None:
+    if isinstance(where, Path):
+        client = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        client.connect(str(where))
+    else:
+        client = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if told.source:
+            client.bind((told.source, 0))
+        client.connect(where)
+    selector.register(client, selectors.EVENT_READ, _Open(client, told.steps))
+
+
+def _answered(one: _Open, load: Load) -> bool:
+    """Read what came, go on; False when the conversation is over."""
+    octets = one.socket.recv(65536)
+    one.buffer += octets
+    if octets and not _complete(one.buffer):
+        return True
+    step = one.steps[one.at]
+    if not one.buffer.startswith(step.code):
+        load.refused.append(one.buffer[:200] or b"closed at " + step.line[:20])
+        return False
+    load.accepted += step.message
+    one.buffer = b""
+    one.at += 1
+    if one.at == len(one.steps):
+        return False
+    one.socket.sendall(one.steps[one.at].line)
+    return True
+
+
+def _complete(reply: bytes) -> bool:
+    """Whether the last line is the last of a reply (RFC 5321 section 4.2.1)."""
+    if not reply.endswith(b"\r\n"):
+        return False
+    start = reply.rfind(b"\r\n", 0, -2) + 2 if b"\r\n" in reply[:-2] else 0
+    return reply[start + 3 : start + 4] == b" "

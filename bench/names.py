@@ -1,0 +1,127 @@
+"""The DNS of a run: 20,000 clients, four blacklists at rbldnsd, names and reverse names at unbound.
+
+Client addresses lie in 127.16.0.0/12, where a socket can be bound to each of them. One in twenty
+is listed, by one or more of the lists; all have a PTR record, and of all but one in twenty the
+name leads back. unbound stands between the suite and rbldnsd, as a resolver does on a real server;
+its restart makes a cold cache.
+"""
+
+from __future__ import annotations
+
+import random
+from ipaddress import IPv4Address
+
+from tests.integration.stack.ground import Ground
+from tests.integration.stack.packets import ask
+from tests.integration.stack.process import Server
+from tests.integration.stack.programs import program
+from tests.waiting import eventually
+
+SEED = 20250601
+CLIENTS = 20_000
+SHARE = 20
+"""One client in so many is listed, and one in so many has a name that does not lead back."""
+
+ZONES = ("one.bl.test", "two.bl.test", "three.bl.test", "four.bl.test")
+TTL = 3600
+"""Seconds, longer than a run: what expires in between would be neither warm nor cold."""
+
+_FIRST = int(IPv4Address("127.16.0.1"))
+_UNBOUND = """\
+server:
+    interface: 127.0.0.1
+    port: {port}
+    do-ip6: no
+    use-syslog: no
+    logfile: "{folder}/log"
+    pidfile: ""
+    directory: "{folder}"
+    chroot: ""
+    username: unbound
+    num-threads: 1
+    do-daemonize: no
+    do-not-query-localhost: no
+    module-config: "iterator"
+    unblock-lan-zones: yes
+    local-zone: "." static
+    local-zone: "bl.test." transparent
+    include: "{folder}/names"
+remote-control:
+    control-enable: no
+{stubs}
+"""
+
+
+class Names:
+    """The two servers; `port` is unbound's."""
+
+    def __init__(self, ground: Ground) -> None:
+        """Write the data; nothing is started yet."""
+        draw = random.Random(SEED)
+        self.clients = [str(IPv4Address(_FIRST + n)) for n in range(CLIENTS)]
+        self.listed = {
+            client: draw.sample(ZONES, draw.choice((1, 2, 3, 4)))
+            for client in draw.sample(self.clients, CLIENTS // SHARE)
+        }
+        mismatched = set(draw.sample(self.clients, CLIENTS // SHARE))
+        self._ground = ground
+        self._rbldnsd_port, self.port = ground.port(), ground.port()
+        self._rbldnsd = self._blacklists()
+        self._unbound = self._resolver(mismatched)
+
+    def start(self) -> None:
+        """Start both and wait until they answer."""
+        self._ground.started(self._rbldnsd)
+        eventually(lambda: ask(self._rbldnsd_port, f"2.0.0.127.{ZONES[3]}"), 10, "rbldnsd")
+        self.chill()
+
+    def chill(self) -> None:
+        """Forget everything that was cached."""
+        if self._unbound.running:
+            self._unbound.stop()
+        self._ground.started(self._unbound)
+        eventually(lambda: ask(self.port, "name0.clients.test"), 20, "unbound")
+
+    def stop(self) -> None:
+        """Stop both."""
+        for server in (self._unbound, self._rbldnsd):
+            if server.running:
+                server.stop()
+
+    def questions(self) -> int:
+        """How many questions about clients rbldnsd has seen; its own log says so."""
+        lines = self._asked.read_text(errors="replace").splitlines()
+        return sum(1 for line in lines if ".127." in line and " 2.0.0.127." not in line)
+
+    def _blacklists(self) -> Server:
+        folder = self._ground.place("rbldnsd")
+        folder.chmod(0o777)
+        self._asked = folder / "asked"
+        for zone in ZONES:
+            rows = [client for client, zones in self.listed.items() if zone in zones]
+            head = f"$SOA {TTL} ns.{zone} host.{zone} 1 600 300 86400 {TTL}\n$TTL {TTL}\n"
+            entries = "\n".join([":127.0.0.2:listed, $", "127.0.0.2", *rows])
+            (folder / zone).write_text(f"{head}{entries}\n")
+        specs = [f"{zone}:ip4set:{zone}" for zone in ZONES]
+        where = f"127.0.0.1/{self._rbldnsd_port}"
+        arguments = ["-n", "-u", "rbldns", "-w", str(folder), "-b", where, "-l", "+asked"]
+        command = [program("rbldnsd"), *arguments, *specs]
+        return Server("rbldnsd", command, folder / "output")
+
+    def _resolver(self, mismatched: set[str]) -> Server:
+        folder = self._ground.place("unbound")
+        folder.chmod(0o777)
+        rows = []
+        for number, client in enumerate(self.clients):
+            name = f"name{number}.clients.test"
+            leads_to = "127.0.0.1" if client in mismatched else client
+            rows.append(f'local-data-ptr: "{client} {TTL} {name}"')
+            rows.append(f'local-data: "{name}. {TTL} IN A {leads_to}"')
+        (folder / "names").write_text("\n".join(rows) + "\n")
+        stubs = "\n".join(
+            f'stub-zone:\n    name: "{zone}"\n    stub-addr: 127.0.0.1@{self._rbldnsd_port}'
+            for zone in ZONES
+        )
+        settings = folder / "unbound.conf"
+        settings.write_text(_UNBOUND.format(port=self.port, folder=folder, stubs=stubs))
+        return Server("unbound", [program("unbound"), "-d", "-c", settings], folder / "output")

@@ -1,0 +1,195 @@
+"""Postfix with the milter against Postfix alone: four blacklists, iprev, the findings header.
+
+Both sides are one Postfix with two listeners; only the listener differs. 20 sessions at a time, a
+connection a message, 4 KiB, delivered by virtual(8) into Maildirs in memory. The time runs until
+the last message is delivered. In each round Postfix runs alone, then with the milter and all
+caches cold, then with the milter and the same clients again: warm. Postfix itself looks up no
+client names, which is the harder comparison: it does on a real server.
+"""
+
+from __future__ import annotations
+
+import itertools
+import pwd
+import random
+import shutil
+import statistics
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench import figures, load, names, suite
+from iems.codec.findings import NAME
+from tests.integration.stack.ground import Ground, users
+from tests.integration.stack.postfix import Listener, Postfix
+from tests.waiting import eventually
+
+PARALLEL = 20
+TARGET_WARM, TARGET_COLD = 0.60, 0.50
+_LINE = b"All work and no play makes a message of the usual length, line after line.\r\n"
+MESSAGE = (
+    b"From: <sender@world.test>\r\nTo: <user@example.test>\r\nSubject: a message\r\n\r\n"
+    + _LINE * 53
+)
+"""4 KiB."""
+
+HEADER = b"\n" + NAME + b":"
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """One run: messages a second until delivered, what the DNS saw, headers that arrived."""
+
+    rate: float
+    accepted_rate: float
+    questions: int
+    headers: int
+    generator: float
+    """Share of one processor that the load generator took."""
+
+
+def compare(rounds: int, messages: int) -> str:
+    """Run everything; the table."""
+    kept: dict[str, list[Measured]] = {"alone": [], "cold": [], "warm": []}
+    with _bench() as bench:
+        draw = random.Random(names.SEED)
+        for number in range(rounds):
+            clients = draw.choices(bench.names.clients, k=messages)
+            # Postfix alone goes first and last in turn, so that a drift falls on both sides.
+            order = ("alone", "cold", "warm") if number % 2 == 0 else ("cold", "warm", "alone")
+            for name in order:
+                kept[name].append(bench.run(name, clients))
+                _tell(number, name, kept[name][-1])
+    rates = {name: [one.rate for one in each] for name, each in kept.items()}
+    base = rates["alone"]
+    rows = [
+        figures.row("Postfix alone", base, base, None),
+        figures.row("with the milter, warm", rates["warm"], base, TARGET_WARM),
+        figures.row("with the milter, cold", rates["cold"], base, TARGET_COLD),
+    ]
+    facts: dict[str, object] = {"messages a run": messages}
+    for name, each in kept.items():
+        asked = statistics.median(one.questions for one in each)
+        headers = sorted({one.headers for one in each})
+        facts[f"questions that rbldnsd saw in a run, {name} (median)"] = asked
+        facts[f"delivered with a findings header in a run, {name}"] = headers
+    busiest = max(one.generator for one in kept["alone"])
+    facts["load generator, share of one processor at most"] = f"{busiest:.2f}"
+    return figures.table("Postfix with the milter", rows, facts)
+
+
+class _Bench:
+    def __init__(self, ground: Ground, mailboxes: Path, stack: ExitStack) -> None:
+        self._mailboxes = mailboxes
+        self.names = names.Names(ground)
+        self.names.start()
+        stack.callback(self.names.stop)
+        self._postfix = _postfix(ground, mailboxes)
+        self._suite = suite.Suite(
+            ground, self._postfix.sockets, self.names.port, "unix:/nonexistent"
+        )
+        self._milter = self._suite.milter()
+        stack.callback(lambda: self._milter.stop())
+        self._postfix.start()
+        stack.callback(self._postfix.stop)
+
+    def run(self, name: str, clients: list[str]) -> Measured:
+        """One run: `alone`, `cold` or `warm`."""
+        if name == "cold":
+            self.names.chill()
+            self._milter.stop()
+            self._milter = self._suite.milter()
+        listener = "alone" if name == "alone" else "internet"
+        self._empty()
+        asked = self.names.questions()
+        users = itertools.cycle(suite.USERS)
+        talks = [conversation(client, next(users)) for client in clients]
+        where = ("127.0.0.1", self._postfix.port(listener))
+        began = time.perf_counter()
+        done = load.run(where, talks, PARALLEL)
+        assert not done.refused, done.refused[:3]
+        eventually(lambda: len(self._delivered()) >= len(clients), 120, "all mail is delivered")
+        seconds = time.perf_counter() - began
+        headers = sum(1 for path in self._delivered() if HEADER in path.read_bytes())
+        return Measured(
+            len(clients) / seconds,
+            len(clients) / done.seconds,
+            self.names.questions() - asked,
+            headers,
+            done.cpu / done.seconds,
+        )
+
+    def _delivered(self) -> list[Path]:
+        return list(self._mailboxes.glob("*/new/*"))
+
+    def _empty(self) -> None:
+        for path in self._delivered():
+            path.unlink()
+
+
+@contextmanager
+def _bench() -> Iterator[_Bench]:
+    users()
+    with ExitStack() as stack:
+        ground = Ground()
+        stack.callback(ground.close)
+        memory = Path(tempfile.mkdtemp(prefix="iems-bench-", dir="/dev/shm"))
+        stack.callback(shutil.rmtree, memory)
+        owner = pwd.getpwnam("mail")
+        memory.chmod(0o755)
+        for user in suite.USERS:
+            box = memory / user.partition("@")[0]
+            for folder in (box, *(box / name for name in ("new", "cur", "tmp"))):
+                folder.mkdir()
+                shutil.chown(folder, owner.pw_uid, owner.pw_gid)
+        yield _Bench(ground, memory, stack)
+
+
+def _postfix(ground: Ground, mailboxes: Path) -> Postfix:
+    owner = pwd.getpwnam("mail")
+    milter = {
+        "smtpd_milters": "unix:iems/milter.sock",
+        "milter_connect_macros": "j {daemon_name} v {client_connections} _",
+    }
+    boxes = ", ".join(f"{user}={user.partition('@')[0]}/" for user in suite.USERS)
+    main = {
+        "mynetworks": "127.0.0.1/32",
+        "virtual_mailbox_domains": suite.DOMAIN,
+        "virtual_mailbox_maps": f"inline:{{{boxes}}}",
+        "virtual_mailbox_base": str(mailboxes),
+        "virtual_uid_maps": f"static:{owner.pw_uid}",
+        "virtual_gid_maps": f"static:{owner.pw_gid}",
+        "virtual_minimum_uid": "1",
+        "virtual_transport": "virtual",
+    }
+    listeners = [
+        Listener("alone", ground.port(), {}),
+        Listener("internet", ground.port(), milter),
+    ]
+    return Postfix(ground, main=main, listeners=listeners)
+
+
+def conversation(client: str, user: str) -> load.Conversation:
+    """One message of 4 KiB from this client to this user, over a connection of its own."""
+    steps = [
+        load.Step(b"", b"220"),
+        load.Step(b"EHLO client.example\r\n"),
+        load.Step(b"MAIL FROM:<sender@world.test>\r\n"),
+        load.Step(f"RCPT TO:<{user}>\r\n".encode()),
+        load.Step(b"DATA\r\n", b"354"),
+        load.Step(MESSAGE + b".\r\n", message=True),
+        load.Step(b"QUIT\r\n", b"221"),
+    ]
+    return load.Conversation(steps, client)
+
+
+def _tell(number: int, name: str, one: Measured) -> None:
+    print(
+        f"round {number + 1} {name}: {one.rate:.0f}/s delivered, {one.accepted_rate:.0f}/s "
+        f"accepted, {one.questions} questions, {one.headers} headers, "
+        f"generator {one.generator:.2f}",
+        flush=True,
+    )
