@@ -17,7 +17,7 @@ from iems.model.policy import Layer
 from iems.serve.deadline import Deadline
 
 
-class DirectoryUnavailable(Exception):
+class DirectoryUnavailable(Exception):  # noqa: N818 - a state of the world, not our error
     """The directory gave no answer that can be relied on; the message says what went wrong."""
 
 

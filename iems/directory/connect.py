@@ -1,0 +1,51 @@
+"""The directory that the settings name, ready to be asked; the one place that knows the kinds.
+
+Nothing is opened until the first question. Made in each process anew, after the fork.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from iems.directory.cache import CachedDirectory
+from iems.directory.reader import Directory
+from iems.directory.toml import TomlDirectory
+from iems.directory.tree import TreeDirectory
+from iems.settings.read import SettingsError
+from iems.settings.schema import DirectorySettings
+
+if TYPE_CHECKING:
+    from iems.directory.ldap import LdapStore
+
+
+def connect(
+    settings: DirectorySettings, dn: str, password_file: Path, note: Callable[[str], None]
+) -> Directory:
+    """The directory for a program that binds as `dn`; `note` gets what is wrong inside entries.
+
+    `SettingsError` where the TOML file is wrong or there is no password; `PermissionError` is the
+    caller's.
+    """
+    if settings.kind == "toml":
+        return TomlDirectory.load(settings.file)
+    store = connect_store(settings, dn, password_file)
+    return CachedDirectory(TreeDirectory(store, settings.timeout, note), settings.ttl)
+
+
+def connect_store(settings: DirectorySettings, dn: str, password_file: Path) -> LdapStore:
+    """The LDAP server of the settings; `SettingsError` where there is none or no password."""
+    from iems.directory.ldap import Account, LdapStore
+
+    if settings.kind != "ldap":
+        raise SettingsError(
+            [f"directory.kind is {settings.kind!r}; expected ldap, a file is changed by hand"]
+        )
+    try:
+        password = password_file.read_text(encoding="utf-8").rstrip("\n")
+    except (FileNotFoundError, UnicodeDecodeError) as error:
+        raise SettingsError([f"{password_file}: cannot be read: {error}"]) from None
+    if not password:
+        raise SettingsError([f"{password_file}: is empty; expected the password of {dn}"])
+    return LdapStore(Account(settings.uri, settings.base, dn, password), settings.pool)

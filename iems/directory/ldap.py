@@ -1,0 +1,235 @@
+"""An LDAP server as a `Store` (RFC 4511): the only module that knows python-ldap.
+
+Connections are opened when they are wanted (so after the fork), at most `size` of them, each used
+by one thread at a time and kept for the next. A kept one that turns out to be dead is replaced
+once, with all others that were kept, if the operation only reads; every other fault ends its
+connection. The server has until the deadline for everything: a free connection, the connect, the
+bind and the answer. Beyond it, and for every answer that is none, `DirectoryUnavailable`.
+
+python-ldap's own reconnecting class is not used: it tries again after a time-out, too, so that a
+call takes twice the time that its caller has, and it grows by an entry with every option set.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+import ldap
+import ldap.dn
+import ldap.filter
+from ldap.ldapobject import SimpleLDAPObject
+
+from iems.codec.printable import printable
+from iems.directory.reader import DirectoryUnavailable
+from iems.directory.store import (
+    Attributes,
+    EntryExistsError,
+    Name,
+    NoEntryError,
+    Row,
+    WriteRefusedError,
+)
+from iems.serve.deadline import Deadline
+
+T = TypeVar("T")
+
+_REFUSALS = (
+    ldap.INSUFFICIENT_ACCESS,
+    ldap.CONSTRAINT_VIOLATION,
+    ldap.OBJECT_CLASS_VIOLATION,
+    ldap.UNDEFINED_TYPE,
+    ldap.INVALID_SYNTAX,
+    ldap.INVALID_DN_SYNTAX,
+    ldap.NAMING_VIOLATION,
+    ldap.NOT_ALLOWED_ON_NONLEAF,
+    ldap.TYPE_OR_VALUE_EXISTS,
+    ldap.NO_SUCH_ATTRIBUTE,
+    ldap.UNWILLING_TO_PERFORM,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """Which server, the top of its tree, and as whom."""
+
+    uri: str
+    base: str
+    dn: str
+    password: str = field(repr=False)
+
+
+class LdapStore:
+    """See `iems.directory.store.Store`; thread-safe."""
+
+    def __init__(self, account: Account, size: int) -> None:
+        self._account = account
+        self._free = threading.BoundedSemaphore(size)
+        self._kept: list[SimpleLDAPObject] = []
+        self._lock = threading.Lock()
+
+    def search(
+        self,
+        base: Name,
+        any_of: Iterable[tuple[str, str]],
+        attributes: Sequence[str],
+        deadline: Deadline,
+    ) -> Sequence[Row]:
+        """See `Reader`."""
+        text = _filter(any_of)
+        top = self._dn(base)
+
+        def ask(connection: SimpleLDAPObject) -> Sequence[Row]:
+            number = connection.search_ext(top, ldap.SCOPE_SUBTREE, text, list(attributes))
+            return self._rows(_answer(connection, number, deadline))
+
+        try:
+            return self._do(ask, deadline, again=True)
+        except (ldap.LDAPError, ValueError) as error:
+            raise self._unavailable(error) from None
+
+    def add(self, name: Name, attributes: Attributes, deadline: Deadline) -> None:
+        """See `Store`."""
+        values = [(attribute, list(given)) for attribute, given in attributes.items()]
+        self._write(lambda connection: connection.add_ext(self._dn(name), values), deadline)
+
+    def delete(self, name: Name, deadline: Deadline) -> None:
+        """See `Store`."""
+        self._write(lambda connection: connection.delete_ext(self._dn(name)), deadline)
+
+    def change(
+        self,
+        name: Name,
+        attribute: str,
+        remove: Sequence[bytes],
+        add: Sequence[bytes],
+        deadline: Deadline,
+    ) -> None:
+        """See `Store`."""
+        both = ((ldap.MOD_DELETE, attribute, list(remove)), (ldap.MOD_ADD, attribute, list(add)))
+        changes = [one for one in both if one[2]]
+        self._write(lambda connection: connection.modify_ext(self._dn(name), changes), deadline)
+
+    def set_password(self, name: Name, password: str, deadline: Deadline) -> None:
+        """See `Store`."""
+        self._write(lambda connection: connection.passwd(self._dn(name), None, password), deadline)
+
+    def close(self) -> None:
+        """End the connections that are kept."""
+        with self._lock:
+            kept, self._kept = self._kept, []
+        for connection in kept:
+            _end(connection)
+
+    def _write(self, send: Callable[[SimpleLDAPObject], int], deadline: Deadline) -> None:
+        def ask(connection: SimpleLDAPObject) -> None:
+            _answer(connection, send(connection), deadline)
+
+        try:
+            self._do(ask, deadline, again=False)
+        except ldap.ALREADY_EXISTS:
+            raise EntryExistsError from None
+        except ldap.NO_SUCH_OBJECT:
+            raise NoEntryError from None
+        except _REFUSALS as error:
+            raise WriteRefusedError(_reason(error)) from None
+        except (ldap.LDAPError, ValueError) as error:
+            raise self._unavailable(error) from None
+
+    def _do(self, ask: Callable[[SimpleLDAPObject], T], deadline: Deadline, *, again: bool) -> T:
+        with self._turn(deadline):
+            kept = self._take()
+            try:
+                return self._use(kept or self._open(deadline), ask)
+            except ldap.SERVER_DOWN:
+                if kept is None or not again or deadline.expired:
+                    raise
+                # A server that was restarted has dropped every kept connection, not this one.
+                self.close()
+                return self._use(self._open(deadline), ask)
+
+    def _use(self, connection: SimpleLDAPObject, ask: Callable[[SimpleLDAPObject], T]) -> T:
+        try:
+            result = ask(connection)
+        except BaseException:
+            _end(connection)
+            raise
+        with self._lock:
+            self._kept.append(connection)
+        return result
+
+    @contextlib.contextmanager
+    def _turn(self, deadline: Deadline) -> Iterator[None]:
+        if not self._free.acquire(timeout=deadline.remaining()):
+            raise DirectoryUnavailable(f"{self._account.uri}: no free connection in time")
+        try:
+            yield
+        finally:
+            self._free.release()
+
+    def _take(self) -> SimpleLDAPObject | None:
+        with self._lock:
+            return self._kept.pop() if self._kept else None
+
+    def _open(self, deadline: Deadline) -> SimpleLDAPObject:
+        connection = ldap.initialize(self._account.uri)
+        try:
+            connection.set_option(ldap.OPT_REFERRALS, 0)
+            connection.set_option(ldap.OPT_RESTART, ldap.OPT_ON)
+            connection.set_option(ldap.OPT_NETWORK_TIMEOUT, _seconds(deadline))
+            connection.set_option(ldap.OPT_TIMEOUT, _seconds(deadline))
+            number = connection.simple_bind(self._account.dn, self._account.password)
+            _answer(connection, number, deadline)
+        except BaseException:
+            _end(connection)
+            raise
+        return connection
+
+    def _dn(self, name: Name) -> str:
+        relative = ldap.dn.dn2str([[(attribute, value, 1)] for attribute, value in name])
+        return f"{relative},{self._account.base}"
+
+    def _rows(self, answer: Iterable[tuple[str | None, object]]) -> Sequence[Row]:
+        depth = len(ldap.dn.str2dn(self._account.base))
+        rows = []
+        for dn, attributes in answer:
+            # A referral has no name; this directory follows none.
+            if dn is not None and isinstance(attributes, dict):
+                parts = ldap.dn.str2dn(dn)[:-depth]
+                rows.append(Row(tuple((rdn[0][0], rdn[0][1]) for rdn in parts), attributes))
+        return rows
+
+    def _unavailable(self, error: Exception) -> DirectoryUnavailable:
+        return DirectoryUnavailable(f"{self._account.uri}: {_reason(error)}")
+
+
+def _answer(
+    connection: SimpleLDAPObject, number: int, deadline: Deadline
+) -> Sequence[tuple[str | None, object]]:
+    _kind, data, _number, _controls = connection.result3(number, timeout=_seconds(deadline))
+    return data or ()
+
+
+def _seconds(deadline: Deadline) -> float:
+    """What is left, for libldap: there 0 would be a look without waiting, or no bound at all."""
+    return max(0.001, deadline.remaining())
+
+
+def _filter(any_of: Iterable[tuple[str, str]]) -> str:
+    escape = ldap.filter.escape_filter_chars
+    return "(|" + "".join(f"({attribute}={escape(value)})" for attribute, value in any_of) + ")"
+
+
+def _end(connection: SimpleLDAPObject) -> None:
+    with contextlib.suppress(ldap.LDAPError):
+        connection.unbind_ext_s()
+
+
+def _reason(error: Exception) -> str:
+    told = error.args[0] if error.args else ""
+    if isinstance(told, dict):
+        told = ": ".join(str(told[key]) for key in ("desc", "info") if told.get(key))
+    return printable(f"{type(error).__name__}: {told}")

@@ -1,0 +1,84 @@
+"""A tree of named entries, as `iems.directory` uses an LDAP server; nothing of mail in here.
+
+Names and searches are data; the adapter (`iems.directory.ldap`) makes the text of them, so that no
+character of an address can mean anything in a filter or a name. Every method raises
+`DirectoryUnavailable` when there is no answer by the deadline that can be relied on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol, TypeAlias
+
+from iems.serve.deadline import Deadline
+
+Name: TypeAlias = tuple[tuple[str, str], ...]
+"""Pairs of attribute and value, the innermost first, relative to the top of the tree."""
+
+Attributes: TypeAlias = Mapping[str, Sequence[bytes]]
+
+
+class EntryExistsError(Exception):
+    """There is an entry of this name already."""
+
+
+class NoEntryError(Exception):
+    """There is no entry of this name."""
+
+
+class WriteRefusedError(Exception):
+    """The server understood and said no; the message is its reason."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One entry that a search gave, with those of its attributes that were asked for."""
+
+    name: Name
+    attributes: Attributes
+
+    def texts(self, attribute: str) -> tuple[str, ...]:
+        """The values of an attribute; UnicodeDecodeError where one is no UTF-8."""
+        return tuple(value.decode("utf-8") for value in self.attributes.get(attribute, ()))
+
+
+class Reader(Protocol):
+    """What can be asked."""
+
+    def search(
+        self,
+        base: Name,
+        any_of: Iterable[tuple[str, str]],
+        attributes: Sequence[str],
+        deadline: Deadline,
+    ) -> Sequence[Row]:
+        """The entries below `base` of which one of these pairs of attribute and value is true."""
+        ...
+
+
+class Store(Reader, Protocol):
+    """What can be changed. `NoEntryError` and `WriteRefusedError` are for all to raise."""
+
+    def add(self, name: Name, attributes: Attributes, deadline: Deadline) -> None:
+        """Make an entry; `EntryExistsError` where there is one."""
+        ...
+
+    def delete(self, name: Name, deadline: Deadline) -> None:
+        """Remove an entry that has none below it."""
+        ...
+
+    def change(
+        self,
+        name: Name,
+        attribute: str,
+        remove: Sequence[bytes],
+        add: Sequence[bytes],
+        deadline: Deadline,
+    ) -> None:
+        """Take values from an attribute and give it others, at once."""
+        ...
+
+    def set_password(self, name: Name, password: str, deadline: Deadline) -> None:
+        """Give the entry a password, which the server hashes (RFC 3062)."""
+        ...

@@ -1,0 +1,184 @@
+"""The tree of `docs/directory.md`: names of its entries, and its entries as values.
+
+`TreeDirectory` is the directory that stands in such a tree; it keeps nothing between two calls.
+What stands in an entry is not trusted: a policy value that is none is left out with a note, and an
+entry that makes no sense is `DirectoryUnavailable`, never a missing user.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+
+from iems.directory.policy import read_policy
+from iems.directory.reader import Alias, CatchAll, DirectoryUnavailable, Entry, User
+from iems.directory.store import Name, Reader, Row
+from iems.model.address import Address, AddressError
+from iems.model.policy import Kind, Layer, Subject
+from iems.serve.deadline import Deadline
+
+DOMAINS: Name = (("ou", "domains"),)
+CLASS = "objectClass"
+USER, ALIAS, DOMAIN = "iemsUser", "iemsAlias", "iemsDomain"
+ADDRESS, TARGET, DOMAIN_NAME, POLICY = "iemsAddress", "iemsTarget", "iemsDomainName", "iemsPolicy"
+ATTRIBUTES = (CLASS, ADDRESS, TARGET, DOMAIN_NAME, POLICY)
+
+Note = Callable[[str], None]
+
+
+def canonical(address: Address) -> str:
+    """The text under which the tree holds an address."""
+    return str(Address(address.local.casefold(), address.domain))
+
+
+def domain_entry(domain: str) -> Name:
+    """The name of a domain's entry."""
+    return ((DOMAIN_NAME, domain), *DOMAINS)
+
+
+def user_entry(address: Address) -> Name:
+    """The name of a user's entry."""
+    return (("uid", address.local.casefold()), *domain_entry(address.domain))
+
+
+def alias_entry(address: Address) -> Name:
+    """The name of an alias's entry."""
+    return ((ADDRESS, canonical(address)), *domain_entry(address.domain))
+
+
+def catch_all_entry(domain: str) -> Name:
+    """The name of a catch-all's entry."""
+    return ((ADDRESS, f"@{domain}"), *domain_entry(domain))
+
+
+class TreeDirectory:
+    """A `Directory` in a tree; `timeout` bounds each search, `note` gets what is left out."""
+
+    def __init__(self, store: Reader, timeout: float, note: Note) -> None:
+        self._store = store
+        self._timeout = timeout
+        self._note = note
+
+    def find(self, addresses: Collection[Address], deadline: Deadline) -> Mapping[str, Entry]:
+        """See `Directory`; the domains' policies come with the same search."""
+        names = sorted({address.domain for address in addresses})
+        wanted = [(ADDRESS, canonical(address)) for address in addresses]
+        rows = self._search([*wanted, *((DOMAIN_NAME, name) for name in names)], deadline)
+        entries = read_entries(rows, self._note)
+        keys = {address.key for address in addresses}
+        return {key: entry for key, entry in entries.items() if key in keys}
+
+    def find_catch_all(
+        self, domains: Collection[str], deadline: Deadline
+    ) -> Mapping[str, CatchAll]:
+        """See `Directory`."""
+        rows = self._search([(ADDRESS, f"@{domain}") for domain in domains], deadline)
+        found = (read_catch_all(row, self._note) for row in rows)
+        return {one.domain: one for one in found if one.domain in domains}
+
+    def domains(self, names: Collection[str], deadline: Deadline) -> Mapping[str, Layer]:
+        """See `Directory`."""
+        rows = self._search([(DOMAIN_NAME, name) for name in names], deadline)
+        layers = read_domains(rows, self._note)
+        return {name: layer for name, layer in layers.items() if name in names}
+
+    def _search(self, any_of: Sequence[tuple[str, str]], deadline: Deadline) -> Sequence[Row]:
+        if not any_of:
+            return ()
+        return self._store.search(DOMAINS, any_of, ATTRIBUTES, deadline.sooner(self._timeout))
+
+
+def read_entries(rows: Iterable[Row], note: Note) -> Mapping[str, Entry]:
+    """The users and aliases among the rows, by `Address.key`; rows of their domains belong to it.
+
+    `DirectoryUnavailable` names the first entry that makes no sense.
+    """
+    rows = tuple(rows)
+    layers = read_domains(rows, note)
+    entries: dict[str, Entry] = {}
+    for row in _of_class(rows, USER):
+        user = _user(row, layers, note)
+        if user.address.key in entries:
+            raise _nonsense(row, f"a second user {user.address}")
+        entries[user.address.key] = user
+    for row in _of_class(rows, ALIAS):
+        if is_catch_all(row):
+            continue
+        address = _address(row)
+        present = entries.get(address.key)
+        if isinstance(present, Alias):
+            raise _nonsense(row, f"a second alias {address}")
+        entries[address.key] = Alias(address, _targets(row, note), present)
+    return entries
+
+
+def read_domains(rows: Iterable[Row], note: Note) -> Mapping[str, Layer]:
+    """The domains among the rows, with their policies."""
+    layers = {}
+    for row in _of_class(rows, DOMAIN):
+        name = _one(row, DOMAIN_NAME).lower()
+        policy = row.attributes.get(POLICY, ())
+        layers[name] = read_policy(policy, Subject(Kind.DOMAIN, name), note)
+    return layers
+
+
+def read_catch_all(row: Row, note: Note) -> CatchAll:
+    """One row as a catch-all."""
+    return CatchAll(_one(row, ADDRESS)[1:].lower(), _targets(row, note))
+
+
+def is_catch_all(row: Row) -> bool:
+    """Whether this alias is a catch-all."""
+    return _one(row, ADDRESS).startswith("@")
+
+
+def _user(row: Row, layers: Mapping[str, Layer], note: Note) -> User:
+    address = _address(row)
+    layer = layers.get(address.domain)
+    if layer is None:
+        raise _nonsense(row, f"the domain of {address} has no entry")
+    subject = Subject(Kind.USER, address.key)
+    return User(address, read_policy(row.attributes.get(POLICY, ()), subject, note), layer)
+
+
+def _targets(row: Row, note: Note) -> tuple[Address, ...]:
+    """The targets that are addresses; others are left out, but without any it makes no sense."""
+    found: list[Address] = []
+    for value in sorted(row.attributes.get(TARGET, ())):
+        try:
+            found.append(Address.parse(value.decode("utf-8")))
+        except (AddressError, UnicodeDecodeError) as error:
+            note(f"{_text(row.name)}: target {value[:200]!r} is left out: {error}")
+    if not found:
+        raise _nonsense(row, "an alias without a target that is an address")
+    return tuple(found)
+
+
+def _address(row: Row) -> Address:
+    text = _one(row, ADDRESS)
+    try:
+        return Address.parse(text)
+    except AddressError as error:
+        raise _nonsense(row, str(error)) from None
+
+
+def _one(row: Row, attribute: str) -> str:
+    try:
+        values = row.texts(attribute)
+    except UnicodeDecodeError as error:
+        raise _nonsense(row, f"{attribute}: {error}") from None
+    if len(values) != 1:
+        raise _nonsense(row, f"{len(values)} values of {attribute}; expected one")
+    return values[0]
+
+
+def _of_class(rows: Iterable[Row], name: str) -> Iterable[Row]:
+    wanted = name.lower().encode()
+    return (row for row in rows if wanted in {one.lower() for one in row.attributes.get(CLASS, ())})
+
+
+def _nonsense(row: Row, reason: str) -> DirectoryUnavailable:
+    return DirectoryUnavailable(f"the entry {_text(row.name)} makes no sense: {reason}")
+
+
+def _text(name: Name) -> str:
+    return ", ".join(f"{attribute}={value!r}" for attribute, value in name)
