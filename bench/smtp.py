@@ -56,6 +56,7 @@ def compare(rounds: int, messages: int) -> str:
     kept: dict[str, list[Measured]] = {"alone": [], "cold": [], "warm": []}
     with _bench() as bench:
         draw = random.Random(names.SEED)
+        bench.run("alone", draw.choices(bench.names.clients, k=messages // 3))  # not counted
         for number in range(rounds):
             clients = draw.choices(bench.names.clients, k=messages)
             # Postfix alone goes first and last in turn, so that a drift falls on both sides.
