@@ -1,3 +1,4 @@
+# ruff: noqa: A002
 from collections.abc import Sequence
 
 class SimpleLDAPObject:
@@ -64,3 +65,34 @@ class SimpleLDAPObject:
         resp_ctrl_classes: object = None,
     ) -> tuple[int, list[tuple[str | None, object]] | None, int, list[object]]: ...
     def unbind_ext_s(self, serverctrls: object = None, clientctrls: object = None) -> object: ...
+
+    # What only the tests use.
+    def simple_bind_s(
+        self,
+        who: str | None = None,
+        cred: str | None = None,
+        serverctrls: object = None,
+        clientctrls: object = None,
+    ) -> object: ...
+    def search_s(
+        self,
+        base: str,
+        scope: int,
+        filterstr: str | None = None,
+        attrlist: list[str] | None = None,
+        attrsonly: int = 0,
+    ) -> list[tuple[str, dict[str, list[bytes]]]]: ...
+    def compare_s(self, dn: str, attr: str, value: bytes) -> bool: ...
+    def add_s(self, dn: str, modlist: Sequence[tuple[str, Sequence[bytes]]]) -> object: ...
+    def delete_s(self, dn: str) -> object: ...
+    def modify_s(self, dn: str, modlist: Sequence[tuple[int, str, Sequence[bytes]]]) -> object: ...
+    def passwd_s(
+        self,
+        user: str | None,
+        oldpw: str | None,
+        newpw: str | None,
+        serverctrls: object = None,
+        clientctrls: object = None,
+        extract_newpw: bool = False,
+    ) -> object: ...
+    def unbind_s(self) -> object: ...

@@ -1,0 +1,1 @@
+"""The directory on a real slapd, and against a real Postfix."""

@@ -1,0 +1,245 @@
+"""The table of rights replayed: every actor tries everything on every part of the tree.
+
+What must come of it follows from the words of the table; the promises of `docs/directory.md` are
+tested in words of their own besides, so that a table that says the wrong thing is seen, too.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import ldap
+import pytest
+from ldap.ldapobject import SimpleLDAPObject
+
+from tests.integration.directory import tree
+from tests.integration.stack.programs import run
+from tests.integration.stack.slapd import BASE, ROOT_DN, ROOT_PASSWORD, Slapd
+
+DOMAIN = "rights.test"
+DOMAIN_DN = f"iemsDomainName={DOMAIN},ou=domains,{BASE}"
+ALICE, BOB = tree.user_dn(f"alice@{DOMAIN}"), tree.user_dn(f"bob@{DOMAIN}")
+BOTH = f"iemsAddress=both@{DOMAIN},{DOMAIN_DN}"
+RULE = b"dnsbl/x listed choice junk"
+
+
+@dataclass(frozen=True)
+class Sample:
+    """An attribute of an entry that stands for a part of the tree."""
+
+    part: str
+    dn: str
+    attribute: str
+    value: bytes
+
+
+SAMPLES = (
+    Sample("service password", tree.service_dn("milter"), "userPassword", b"secret of milter"),
+    Sample("user password", ALICE, "userPassword", b"secret of alice"),
+    Sample("user policy", ALICE, "iemsPolicy", RULE),
+    Sample("user class", ALICE, "objectClass", b"iemsUser"),
+    Sample("user address", ALICE, "iemsAddress", f"alice@{DOMAIN}".encode()),
+    Sample("user address", ALICE, "uid", b"alice"),
+    Sample("alias", BOTH, "iemsTarget", f"alice@{DOMAIN}".encode()),
+    Sample("domain", DOMAIN_DN, "iemsDomainName", DOMAIN.encode()),
+    Sample("domain policy", DOMAIN_DN, "iemsPolicy", RULE),
+    Sample("top of the domains", f"ou=domains,{BASE}", "objectClass", b"organizationalUnit"),
+    Sample("everything else below the domains", ALICE, "sn", b"alice"),
+    Sample("everything else", BASE, "o", b"iems"),
+)
+ACTORS = (*(name for name in tree.RIGHTS.actors if name != "root"), "other user")
+FIND = frozenset({"find", "read", "write"})
+READ = frozenset({"read", "write"})
+REFUSALS = (ldap.INSUFFICIENT_ACCESS, ldap.NO_SUCH_OBJECT, ldap.STRONG_AUTH_REQUIRED)
+SET = frozenset({"set", "change", "write"})
+
+
+@pytest.fixture(scope="module")
+def populated(server: Slapd) -> Slapd:
+    """The server with a domain, two users and an alias."""
+    rule = f"iemsPolicy: {RULE.decode()}"
+    server.add(
+        tree.domain(DOMAIN, rule)
+        + tree.user(f"alice@{DOMAIN}", rule)
+        + tree.user(f"bob@{DOMAIN}", rule)
+        + tree.alias(f"both@{DOMAIN}", f"alice@{DOMAIN}", f"bob@{DOMAIN}")
+    )
+    return server
+
+
+@contextlib.contextmanager
+def acting(server: Slapd, actor: str) -> Iterator[SimpleLDAPObject]:
+    """A connection of an actor; `self` is alice, whose entry the samples are of."""
+    people = {"self": (ALICE, "alice"), "other user": (BOB, "bob"), "anonymous": ("", "")}
+    dn, name = people.get(actor, (tree.service_dn(actor), actor))
+    connection = tree.bound(server, dn, tree.password(name))
+    try:
+        yield connection
+    finally:
+        connection.unbind_s()
+
+
+def may(part: str, actor: str, dn: str) -> str:
+    """The word of the table for this actor, empty where he is not named."""
+    found = next(one for one in tree.RIGHTS.parts if one.name == part)
+    actor = "nobody" if actor == "self" and dn != ALICE else actor
+    return found.may.get(actor, "")
+
+
+def test_samples_stand_for_all_parts() -> None:
+    """A new part of the table needs a sample; the two that are no attribute have tests below."""
+    others = {"user entry", "list of the domains"}
+    assert {part.name for part in tree.RIGHTS.parts} == {one.part for one in SAMPLES} | others
+
+
+@pytest.mark.parametrize("actor", ACTORS)
+@pytest.mark.parametrize("sample", SAMPLES, ids=lambda one: f"{one.part}-{one.attribute}")
+def test_cell(populated: Slapd, sample: Sample, actor: str) -> None:
+    """Reading, finding and writing are allowed where the table says so, and nowhere else."""
+    word = may(sample.part, actor, sample.dn)
+    with acting(populated, actor) as connection:
+        assert reads(connection, sample) == (word in READ)
+        assert finds(connection, sample) == (word in FIND)
+        assert writes(connection, sample) == (word in SET)
+
+
+def reads(connection: SimpleLDAPObject, sample: Sample) -> bool:
+    """Whether a search of the whole tree shows the attribute of the entry."""
+    for base, scope in ((sample.dn, ldap.SCOPE_BASE), (f"ou=domains,{BASE}", ldap.SCOPE_SUBTREE)):
+        with contextlib.suppress(ldap.NO_SUCH_OBJECT, ldap.INSUFFICIENT_ACCESS):
+            for dn, attributes in connection.search_s(base, scope, "(objectClass=*)"):
+                if dn == sample.dn and sample.value in attributes.get(sample.attribute, ()):
+                    return True
+    return False
+
+
+def finds(connection: SimpleLDAPObject, sample: Sample) -> bool:
+    """Whether the attribute can be compared with a value."""
+    try:
+        return bool(connection.compare_s(sample.dn, sample.attribute, sample.value))
+    except (ldap.NO_SUCH_OBJECT, ldap.INSUFFICIENT_ACCESS):
+        return False
+
+
+def writes(connection: SimpleLDAPObject, sample: Sample) -> bool:
+    """Whether the attribute can be changed: the value is taken away and put back at once."""
+    changes = [
+        (ldap.MOD_DELETE, sample.attribute, [sample.value]),
+        (ldap.MOD_ADD, sample.attribute, [sample.value]),
+    ]
+    try:
+        connection.modify_s(sample.dn, changes)
+    except REFUSALS:
+        return False
+    return True
+
+
+def seen(connection: SimpleLDAPObject) -> dict[str, set[str]]:
+    """Every entry of this test that is shown, with the names of its attributes."""
+    try:
+        rows = connection.search_s(f"ou=domains,{BASE}", ldap.SCOPE_SUBTREE, "(objectClass=*)")
+    except ldap.NO_SUCH_OBJECT:
+        return {}
+    return {dn: set(attributes) for dn, attributes in rows if dn and dn.endswith(DOMAIN_DN)}
+
+
+def test_anonymous_sees_nothing(populated: Slapd) -> None:
+    """Whoever has not bound may only bind."""
+    with acting(populated, "anonymous") as connection:
+        assert seen(connection) == {}
+
+
+def test_user_sees_his_policy_only(populated: Slapd) -> None:
+    """Even of his own entry a user sees nothing else."""
+    with acting(populated, "self") as connection:
+        rows = connection.search_s(ALICE, ldap.SCOPE_BASE, "(objectClass=*)")
+        assert rows == [(ALICE, {"iemsPolicy": [RULE]})]
+        assert seen(connection) == {}
+
+
+def test_user_changes_own_password_only(populated: Slapd) -> None:
+    """The new one counts at once, the old one no more; another's cannot be touched."""
+    carol = tree.user_dn(f"carol@{DOMAIN}")
+    populated.add(tree.user(f"carol@{DOMAIN}"))
+    connection = tree.bound(populated, carol, tree.password("carol"))
+    with pytest.raises(ldap.INSUFFICIENT_ACCESS):
+        connection.passwd_s(BOB, None, "stolen")
+    connection.passwd_s(carol, tree.password("carol"), "new secret")
+    connection.unbind_s()
+    tree.bound(populated, carol, "new secret").unbind_s()
+    with pytest.raises(ldap.INVALID_CREDENTIALS):
+        tree.bound(populated, carol, tree.password("carol"))
+    tree.bound(populated, BOB, tree.password("bob")).unbind_s()
+
+
+def test_password_is_hashed_by_slapd(populated: Slapd) -> None:
+    """What the password operation stores is an ARGON2 hash."""
+    dave = tree.user_dn(f"dave@{DOMAIN}")
+    populated.add(tree.user(f"dave@{DOMAIN}"))
+    with acting(populated, "admin") as connection:
+        connection.passwd_s(dave, None, "new secret")
+    root = tree.bound(populated, ROOT_DN, ROOT_PASSWORD)
+    [(_dn, attributes)] = root.search_s(dave, ldap.SCOPE_BASE, "(objectClass=*)")
+    root.unbind_s()
+    assert attributes["userPassword"][0].startswith(b"{ARGON2}$argon2")
+
+
+def test_dovecot_sees_users_without_passwords(populated: Slapd) -> None:
+    """Neither aliases nor domains nor a policy nor a hash."""
+    with acting(populated, "dovecot") as connection:
+        shown = seen(connection)
+    assert {ALICE, BOB} <= shown.keys()
+    assert all(dn.startswith("uid=") for dn in shown)
+    assert set().union(*shown.values()) == {"objectClass", "uid", "iemsAddress"}
+
+
+@pytest.mark.parametrize("actor", ["postfix", "milter", "agent"])
+def test_readers_see_where_mail_goes(populated: Slapd, actor: str) -> None:
+    """Domains, users and aliases; policies only where policy is decided; never a password."""
+    with acting(populated, actor) as connection:
+        shown = seen(connection)
+    assert {ALICE, BOB, BOTH, DOMAIN_DN} <= shown.keys()
+    attributes = set().union(*shown.values())
+    places = {"objectClass", "uid", "iemsAddress", "iemsTarget", "iemsDomainName"}
+    assert attributes == places | (set() if actor == "postfix" else {"iemsPolicy"})
+
+
+@pytest.mark.parametrize("actor", [one for one in ACTORS if one != "admin"])
+def test_only_admin_makes_and_removes_entries(populated: Slapd, actor: str) -> None:
+    """Not a domain, not a user, not an alias; nor is one removed."""
+    with acting(populated, actor) as connection:
+        with pytest.raises(REFUSALS):
+            connection.add_s(*_alias("new"))
+        with pytest.raises(REFUSALS):
+            connection.delete_s(BOTH)
+
+
+def test_admin_makes_and_removes_entries_below_the_domains(populated: Slapd) -> None:
+    """And nowhere else: no service, not the top."""
+    dn, values = _alias("made")
+    with acting(populated, "admin") as connection:
+        connection.add_s(dn, values)
+        connection.delete_s(dn)
+        for service in (tree.service_dn("milter"), f"ou=services,{BASE}"):
+            with pytest.raises(REFUSALS):
+                connection.delete_s(service)
+        with pytest.raises(REFUSALS):
+            connection.passwd_s(tree.service_dn("milter"), None, "new")
+
+
+def test_root_of_the_machine_may_do_all(populated: Slapd) -> None:
+    """Over the local socket, without a password: how the tree is set up."""
+    dn = f"cn=new,ou=services,{BASE}"
+    external = ("-Q", "-Y", "EXTERNAL", "-H", populated.ldapi)
+    text = f"dn: {dn}\nobjectClass: applicationProcess\ncn: new\n"
+    run("ldapadd", *external, text=text)
+    run("ldapdelete", *external, dn)
+
+
+def _alias(name: str) -> tuple[str, list[tuple[str, list[bytes]]]]:
+    address = f"{name}@{DOMAIN}"
+    values = {"objectClass": "iemsAlias", "iemsAddress": address, "iemsTarget": f"bob@{DOMAIN}"}
+    dn = f"iemsAddress={address},{DOMAIN_DN}"
+    return dn, [(attribute, [value.encode()]) for attribute, value in values.items()]

@@ -1,0 +1,141 @@
+"""A slapd with our schema, rights and settings as `docs/directory.md` says them, and entries in it.
+
+What the page shows as settings is what the tests run with, so that it cannot be wrong unnoticed.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+from pathlib import Path
+
+import ldap
+from ldap.ldapobject import SimpleLDAPObject
+
+from iems.directory.ldap import Account, LdapStore
+from iems.directory.rights import access_rules, read_rights
+from tests.conftest import ROOT
+from tests.integration.stack.ground import Ground
+from tests.integration.stack.programs import run
+from tests.integration.stack.slapd import BASE, Slapd
+
+SERVICES = ("postfix", "dovecot", "milter", "agent", "admin")
+TEMPLATES = ROOT / "templates/openldap"
+RIGHTS = read_rights((TEMPLATES / "rights.toml").read_text())
+
+_TOP = f"""\
+dn: {BASE}
+objectClass: organization
+o: iems
+
+dn: ou=domains,{BASE}
+objectClass: organizationalUnit
+ou: domains
+
+dn: ou=services,{BASE}
+objectClass: organizationalUnit
+ou: services
+"""
+
+_SERVICE = """
+dn: {dn}
+objectClass: applicationProcess
+objectClass: simpleSecurityObject
+cn: {name}
+userPassword: {password}
+"""
+
+
+@functools.cache
+def block(name: str) -> str:
+    """The fenced block of docs/directory.md whose first line is the comment `# NAME`."""
+    page = (ROOT / "docs/directory.md").read_text()
+    found = re.search(rf"^```\w+\n# {re.escape(name)}\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    assert found, f"no block {name!r} in docs/directory.md"
+    return found.group(1)
+
+
+def service_dn(name: str) -> str:
+    """Whom a service binds as."""
+    return f"cn={name},ou=services,{BASE}"
+
+
+def password(name: str) -> str:
+    """The password of a service, or of a user by his local part."""
+    return f"secret of {name}"
+
+
+def start(ground: Ground) -> Slapd:
+    """A running slapd with the top of the tree and the services in it, and nobody else."""
+    rules = "\n".join(f"olcAccess: {rule}" for rule in access_rules(RIGHTS))
+    services = "".join(
+        _SERVICE.format(dn=service_dn(name), name=name, password=password(name))
+        for name in SERVICES
+    )
+    server = Slapd(
+        ground,
+        schemas=(TEMPLATES / "iems-schema.ldif",),
+        modules=tuple(block("modules (olcModuleLoad), after back_mdb").split()),
+        database=block("the database o=iems") + rules,
+        data=_TOP + services,
+    )
+    server.start()
+    frontend = "olcDatabase={-1}frontend,cn=config"
+    attribute, _colon, value = block(frontend).strip().partition(": ")
+    text = f"dn: {frontend}\nchangetype: modify\nreplace: {attribute}\n{attribute}: {value}\n"
+    run("ldapmodify", "-Q", "-Y", "EXTERNAL", "-H", server.ldapi, text=text)
+    return server
+
+
+def store(server: Slapd, name: str, size: int = 4) -> LdapStore:
+    """The server as the service `name` uses it."""
+    return LdapStore(Account(server.ldapi, BASE, service_dn(name), password(name)), size)
+
+
+def bound(server: Slapd, dn: str, secret: str) -> SimpleLDAPObject:
+    """A connection of python-ldap itself, bound; anonymous with an empty `dn`."""
+    connection = ldap.initialize(server.ldapi)
+    if dn:
+        connection.simple_bind_s(dn, secret)
+    return connection
+
+
+def domain(name: str, *lines: str) -> str:
+    """A domain's entry as LDIF."""
+    extra = "".join(f"{line}\n" for line in lines)
+    return (
+        f"\ndn: iemsDomainName={name},ou=domains,{BASE}\nobjectClass: iemsDomain\n"
+        f"iemsDomainName: {name}\n{extra}"
+    )
+
+
+def user(address: str, *lines: str) -> str:
+    """A user's entry as LDIF, with the password of his local part."""
+    local, _at, name = address.partition("@")
+    extra = "".join(f"{line}\n" for line in (f"userPassword: {password(local)}", *lines))
+    return (
+        f"\ndn: {user_dn(address)}\nobjectClass: inetOrgPerson\nobjectClass: iemsUser\n"
+        f"uid: {local}\ncn: {local}\nsn: {local}\niemsAddress: {local}@{name}\n{extra}"
+    )
+
+
+def user_dn(address: str) -> str:
+    """The name of a user's entry."""
+    local, _at, name = address.partition("@")
+    return f"uid={local},iemsDomainName={name},ou=domains,{BASE}"
+
+
+def alias(address: str, *targets: str) -> str:
+    """An alias's entry as LDIF."""
+    name = address.rpartition("@")[2]
+    lines = "".join(f"iemsTarget: {target}\n" for target in targets)
+    return (
+        f"\ndn: iemsAddress={address},iemsDomainName={name},ou=domains,{BASE}\n"
+        f"objectClass: iemsAlias\niemsAddress: {address}\n{lines}"
+    )
+
+
+def write(path: Path, text: str) -> Path:
+    """A file with this text."""
+    path.write_text(text)
+    return path

@@ -1,0 +1,1 @@
+"""The commands that write the directory, driven with a tree in memory."""

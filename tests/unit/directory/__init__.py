@@ -1,0 +1,1 @@
+"""Domains, users, aliases: what an address is and where it leads, without a server."""
