@@ -2,7 +2,7 @@
 
 Pure. It knows the four types the checks ask for and CNAME on the way to them, no EDNS: answers
 that do not fit into 512 bytes come truncated and are asked for again by TCP. Whatever bytes come,
-the result is an `Answer` or `MalformedError`, after work that is bounded by the length of the packet.
+the result is an `Answer` or `MalformedError`, after work bounded by the length of the packet.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ def truncated(packet: bytes) -> bool:
 
 
 def read(packet: bytes, section: bytes, rtype: Rtype) -> Answer:
-    """The answer in a response for which `answers` is true; MalformedError where it cannot be read."""
+    """The answer in a response for which `answers` is true, or MalformedError."""
     _identifier, flags, _questions, count, authority, _more = _HEADER.unpack_from(packet)
     status = _STATUS.get(flags & 0xF, Status.SERVFAIL)
     if not status.definite:

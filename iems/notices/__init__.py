@@ -1,0 +1,1 @@
+"""Notices to people; their texts stand beside the code."""
