@@ -43,7 +43,7 @@ from milters.reply import (
 OURS = frozenset({b"x-iems-findings", b"x-iems-verdict"})
 """Header fields of ours: whoever sends them in, they are forged."""
 
-_COMMIT = 5.0
+COMMIT_SECONDS = 5.0
 """Seconds for a refusal's record; with the directory's and the resolver's 5 s each a RCPT stays
 well below Postfix's milter_command_timeout of 30 s."""
 
@@ -271,7 +271,7 @@ class Chain:
             for destination, decision in decisions
         ]
         try:
-            self._run.recorder.commit(records, Deadline.after(_COMMIT))
+            self._run.recorder.commit(records, Deadline.after(COMMIT_SECONDS))
         except RecordsError as error:
             return self._unavailable(message, str(error))
         self._run.log.event(
