@@ -1,0 +1,278 @@
+"""The agent: one verdict per recipient, carried out, and one reply per recipient.
+
+250 is said when the next hop said it, when the message is in quarantine and the record of that is
+on disk, or when the verdict is discard and its record is on disk. Everything that goes wrong is a
+temporary failure: directory, disk, records, next hop. The whole of it stays below Postfix's
+`lmtp_data_done_timeout` (600 s); otherwise Postfix would try again what is still under way.
+"""
+
+from __future__ import annotations
+
+import functools
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from iems.codec.printable import printable
+from iems.directory.reader import Directory, DirectoryUnavailable
+from iems.model.envelope import LOCAL
+from iems.model.policy import Action
+from iems.serve.deadline import Deadline
+from iems.serve.log import Log
+from iems.settings.schema import Settings
+from iems.store.quarantine import Quarantine
+from iems.store.records import Record, Recorder, RecordsError, details
+from lmtp import headers
+from lmtp.client import Delivered, Parcel
+from lmtp.dsn import Reports, Row
+from lmtp.grouping import Copy, Group, group
+from lmtp.outcome import Outcome, outcome
+from lmtp.provenance import Origin, Provenance
+from lmtp.reply import Reply, reply
+from lmtp.subjects import Target, find_targets
+from lmtp.transaction import Transaction
+from lmtp.upstream import Upstream
+
+TOTAL = 540.0
+"""Seconds for one transaction, a tenth below Postfix's `lmtp_data_done_timeout`."""
+
+DIRECTORY = 15.0
+RECORDS = 15.0
+"""Seconds; a directory or disk that takes longer is as good as gone."""
+
+_NO_DIRECTORY = reply(451, "4.3.0", "Directory is not available")
+_NO_QUARANTINE = reply(451, "4.3.1", "Quarantine is not available")
+_NO_RECORD = reply(451, "4.3.0", "Verdict cannot be recorded")
+_UNKNOWN = reply(550, "5.1.1", "User unknown")
+_LOOP = reply(554, "5.4.6", "Mail loop: this recipient has had the message before")
+
+_KEPT = frozenset({Action.DELIVER, Action.TAG, Action.JUNK})
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What became of the message for one mailbox.
+
+    `binding` says that the record must be on disk before the reply, `owed` that the sender may ask
+    for a report of this delivery and nobody but us will give it.
+    """
+
+    target: Target
+    reply: Reply
+    action: str
+    details: dict[str, object] = field(default_factory=dict)
+    binding: bool = False
+    owed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Agent:
+    """Takes transactions from many sessions at once; holds what they share."""
+
+    settings: Settings
+    directory: Directory
+    origin: Origin
+    upstreams: Mapping[str, Upstream]
+    recorder: Recorder
+    quarantine: Quarantine
+    reports: Reports
+    log: Log
+    now: Callable[[], float] = time.time
+
+    def deliver(self, transaction: Transaction) -> Sequence[Reply]:
+        """One reply for each recipient; recipients that are one mailbox share the delivery."""
+        return _Delivery(self, transaction).run()
+
+
+class _Delivery:
+    """One transaction on its way through the agent."""
+
+    def __init__(self, agent: Agent, transaction: Transaction) -> None:
+        self._agent = agent
+        self._transaction = transaction
+        self._deadline = Deadline.after(TOTAL)
+        self._block = headers.read(transaction.message.header)
+        self._cleaned = headers.clean(self._block)
+        ident = transaction.forward.get("IDENT", "")
+        self._provenance: Provenance = agent.origin.of(self._block, ident)
+
+    def run(self) -> Sequence[Reply]:
+        """Find the subjects, decide, carry out, record, report."""
+        recipients = self._transaction.recipients
+        until = self._deadline.sooner(DIRECTORY)
+        try:
+            targets = find_targets(self._agent.directory, recipients, until)
+        except DirectoryUnavailable as error:
+            self._agent.log.warning("directory is not available", error=printable(str(error)))
+            lost = [Target(recipient, None, LOCAL) for recipient in recipients]
+            self._log(Result(target, _NO_DIRECTORY, "tempfail") for target in lost)
+            return [_NO_DIRECTORY] * len(recipients)
+        unique: dict[str, Target] = {}
+        for target in targets:
+            unique.setdefault(target.key, target)
+        results = {one.target.key: one for one in self._results(unique.values())}
+        self._report([results[target.key] for target in targets])
+        self._log(results.values())
+        return [results[target.key].reply for target in targets]
+
+    def _results(self, targets: Iterable[Target]) -> list[Result]:
+        seen = headers.delivered_to(self._block)
+        results: list[Result] = []
+        decided: dict[Action, list[Outcome]] = {}
+        for target in targets:
+            if target.key in seen:
+                results.append(_refused(target, _LOOP, "mail loop"))
+            elif not target.known:
+                results.append(_refused(target, _UNKNOWN, "no such user in the directory"))
+            else:
+                settings, now = self._agent.settings, self._agent.now()
+                one = outcome(target, self._provenance, settings, now)
+                decided.setdefault(one.action, []).append(one)
+        results += self._kept_back(decided)
+        recorded = self._recorded(results)
+        return recorded + self._recorded(self._forwarded(decided))
+
+    def _kept_back(self, decided: Mapping[Action, list[Outcome]]) -> Iterator[Result]:
+        """What reaches no mailbox now."""
+        reference = self._provenance.reference
+        contact = printable(self._agent.settings.contact, 100)
+        answers = {
+            Action.DISCARD: reply(250, "2.0.0", f"Taken; ref={reference}"),
+            Action.DEFER: reply(451, "4.7.1", f"Not taken yet; ref={reference}"),
+            Action.REJECT: reply(550, "5.7.1", f"Refused by policy; ref={reference}; {contact}"),
+        }
+        for action, answer in answers.items():
+            for one in decided.get(action, ()):
+                yield Result(one.target, answer, action.word, self._details(one), binding=True)
+        quarantined = decided.get(Action.QUARANTINE)
+        if quarantined:
+            yield from self._quarantined(quarantined)
+
+    def _quarantined(self, outcomes: list[Outcome]) -> Iterator[Result]:
+        """One file for all whose message it is; 250 once it is on disk."""
+        answer = reply(250, "2.0.0", f"Taken; ref={self._provenance.reference}")
+        name = ""
+        try:
+            name = self._agent.quarantine.put(self._pieces(b""), self._description(outcomes))
+        except OSError as error:
+            self._agent.log.warning("quarantine is not available", error=printable(str(error)))
+            answer = _NO_QUARANTINE
+        for one in outcomes:
+            told = {**self._details(one), "quarantine": name}
+            yield Result(one.target, answer, one.action.word, told, binding=True)
+
+    def _forwarded(self, decided: Mapping[Action, list[Outcome]]) -> Iterator[Result]:
+        """What goes on to the next hops, recipients with equal bytes together."""
+        outcomes = [one for action in _KEPT for one in decided.get(action, ())]
+        by_key = {one.target.key: one for one in outcomes}
+        for parcel in group(self._copy(one) for one in outcomes):
+            delivered = self._forward(parcel)
+            for target, answer in zip(parcel.targets, delivered.replies, strict=True):
+                one = by_key[target.key]
+                owed = answer.positive and not delivered.reports
+                told = self._details(one)
+                yield Result(target, answer, one.action.word, told, owed=owed)
+
+    def _forward(self, parcel: Group) -> Delivered:
+        message = self._transaction.message
+        size = len(parcel.fields) + message.size
+        recipients = tuple(target.recipient for target in parcel.targets)
+        pieces = functools.partial(self._pieces, parcel.fields)
+        wanted = Parcel(self._transaction.mail, recipients, size, pieces)
+        return self._agent.upstreams[parcel.upstream].deliver(wanted, self._deadline)
+
+    def _copy(self, one: Outcome) -> Copy:
+        target = one.target
+        original = headers.original_field(target.recipient.original, target.address)
+        fields = headers.verdict_field(one.action, self._provenance.reference) + original
+        upstream = target.channel if target.channel in self._agent.upstreams else LOCAL
+        return Copy(target, upstream, fields, alone=bool(original))
+
+    def _pieces(self, fields: bytes) -> Iterator[bytes]:
+        yield self._cleaned.copy(fields)
+        yield from self._transaction.message.body.pieces()
+
+    def _recorded(self, results: Iterable[Result]) -> list[Result]:
+        """The results with their records written; a binding one fails with its record."""
+        done = list(results)
+        binding = [self._record(one) for one in done if one.binding]
+        for one in done:
+            if not one.binding:
+                self._agent.recorder.add(self._record(one))
+        if not binding:
+            return done
+        try:
+            self._agent.recorder.commit(binding, self._deadline.sooner(RECORDS))
+        except RecordsError as error:
+            self._agent.log.warning("records are not available", error=printable(str(error)))
+            return [replace(one, reply=_NO_RECORD) if one.binding else one for one in done]
+        return done
+
+    def _record(self, one: Result) -> Record:
+        provenance = self._provenance
+        return Record(
+            reference=provenance.reference,
+            stage="delivery",
+            action=one.action,
+            reply=str(one.reply),
+            recipient=one.target.recipient.address,
+            subject=str(one.target.subject or ""),
+            queue_id=provenance.queue_id,
+            message_id=headers.message_id(self._block),
+            channel=provenance.channel,
+            client=self._transaction.forward.get("ADDR", ""),
+            sender=self._transaction.mail.sender,
+            details=one.details,
+        )
+
+    def _details(self, one: Outcome) -> dict[str, object]:
+        told = details(one.decision, self._provenance.findings)
+        fault = self._provenance.fault
+        return {**told, "fault": fault} if fault else told
+
+    def _description(self, outcomes: list[Outcome]) -> dict[str, object]:
+        provenance, mail = self._provenance, self._transaction.mail
+        return {
+            "reference": provenance.reference,
+            "queue_id": provenance.queue_id,
+            "channel": provenance.channel,
+            "time": self._agent.now(),
+            "sender": mail.sender,
+            "smtputf8": mail.utf8,
+            "eight_bit": mail.eight_bit,
+            "recipients": [
+                {
+                    "address": one.target.recipient.address,
+                    "subject": str(one.target.subject or ""),
+                    **self._details(one),
+                }
+                for one in outcomes
+            ],
+        }
+
+    def _report(self, results: Sequence[Result]) -> None:
+        """The "delivered" report for those recipients whose NOTIFY asks for it (RFC 3461)."""
+        rows = [
+            Row(recipient, one.reply)
+            for recipient, one in zip(self._transaction.recipients, results, strict=True)
+            if one.owed and "SUCCESS" in recipient.notify
+        ]
+        if rows and self._transaction.mail.sender:
+            self._agent.reports.send(self._transaction.mail, rows, self._cleaned.copy(b""))
+
+    def _log(self, results: Iterable[Result]) -> None:
+        provenance = self._provenance
+        for one in results:
+            self._agent.log.event(
+                provenance.reference,
+                provenance.queue_id,
+                recipient=one.target.recipient.address,
+                action=one.action,
+                reply=one.reply,
+                channel=provenance.channel,
+                **({"fault": provenance.fault} if provenance.fault else {}),
+            )
+
+
+def _refused(target: Target, answer: Reply, note: str) -> Result:
+    return Result(target, answer, Action.REJECT.word, {"notes": [note]}, binding=True)

@@ -1,0 +1,83 @@
+"""The header block as a recipient gets it: our marks of the way taken out, the verdict put in.
+
+Nothing else of the block is changed. What stands in one copy and not in another is made here and
+nowhere else, so that no header names a recipient to another one.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from iems.codec.header import parse_header, unfold
+from iems.model.address import Address, AddressError
+from iems.model.message import HeaderBlock
+from iems.model.policy import Action
+
+_OURS = re.compile(rb"x-iems-(?:findings|verdict)(?![!-9;-~])", re.IGNORECASE)
+"""Pigeonhole finds `X-IEMS-Verdict` also with blanks or a NUL before the colon. Whatever cannot
+belong to a longer name ends it here, so that a reader with other tastes finds none either."""
+
+_CONTINUATION = (b" ", b"\t")
+
+
+@dataclass(frozen=True, slots=True)
+class Cleaned:
+    """The block without our fields; fields of a copy go between `lead` and `rest`.
+
+    `lead` is a first line that begins with a blank: a field put before it would swallow it.
+    """
+
+    lead: bytes
+    rest: bytes
+
+    def copy(self, fields: bytes) -> bytes:
+        """The block with these fields at its top."""
+        return self.lead + fields + self.rest
+
+
+def clean(block: HeaderBlock) -> Cleaned:
+    """Take out X-IEMS-Findings and every X-IEMS-Verdict, whoever wrote them."""
+    kept = [field.raw for field in block.fields if not _OURS.match(field.raw)]
+    leading = bool(kept) and kept[0].startswith(_CONTINUATION)
+    return Cleaned(kept[0] if leading else b"", b"".join(kept[leading:]))
+
+
+def read(raw: bytes) -> HeaderBlock:
+    """The fields of a block as it arrived."""
+    return parse_header(raw)
+
+
+def verdict_field(action: Action, reference: str) -> bytes:
+    """The mark for the global Sieve script; there is none for a plain delivery."""
+    if action not in {Action.TAG, Action.JUNK}:
+        return b""
+    return f"X-IEMS-Verdict: {action.word}; ref={reference}\r\n".encode("ascii")
+
+
+def original_field(original: str, final: Address | None) -> bytes:
+    """X-Original-To where the address the sender wrote is another than the final one."""
+    try:
+        address = Address.parse(original)
+    except AddressError:
+        return b""
+    if final is None or address.key == final.key:
+        return b""
+    return f"X-Original-To: {address}\r\n".encode()
+
+
+def delivered_to(block: HeaderBlock) -> frozenset[str]:
+    """The keys of all addresses that this message has been delivered to already."""
+    keys = set()
+    for field in block.named(b"Delivered-To"):
+        try:
+            keys.add(Address.parse(unfold(field.value).decode()).key)
+        except (AddressError, UnicodeDecodeError):
+            continue
+    return frozenset(keys)
+
+
+def message_id(block: HeaderBlock) -> str:
+    """The Message-ID as it stands, for records; empty where there is none."""
+    fields = block.named(b"Message-ID")
+    return unfold(fields[0].value).decode("utf-8", "replace")[:998] if fields else ""

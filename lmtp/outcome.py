@@ -1,0 +1,55 @@
+"""What is done for one recipient: the policy's action, bounded by what is still possible here.
+
+Pure. The message is queued already, so a rejection would make a bounce to whoever the sender claims
+to be. It becomes what the site says (`reject_after_queue`), unless the sender is one of our own. A
+deferral ends after 24 hours in quarantine, because Postfix would bounce the message in the end.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from iems.model.envelope import LOCAL, SUBMISSION
+from iems.model.policy import Action, Decision, decide
+from iems.settings.schema import Settings
+from lmtp.provenance import Provenance
+from lmtp.subjects import Target
+
+DEFER_LIMIT = 24 * 3600
+"""Seconds; well below `maximal_queue_lifetime` (5 days), after which Postfix bounces."""
+
+_AFTER_QUEUE = {
+    "junk": Action.JUNK,
+    "quarantine": Action.QUARANTINE,
+    "bounce": Action.REJECT,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """`action` is carried out; `decision` led to it, its notes say why they differ."""
+
+    target: Target
+    decision: Decision
+    action: Action
+
+
+def outcome(target: Target, provenance: Provenance, settings: Settings, now: float) -> Outcome:
+    """Decide for one recipient; `now` in seconds of the epoch."""
+    layers = (*settings.layers(provenance.channel), *target.layers)
+    decision = decide(provenance.findings, layers, role=target.role)
+    action, note = _possible(decision.action, provenance, settings, now)
+    if note:
+        decision = replace(decision, notes=(*decision.notes, note))
+    return Outcome(target, decision, action)
+
+
+def _possible(
+    action: Action, provenance: Provenance, settings: Settings, now: float
+) -> tuple[Action, str]:
+    if action is Action.REJECT and provenance.channel not in {SUBMISSION, LOCAL}:
+        instead = _AFTER_QUEUE[settings.reject_after_queue]
+        return instead, f"reject after the queue is {settings.reject_after_queue} on this site"
+    if action is Action.DEFER and now - provenance.time > DEFER_LIMIT:
+        return Action.QUARANTINE, "deferred for 24 hours"
+    return action, ""

@@ -1,0 +1,82 @@
+"""Whose policy counts for a recipient: the directory asked for all recipients at once.
+
+The recipient is the final one, after aliases. One that the directory does not know may still be
+known to the next hop, which then decides; only an address in a domain of ours that stands for
+nothing is an unknown user. A directory that does not answer is `DirectoryUnavailable`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from iems.directory.reader import Directory, Entry, user_of
+from iems.model.address import Address, AddressError
+from iems.model.envelope import INTERNET, LOCAL
+from iems.model.policy import Layer, Subject
+from iems.serve.deadline import Deadline
+from lmtp.commands import Recipient
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """One recipient and what is known of it; `layers` are those below the channel's."""
+
+    recipient: Recipient
+    address: Address | None
+    """None where the text is no address as we know them; the next hop decides about it."""
+    channel: str
+    layers: tuple[Layer, ...] = ()
+    known: bool = True
+    """False only where the directory says that there is no such user."""
+
+    @property
+    def key(self) -> str:
+        """What two recipients have in common that are the same mailbox."""
+        return self.address.key if self.address else self.recipient.address
+
+    @property
+    def subject(self) -> Subject | None:
+        """Who owns the innermost layer."""
+        return self.layers[-1].subject if self.layers else None
+
+    @property
+    def role(self) -> bool:
+        """Whether this is postmaster@ or abuse@."""
+        return self.address is not None and self.address.role
+
+
+def find_targets(
+    directory: Directory, recipients: Sequence[Recipient], deadline: Deadline
+) -> list[Target]:
+    """One target for each recipient, in their order."""
+    addresses = [_address(recipient) for recipient in recipients]
+    present = [address for address in addresses if address is not None]
+    asked = {address.key: address for address in present}
+    bases = (address.without_extension() for address in present)
+    asked.update((base.key, base) for base in bases if base is not None)
+    entries = directory.find(asked.values(), deadline)
+    domains = directory.domains({address.domain for address in present}, deadline)
+    targets = []
+    for recipient, address in zip(recipients, addresses, strict=True):
+        if address is None or address.domain not in domains:
+            targets.append(Target(recipient, address, INTERNET))
+            continue
+        entry = _entry(address, entries)
+        user = user_of(entry)
+        layers = (user.domain_layer, user.layer) if user else (domains[address.domain],)
+        targets.append(Target(recipient, address, LOCAL, layers, known=entry is not None))
+    return targets
+
+
+def _entry(address: Address, entries: Mapping[str, Entry]) -> Entry | None:
+    """The entry of the address, else that of the address without its extension."""
+    base = address.without_extension()
+    return entries.get(address.key) or (entries.get(base.key) if base else None)
+
+
+def _address(recipient: Recipient) -> Address | None:
+    try:
+        return Address.parse(recipient.address)
+    except AddressError:
+        return None
