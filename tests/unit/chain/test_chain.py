@@ -1,0 +1,309 @@
+"""The chain alone: who is refused at RCPT, what travels, what is removed, what failure costs."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from iems.codec.findings import decode
+from iems.directory.reader import DirectoryUnavailable
+from iems.directory.toml import TomlDirectory
+from iems.model.address import Address
+from iems.model.envelope import Client
+from iems.model.finding import Finding
+from iems.serve.deadline import Deadline
+from iems.settings.load import from_table
+from iems.store.keys import Key
+from iems.store.records import Record, RecordsError
+from milters.chain import Chain, Runtime
+from milters.checks.protocol import Known, Pending, Stage, View
+from milters.reply import ChangeHeader, Continue, InsertHeader, Reject, TempFail
+
+SETTINGS = """
+version = 1
+hostname = "mail.example.test"
+postmaster = "postmaster@example.test"
+contact = "help@example.test"
+[checks.dnsbl.free]
+mode = "delegate"
+zone = "free.test"
+default = { listed = "junk" }
+[checks.dnsbl.hard]
+mode = "enforce"
+zone = "hard.test"
+default = { listed = "reject" }
+"""
+DIRECTORY = """
+[domains."example.test"]
+[users."alice@example.test"]
+policy = { "dnsbl/free" = { listed = "reject" } }
+[users."bob@example.test"]
+[users."dora@example.test"]
+policy = { "dnsbl/free" = { listed = "defer" } }
+[users."strict@example.test"]
+policy = { "dnsbl/*" = { listed = "reject" } }
+[aliases]
+"both@example.test" = ["alice@example.test", "bob@example.test"]
+"two@example.test" = ["alice@example.test", "dora@example.test"]
+"postmaster@example.test" = ["alice@example.test"]
+"away@example.test" = ["someone@elsewhere.example"]
+"""
+KEY = Key("k1", b"s" * 32)
+LISTED = "192.0.2.66"
+
+
+@dataclass
+class ListCheck:
+    """A list that knows one client, and is asked at `stage`."""
+
+    name: str
+    listed: frozenset[str]
+    stage: Stage = Stage.CONNECT
+
+    def applies(self, view: View) -> bool:
+        return not view.authenticated
+
+    def start(self, view: View, deadline: Deadline) -> Pending:
+        del deadline
+        if view.client.ip in self.listed:
+            return Known((Finding(self.name, "fail", "listed", f"{view.client.ip} is listed"),))
+        return Known((Finding(self.name, "none"),))
+
+
+@dataclass
+class Recorder:
+    added: list[Record] = field(default_factory=list)
+    committed: list[Record] = field(default_factory=list)
+    broken: bool = False
+
+    def add(self, record: Record) -> None:
+        self.added.append(record)
+
+    def commit(self, records: Iterable[Record], deadline: Deadline) -> None:
+        del deadline
+        if self.broken:
+            raise RecordsError("disk full")
+        self.committed += records
+
+
+@dataclass
+class Log:
+    lines: list[Mapping[str, object]] = field(default_factory=list)
+
+    def event(self, reference: str, queue_id: str, **fields: object) -> None:
+        self.lines.append({"reference": reference, "queue_id": queue_id, **fields})
+
+    def error(self, text: str, **fields: object) -> None:
+        self.lines.append({"error": text, **fields})
+
+
+class World:
+    """One worker's surroundings, and connections into it."""
+
+    def __init__(self, tmp_path: Path, stage: Stage = Stage.CONNECT) -> None:
+        file = tmp_path / "directory.toml"
+        file.write_text(DIRECTORY)
+        self.recorder = Recorder()
+        self.log = Log()
+        self.directory = TomlDirectory.load(file)
+        numbers = iter(range(100))
+        self.runtime = Runtime(
+            settings=from_table(tomllib.loads(SETTINGS)),
+            checks=(
+                ListCheck("dnsbl/free", frozenset({LISTED}), stage),
+                ListCheck("dnsbl/hard", frozenset({"192.0.2.99"}), stage),
+            ),
+            directory=self.directory,
+            key=KEY,
+            recorder=self.recorder,  # type: ignore[arg-type]
+            log=self.log,  # type: ignore[arg-type]
+            clock=lambda: 1_000_000.0,
+            new_reference=lambda: f"REF{next(numbers):02}",
+        )
+
+    def connect(self, ip: str = LISTED, daemon: str = "internet") -> Chain:
+        chain = Chain(self.runtime)
+        chain.connect(Client(ip, "mx.example"), {"{daemon_name}": daemon})
+        chain.helo("mx.example")
+        return chain
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> World:
+    return World(tmp_path)
+
+
+def rcpt(chain: Chain, *recipients: str) -> list[object]:
+    return [chain.rcpt(f"<{one}@example.test>", {}) for one in recipients]
+
+
+def finish(chain: Chain, *fields: tuple[bytes, bytes]) -> tuple[object, tuple[object, ...]]:
+    for name, value in fields:
+        chain.header(name, value)
+    chain.end_of_headers()
+    return chain.end_of_message({"i": "4QueueId"})
+
+
+def test_each_recipient_decides_for_himself(world: World) -> None:
+    chain = world.connect()
+    chain.mail("<a@sender.example>", {})
+    alice, bob = rcpt(chain, "alice", "bob")
+    assert alice == Reject(
+        550,
+        "5.7.1",
+        "<alice@example.test>: 192.0.2.66 is listed; help: help@example.test; reference REF00",
+    )
+    assert bob == Continue()
+    assert [(one.recipient, one.action) for one in world.recorder.committed] == [
+        ("alice@example.test", "reject")
+    ]
+
+
+def test_an_alias_is_refused_only_if_all_whom_it_reaches_refuse(world: World) -> None:
+    chain = world.connect()
+    chain.mail("<a@sender.example>", {})
+    both, two = rcpt(chain, "both", "two")
+    assert both == Continue()
+    assert isinstance(two, TempFail)
+    assert two.code == 450
+
+
+def test_an_enforced_list_refuses_everybody_even_postmaster(world: World) -> None:
+    chain = world.connect("192.0.2.99")
+    chain.mail("<a@sender.example>", {})
+    replies = rcpt(chain, "alice", "bob", "postmaster", "both")
+    assert all(isinstance(reply, Reject) for reply in replies)
+
+
+def test_a_role_address_is_not_refused_by_what_its_owner_chose(world: World) -> None:
+    chain = world.connect()
+    chain.mail("<a@sender.example>", {})
+    assert rcpt(chain, "postmaster") == [Continue()]
+
+
+def test_an_unlisted_client_reaches_all(world: World) -> None:
+    chain = world.connect("192.0.2.1")
+    chain.mail("<a@sender.example>", {})
+    assert rcpt(chain, "alice", "bob", "strict", "nobody") == [Continue()] * 4
+
+
+def test_an_authenticated_client_is_exempt(world: World) -> None:
+    chain = world.connect(daemon="submission")
+    chain.mail("<alice@example.test>", {"{auth_authen}": "alice@example.test"})
+    assert rcpt(chain, "alice", "strict") == [Continue()] * 2
+
+
+def test_mail_that_does_not_come_by_smtp_is_never_refused_at_rcpt(world: World) -> None:
+    chain = world.connect(daemon="local")
+    chain.mail("root", {})
+    assert chain.rcpt("alice@example.test", {}) == Continue()
+    assert world.recorder.committed == []
+
+
+def test_findings_travel_and_name_no_recipient(world: World) -> None:
+    chain = world.connect()
+    chain.mail("<a@sender.example>", {})
+    rcpt(chain, "alice", "bob")
+    reply, edits = finish(chain, (b"Subject", b" hi"), (b"Message-ID", b" <m@x>"))
+    assert reply == Continue()
+    authres, passed = edits[1], edits[0]
+    assert isinstance(passed, InsertHeader)
+    assert isinstance(authres, InsertHeader)
+    decoded = decode(passed.value, lambda _key: KEY.secret)
+    assert (decoded.reference, decoded.queue_id, decoded.sender, decoded.channel) == (
+        "REF00", "4QueueId", "a@sender.example", "internet",
+    )  # fmt: skip
+    assert [one.band for one in decoded.findings] == ["listed", ""]
+    assert b"example.test" not in passed.value
+    assert world.recorder.added[0].message_id == "<m@x>"
+
+
+def test_forged_headers_are_removed_from_the_last_to_the_first(world: World) -> None:
+    chain = world.connect("192.0.2.1")
+    chain.mail("<>", {})
+    rcpt(chain, "bob")
+    _reply, edits = finish(
+        chain,
+        (b"X-IEMS-Findings", b" forged"),
+        (b"Authentication-Results", b" Mail.Example.Test; iprev=pass"),
+        (b"x-iems-FINDINGS", b"\r\n forged"),
+        (b"Authentication-Results", b" other.example; dkim=pass"),
+        (b"X-Iems-Verdict", b" deliver"),
+    )
+    removed = [(edit.name, edit.occurrence) for edit in edits if isinstance(edit, ChangeHeader)]
+    assert removed == [
+        (b"X-Iems-Verdict", 1),
+        (b"x-iems-FINDINGS", 2),
+        (b"Authentication-Results", 1),
+        (b"X-IEMS-Findings", 1),
+    ]
+
+
+def test_messages_of_one_connection_do_not_share_their_state(world: World) -> None:
+    chain = world.connect()
+    chain.mail("<one@sender.example>", {})
+    rcpt(chain, "bob")
+    _reply, first = finish(chain, (b"X-IEMS-Verdict", b" x"))
+    chain.mail("<two@sender.example>", {})
+    rcpt(chain, "bob")
+    _reply, second = finish(chain, (b"Subject", b" hi"))
+    assert len(first) == 3
+    assert len(second) == 2
+    assert chain.reference == "-"
+
+
+def test_rset_forgets_the_message_and_keeps_the_connection(world: World) -> None:
+    chain = world.connect()
+    chain.mail("<one@sender.example>", {})
+    chain.abort()
+    chain.mail("<two@sender.example>", {})
+    assert isinstance(rcpt(chain, "alice")[0], Reject)
+    assert chain.reference == "REF01"
+
+
+def test_a_directory_that_is_down_is_a_temporary_failure(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def down(*_arguments: object) -> None:
+        raise DirectoryUnavailable("no answer")
+
+    monkeypatch.setattr(TomlDirectory, "find", down)
+    chain = world.connect("192.0.2.1")
+    chain.mail("<a@sender.example>", {})
+    assert rcpt(chain, "bob") == [TempFail(451, "4.3.0", "try again later; reference REF00")]
+    local = world.connect(daemon="local")
+    local.mail("root", {})
+    assert local.rcpt("bob@example.test", {}) == Continue()
+
+
+def test_a_refusal_that_cannot_be_recorded_is_a_temporary_failure(world: World) -> None:
+    world.recorder.broken = True
+    chain = world.connect()
+    chain.mail("<a@sender.example>", {})
+    assert isinstance(rcpt(chain, "alice")[0], TempFail)
+
+
+@pytest.mark.parametrize(
+    ("recipients", "kind"),
+    [(["alice"], Reject), (["dora"], TempFail), (["alice", "bob"], Continue)],
+)
+def test_what_is_known_late_refuses_at_the_end_if_all_agree(
+    tmp_path: Path, recipients: list[str], kind: Callable[..., object]
+) -> None:
+    chain = World(tmp_path, Stage.HEADERS).connect()
+    chain.mail("<a@sender.example>", {})
+    assert rcpt(chain, *recipients) == [Continue()] * len(recipients)
+    reply, edits = finish(chain, (b"Received", b" from x"))
+    assert isinstance(reply, kind)  # type: ignore[arg-type]
+    assert bool(edits) == (kind is Continue)
+
+
+def test_a_recipient_that_is_no_address_is_postfix_s_to_judge(world: World) -> None:
+    chain = world.connect()
+    chain.mail("<not an address>", {})
+    assert chain.rcpt("<@@>", {}) == Continue()
+    assert chain.rcpt(str(Address("postmaster", "mail.example.test")), {}) == Continue()
