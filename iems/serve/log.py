@@ -1,4 +1,4 @@
-"""The log of a process: one datagram a line to syslogd, facility mail (RFC 3164 as Debian reads it).
+"""The log of a process: one datagram a line to syslogd, facility mail, as RFC 3164 has it.
 
 It never blocks and never raises: a line that syslogd does not take at once is dropped and counted,
 and the count is told with the next line that gets through. Values are quoted and escaped, so that
@@ -83,7 +83,7 @@ class Log:
         """Something that does not work."""
         self._line(_ERROR, f"error: {text}{pairs(fields)}")
 
-    def exception(self, text: str, error: BaseException, **fields: object) -> None:
+    def failure(self, text: str, error: BaseException, **fields: object) -> None:
         """An error that nobody expected, with the end of its traceback."""
         trace = "".join(traceback.format_exception(error))[-VALUE_LIMIT:]
         self.error(text, **fields, traceback=trace)
