@@ -1,13 +1,8 @@
-"""What is known of a connection and of a message beside its text (RFC 5321, RFC 5598).
-
-A connection carries many messages, so the two are different objects.
-"""
+"""What is known of a connection: the channel it came by, and who connected (RFC 5321, RFC 5598)."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-
-from iems.model.address import Address
 
 INTERNET = "internet"
 SUBMISSION = "submission"
@@ -21,14 +16,3 @@ class Client:
     ip: str | None
     name: str = ""
     port: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Envelope:
-    """One mail transaction as the milter sees it; `sender` None is the null sender `<>`."""
-
-    reference: str
-    channel: str
-    sender: Address | None
-    authenticated: str = ""
-    queue_id: str = ""
