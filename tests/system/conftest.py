@@ -14,9 +14,10 @@ import pytest
 
 from tests.system import base, network, probe
 from tests.system.machine import Machine, machine
+from tests.system.provision import provision
+from tests.system.server import DOMAIN, LISTS, Server
 from tests.system.world import World, world
 
-REPOSITORY = Path(__file__).parents[2]
 PATIENCE = 1200
 """Seconds for one test: the first that asks for a machine waits until it is provisioned."""
 
@@ -56,3 +57,25 @@ def bare(outside: World, logs: Path) -> Iterator[Machine]:
     """A machine as debootstrap left it."""
     with machine(outside.bridge, logs / "bare", number=12, hostname="bare.example.test") as made:
         yield made
+
+
+@pytest.fixture(scope="session")
+def mailserver(outside: World, logs: Path) -> Iterator[Machine]:
+    """A machine after README's command, as it is then."""
+    name = f"mail.{DOMAIN}"
+    with machine(outside.bridge, logs / "mailserver", number=10, hostname=name) as made:
+        provision(made)
+        yield made
+
+
+@pytest.fixture(scope="session")
+def server(mailserver: Machine, outside: World) -> Server:
+    """The mail server with its blacklists, and three users who want different things."""
+    made = Server(mailserver, outside)
+    made.settings("test-lists.toml", LISTS)
+    made.reload()
+    made.add_user("carol")
+    made.iems("alias", "add", f"both@{DOMAIN}", f"alice@{DOMAIN}", f"bob@{DOMAIN}")
+    for who, action in (("alice", "reject"), ("bob", "junk"), ("carol", "deliver")):
+        made.iems("policy", "set", f"{who}@{DOMAIN}", "dnsbl/delegated", action)
+    return made

@@ -22,6 +22,9 @@ ARRIVAL = 30.0
 """Seconds within which a message is in a mailbox; 0.3 on two idle cores."""
 
 
+FOLDERS = ("INBOX", "Junk")
+
+
 @dataclass(frozen=True, slots=True)
 class Reply:
     """One reply of a server."""
@@ -118,25 +121,37 @@ class Account:
             line.decode().rpartition(" ")[2].strip('"') for line in lines if isinstance(line, bytes)
         }
 
-    def find(self, word: str) -> list[tuple[str, bytes]]:
+    def find(self, word: str, folders: Sequence[str] = FOLDERS) -> list[tuple[str, bytes]]:
         """Pairs of folder and message, for every copy whose subject holds `word`."""
         found: list[tuple[str, bytes]] = []
         with self.imap() as session:
-            for folder in ("INBOX", "Junk"):
-                status, _ = session.select(folder, readonly=True)
-                if status != "OK":
-                    continue
-                _, numbers = session.search(None, "SUBJECT", word)
+            for folder in folders:
+                session.select(folder, readonly=True)
+                _status, numbers = session.search(None, "SUBJECT", word)
                 for number in numbers[0].split():
-                    _, parts = session.fetch(number.decode(), "(BODY.PEEK[])")
+                    _status, parts = session.fetch(number.decode(), "(BODY.PEEK[])")
                     found += [(folder, part[1]) for part in parts if isinstance(part, tuple)]
         return found
 
-    def wait_for(self, word: str, deadline: float = ARRIVAL) -> tuple[str, bytes]:
+    def wait_for(
+        self, word: str, folders: Sequence[str] = FOLDERS, deadline: float = ARRIVAL
+    ) -> tuple[str, bytes]:
         """The one copy of this message with its folder; more than one is an error."""
-        copies = eventually(lambda: self.find(word), deadline, f"{word} for {self.address}")
+
+        def look() -> list[tuple[str, bytes]]:
+            return self.find(word, folders)
+
+        copies = eventually(look, deadline, f"{word} for {self.address}")
         assert len(copies) == 1, f"{len(copies)} copies of {word} for {self.address}"
         return copies[0]
+
+    def subjects(self, folder: str = "INBOX") -> list[str]:
+        """The subjects of all messages of a folder."""
+        with self.imap() as session:
+            session.select(folder, readonly=True)
+            _status, parts = session.fetch("1:*", "(BODY.PEEK[HEADER.FIELDS (SUBJECT)])")
+        heads = [part[1].decode() for part in parts if isinstance(part, tuple)]
+        return [head.partition(":")[2].strip() for head in heads]
 
 
 def parsed(data: bytes) -> email.message.EmailMessage:

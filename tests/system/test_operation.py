@@ -1,0 +1,144 @@
+"""Running the server: provisioning again, bad settings, restarts under load, no systemd.
+
+These tests stop and change things; each leaves the machine as it found it.
+"""
+
+from __future__ import annotations
+
+import re
+import threading
+from pathlib import Path
+
+import pytest
+
+from tests.system import mail
+from tests.system.machine import machine
+from tests.system.mail import marker, message
+from tests.system.provision import CLONE, changes, provision, recap
+from tests.system.server import DOMAIN, SENDER, Server
+from tests.system.world import CLEAN, ON_ENFORCED, World
+from tests.waiting import eventually
+
+LONGEST_DELAY = 10.0
+"""Seconds that a restart of the agent may delay a message: what the project promises."""
+
+
+def test_the_first_run_prints_the_way_of_a_message(server: Server) -> None:
+    told = (server.machine.logs / "first.log").read_text()
+    assert recap(told)[1] == 0
+    assert "found in INBOX" in told
+    assert "delivery for" in told
+
+
+def test_the_second_run_changes_nothing(server: Server) -> None:
+    told = provision(server.machine, log="second")
+    assert recap(told) == (0, 0), changes(told)
+
+
+@pytest.mark.parametrize(
+    ("name", "fault"),
+    [
+        ("postfix/main.cf.j2", "virtual_transprt = nowhere"),
+        ("dovecot/dovecot.conf.j2", "service lmtp {"),
+        ("iems/iems.toml.j2", "colour = 3"),
+    ],
+)
+def test_make_mailserver_keeps_what_works(server: Server, name: str, fault: str) -> None:
+    """A configuration that fails its own check ends the run and takes nothing's place."""
+    template = server.machine.path(f"{CLONE}/templates/{name}")
+    text, before = template.read_text(), configuration(server)
+    template.write_text(f"{text}\n{fault}\n")
+    try:
+        told = provision(server.machine, log="broken", check=False)
+    finally:
+        template.write_text(text)
+    assert recap(told)[1] == 1, told[-2000:]
+    assert configuration(server) == before
+    assert server.account("bob").wait_for(server.deliver(CLEAN, ["bob"]))[0] == "INBOX"
+
+
+def configuration(server: Server) -> str:
+    """A digest of everything that the playbook writes below /etc."""
+    files = "/etc/postfix/*.cf /etc/dovecot/*.conf /etc/iems/*.toml"
+    return server.machine.shell(f"cat {files} | sha256sum")
+
+
+def test_a_reload_refuses_settings_that_are_wrong(server: Server) -> None:
+    server.settings("zz-broken.toml", '[checks.dnsbl.x]\nmode = "perhaps"\n')
+    try:
+        told = server.machine.run("iems", "check", check=False)
+        assert told.returncode == 78
+        assert "zz-broken.toml" in told.stdout + told.stderr
+        server.machine.run("systemctl", "reload", "iems-milter", "iems-lmtp", check=False)
+        word = server.deliver(CLEAN, ["bob"])
+        assert server.account("bob").wait_for(word)[0] == "INBOX"
+        assert server.send(ON_ENFORCED, ["bob"], b"").data is None
+    finally:
+        server.settings("zz-broken.toml", "")
+    server.reload()
+
+
+def test_the_agent_restarted_under_load_delays_nothing(server: Server) -> None:
+    """Five messages a second, four restarts: all arrive once, none later than 10 s."""
+    words: list[str] = []
+    stop = threading.Event()
+
+    def load() -> None:
+        while not stop.wait(0.2):
+            words.append(server.deliver(CLEAN, ["bob", "carol"]))
+
+    sender = threading.Thread(target=load)
+    logged = len(server.maillog())
+    sender.start()
+    try:
+        for restart in range(1, 5):
+            _at_least(words, 15 * restart)
+            server.machine.run("systemctl", "restart", "iems-lmtp", timeout=120)
+    finally:
+        stop.set()
+        sender.join()
+    server.wait_for_empty_queue()
+    for who in ("bob", "carol"):
+        arrived = server.account(who).subjects("INBOX")
+        assert {arrived.count(word) for word in words} == {1}
+    sent = [
+        re.search(r" delay=([\d.]+),.* status=sent", line) for line in server.maillog()[logged:]
+    ]
+    delays = [float(found[1]) for found in sent if found]
+    assert len(delays) >= 2 * len(words)
+    assert max(delays) <= LONGEST_DELAY, max(delays)
+
+
+def _at_least(words: list[str], count: int) -> None:
+    eventually(lambda: len(words) >= count, 60, "the load goes on")
+
+
+def test_the_milter_restarted_refuses_nobody(server: Server) -> None:
+    for _restart in range(3):
+        server.machine.run("systemctl", "restart", "iems-milter", timeout=120)
+        server.deliver(CLEAN, ["bob"])
+
+
+def test_a_reboot_brings_everything_back(server: Server) -> None:
+    for unit in ("postfix", "dovecot", "slapd", "rsyslog", "iems-milter", "iems-lmtp"):
+        state = server.machine.run("systemctl", "is-enabled", unit, check=False).stdout.strip()
+        assert state in {"enabled", "alias", "indirect", "generated"}, unit
+
+
+def test_without_systemd_as_process_1(outside: World, tmp_path: Path) -> None:
+    """The same command where init scripts start the daemons and policy-rc.d forbids the starts."""
+    with machine(
+        outside.bridge, tmp_path, number=11, hostname="plain.example.test", systemd=False
+    ) as made:
+        first = provision(made)
+        assert "found in INBOX" in first
+        second = provision(made, log="second")
+        assert recap(second) == (0, 0), changes(second)
+        word = marker()
+        address = f"alice@{DOMAIN}"
+        data = message(word, sender=SENDER, to=address)
+        outcome = mail.send(made.address, outside.client(CLEAN), SENDER, [address], data)
+        assert outcome.data is not None
+        for daemon in ("iems-lmtp", "iems-milter"):
+            made.run("service", daemon, "restart", timeout=120)
+            made.run("service", daemon, "status")
