@@ -1,0 +1,263 @@
+"""What every directory promises, asked of each kind: the TOML file, a real slapd, and its cache."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from iems.directory.cache import CachedDirectory
+from iems.directory.reader import Alias, Directory, User
+from iems.directory.resolve import Destination, UnreasonableAlias, mailboxes, resolve
+from iems.directory.toml import TomlDirectory
+from iems.directory.tree import TreeDirectory
+from iems.model.address import Address
+from iems.model.policy import Action, Kind, Layer, Rule, Subject
+from iems.serve.deadline import Deadline
+from tests.integration.directory import tree
+from tests.integration.stack.slapd import Slapd
+
+TEXT = """
+[domains."one.contract.test"]
+policy = { "dnsbl/a" = { listed = { choice = "junk", allow = ["deliver", "junk"] } } }
+[domains."two.contract.test"]
+
+[users."alice@one.contract.test"]
+policy = { "dnsbl/a" = { listed = "deliver" }, "iprev" = { mismatch = "tag" } }
+[users."bob@one.contract.test"]
+[users."a*(b)\\\\c@one.contract.test"]
+[users."ünïcode@one.contract.test"]
+[users."a,b#c@one.contract.test"]
+[users."carol@two.contract.test"]
+
+[aliases]
+"both@one.contract.test" = ["alice@one.contract.test", "bob@one.contract.test"]
+"out@one.contract.test" = ["someone@example.net"]
+"bob@one.contract.test" = ["bob@one.contract.test", "copy@example.net"]
+"round@one.contract.test" = ["about@one.contract.test"]
+"about@one.contract.test" = ["round@one.contract.test"]
+"@two.contract.test" = ["alice@one.contract.test"]
+"""
+
+ONE = {
+    ("dnsbl/a", "listed"): Rule(frozenset({Action.DELIVER, Action.JUNK}), Action.JUNK),
+}
+ALICE = {
+    ("dnsbl/a", "listed"): Rule(choice=Action.DELIVER),
+    ("iprev", "mismatch"): Rule(choice=Action.TAG),
+}
+
+
+@pytest.fixture(scope="module")
+def populated(server: Slapd) -> Slapd:
+    """The slapd with what the TOML file says, written by hand as LDIF."""
+    server.add(
+        tree.domain(
+            "one.contract.test",
+            "iemsPolicy: dnsbl/a listed choice junk",
+            "iemsPolicy: dnsbl/a listed allow deliver,junk",
+        )
+        + tree.domain("two.contract.test")
+        + tree.user(
+            "alice@one.contract.test",
+            "iemsPolicy: dnsbl/a listed choice deliver",
+            "iemsPolicy: iprev mismatch choice tag",
+        )
+        + tree.user("bob@one.contract.test")
+        + tree.user("carol@two.contract.test")
+        + tree.user("ünïcode@one.contract.test")
+        + _odd_user("x1", r'"a*(b)\\c"')
+        + _odd_user("x2", '"a,b#c"')
+        + tree.alias("both@one.contract.test", "alice@one.contract.test", "bob@one.contract.test")
+        + tree.alias("out@one.contract.test", "someone@example.net")
+        + tree.alias("bob@one.contract.test", "bob@one.contract.test", "copy@example.net")
+        + tree.alias("round@one.contract.test", "about@one.contract.test")
+        + tree.alias("about@one.contract.test", "round@one.contract.test")
+        + tree.alias("@two.contract.test", "alice@one.contract.test")
+    )
+    return server
+
+
+def _odd_user(uid: str, local: str) -> str:
+    """A user with a local part that means something to LDAP; the name of the entry is plain."""
+    text = tree.user(f"{uid}@one.contract.test")
+    return text.replace(f"iemsAddress: {uid}@", f"iemsAddress: {local}@")
+
+
+def _toml(_server: Slapd) -> Directory:
+    return TomlDirectory.parse(TEXT)
+
+
+def _ldap(server: Slapd) -> Directory:
+    notes: list[str] = []
+    return TreeDirectory(tree.store(server, "milter"), 5.0, notes.append)
+
+
+def _cached(server: Slapd) -> Directory:
+    """A cache that has answered everything once before."""
+    directory = CachedDirectory(_ldap(server), 60.0)
+    for _turn in range(2):
+        directory.find([address("alice"), address("nobody")], soon())
+        directory.domains(["one.contract.test", "example.net"], soon())
+    return directory
+
+
+@pytest.fixture(params=[_toml, _ldap, _cached], ids=["toml", "ldap", "cached"])
+def directory(request: pytest.FixtureRequest, populated: Slapd) -> Directory:
+    """Each kind in turn."""
+    make: Callable[[Slapd], Directory] = request.param
+    return make(populated)
+
+
+def soon() -> Deadline:
+    """Time enough."""
+    return Deadline.after(5)
+
+
+def address(local: str, domain: str = "one.contract.test") -> Address:
+    """An address, its local part as it is."""
+    return Address(local, domain)
+
+
+def ends(directory: Directory, local: str, domain: str = "one.contract.test") -> set[str]:
+    """Where mail for an address ends, as `address channel`."""
+    found = resolve(directory, address(local, domain), soon())
+    return {f"{one.address} {one.channel}" for one in found}
+
+
+def test_user(directory: Directory) -> None:
+    """A user comes with both layers."""
+    found = directory.find([address("Alice")], soon())
+    assert found == {
+        "alice@one.contract.test": User(
+            address("alice"),
+            Layer(Subject(Kind.USER, "alice@one.contract.test"), ALICE),
+            Layer(Subject(Kind.DOMAIN, "one.contract.test"), ONE),
+        )
+    }
+
+
+def test_alias(directory: Directory) -> None:
+    """An alias comes with its targets, in whatever order."""
+    [found] = directory.find([address("both")], soon()).values()
+    assert isinstance(found, Alias)
+    assert set(found.targets) == {address("alice"), address("bob")}
+    assert found.user is None
+
+
+def test_alias_before_user(directory: Directory) -> None:
+    """An alias with a user's address is an alias that knows the user."""
+    [found] = directory.find([address("bob")], soon()).values()
+    assert isinstance(found, Alias)
+    assert found.user is not None
+    assert found.user.address == address("bob")
+
+
+def test_batch(directory: Directory) -> None:
+    """A batch gives what single questions give, and nothing more."""
+    batch = [address("alice"), address("nobody"), address("carol", "two.contract.test")]
+    found = directory.find(batch, soon())
+    assert set(found) == {"alice@one.contract.test", "carol@two.contract.test"}
+    for one in batch:
+        assert directory.find([one], soon()).get(one.key) == found.get(one.key)
+
+
+def test_big_batch(directory: Directory) -> None:
+    """As many addresses as one message may have recipients."""
+    batch = [address(f"nobody{number}") for number in range(1000)]
+    assert set(directory.find([*batch, address("bob")], soon())) == {"bob@one.contract.test"}
+
+
+def test_nothing_asked(directory: Directory) -> None:
+    """No address, no answer."""
+    assert directory.find([], soon()) == {}
+    assert directory.find_catch_all([], soon()) == {}
+    assert directory.domains([], soon()) == {}
+
+
+def test_catch_all(directory: Directory) -> None:
+    """Only by its domain; `find` knows none of it."""
+    found = directory.find_catch_all(["one.contract.test", "two.contract.test"], soon())
+    assert {name: one.targets for name, one in found.items()} == {
+        "two.contract.test": (address("alice"),)
+    }
+
+
+def test_domains(directory: Directory) -> None:
+    """Those of ours with their policy."""
+    found = directory.domains(["one.contract.test", "two.contract.test", "example.net"], soon())
+    assert {name: layer.rules for name, layer in found.items()} == {
+        "one.contract.test": ONE,
+        "two.contract.test": {},
+    }
+
+
+@pytest.mark.parametrize("local", [r"a*(b)\c", "a,b#c", "ünïcode"])
+def test_letters_that_mean_something(directory: Directory, local: str) -> None:
+    """Letters of LDAP's filters and names, and letters beyond ASCII, are letters."""
+    assert set(directory.find([address(local)], soon())) == {f"{local}@one.contract.test"}
+
+
+@pytest.mark.parametrize(
+    "local", ["*", "al*", "a*(b*", "alice)(uid=*", "\\2a", "alice\\00", "a\x00"]
+)
+def test_no_letter_widens_the_question(directory: Directory, local: str) -> None:
+    """A name made to be more than a name is an unknown name."""
+    assert directory.find([address(local)], soon()) == {}
+
+
+def test_hostile_domains(directory: Directory) -> None:
+    """The same for domains."""
+    names = ["*", "one.contract.test)(objectClass=*", "[127.0.0.1]", "one*"]
+    assert directory.domains(names, soon()) == {}
+    assert directory.find_catch_all(names, soon()) == {}
+
+
+def test_resolve_user(directory: Directory) -> None:
+    """A user, with extension and in capitals; the extension stays in the address."""
+    found = resolve(directory, address("alice"), soon())
+    assert found == {Destination(address("alice"), "local")}
+    [destination] = found
+    assert destination.user is not None
+    assert destination.user.layer.rules == ALICE
+    assert ends(directory, "ALICE") == {"alice@one.contract.test local"}
+    assert ends(directory, "alice+x") == {"alice+x@one.contract.test local"}
+
+
+def test_resolve_alias(directory: Directory) -> None:
+    """Through to all, one of whom keeps a copy and forwards."""
+    assert ends(directory, "both") == {
+        "alice@one.contract.test local",
+        "bob@one.contract.test local",
+        "copy@example.net internet",
+    }
+    assert ends(directory, "out+x") == {"someone+x@example.net internet"}
+
+
+def test_resolve_unknown(directory: Directory) -> None:
+    """Nobody of ours is nowhere; elsewhere everybody is."""
+    assert ends(directory, "nobody") == set()
+    assert ends(directory, "nobody", "example.net") == {"nobody@example.net internet"}
+
+
+def test_resolve_catch_all(directory: Directory) -> None:
+    """A catch-all takes what is nobody's, without extension."""
+    assert ends(directory, "any+x", "two.contract.test") == {"alice@one.contract.test local"}
+    assert ends(directory, "carol", "two.contract.test") == {"carol@two.contract.test local"}
+    assert ends(directory, "carol+x", "two.contract.test") == {"carol+x@two.contract.test local"}
+
+
+def test_resolve_round(directory: Directory) -> None:
+    """A circle is a temporary failure."""
+    with pytest.raises(UnreasonableAlias):
+        resolve(directory, address("round"), soon())
+
+
+def test_mailboxes(directory: Directory) -> None:
+    """Final recipients have mailboxes, whatever aliases say; extensions do not count."""
+    asked = [address(local) for local in ("alice", "Bob+x", "both", "nobody")]
+    found = mailboxes(directory, asked, soon())
+    assert {key: str(user.address) for key, user in found.items()} == {
+        "alice@one.contract.test": "alice@one.contract.test",
+        "bob+x@one.contract.test": "bob@one.contract.test",
+    }
