@@ -1,0 +1,110 @@
+# What can be done with this tree: `make help`. Nothing here is needed on a server but `mailserver`,
+# which installs Ansible and hands over to ansible/site.yml.
+
+DOMAIN ?= example.test
+ADMIN ?= postmaster@$(DOMAIN)
+
+# Debian's own Python: the suite runs on it, and python3 in the PATH may be another one.
+PYTHON ?= /usr/bin/python3
+VENV := .venv
+BIN := $(VENV)/bin
+CACHE := .cache
+DIST ?= dist
+
+# Only one that is given to make counts: shells and containers set a HOSTNAME of their own.
+ifneq ($(origin HOSTNAME),command line)
+HOSTNAME := mail.$(DOMAIN)
+endif
+
+BUILD_PACKAGES := gcc libc6-dev python3-dev python3-venv libmilter-dev libldap-dev libsasl2-dev
+DEPLOY_PACKAGES := ansible-core python3-apt $(BUILD_PACKAGES)
+TEST_PACKAGES := $(DEPLOY_PACKAGES) postfix postfix-ldap postfix-pcre \
+	dovecot-core dovecot-imapd dovecot-pop3d dovecot-lmtpd dovecot-managesieved dovecot-sieve \
+	dovecot-ldap slapd ldap-utils rbldnsd unbound swaks openssl rsyslog systemd git procps
+MACHINE_PACKAGES := systemd-container debootstrap iproute2 iptables util-linux
+
+PLAYBOOK = ANSIBLE_CONFIG=ansible/ansible.cfg ansible-playbook --inventory ansible/inventories/local
+
+.DEFAULT_GOAL := help
+
+.PHONY: help
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: mailserver
+mailserver: ## make this machine a mail server (as root; DOMAIN, HOSTNAME, ADMIN, TLS_CERT, TLS_KEY)
+	@test "$$(id -u)" = 0 || { echo "make mailserver needs root: sudo make mailserver" >&2; exit 1; }
+	@scripts/apt-install $(DEPLOY_PACKAGES)
+	@$(PLAYBOOK) ansible/site.yml \
+		--extra-vars 'domain=$(DOMAIN) hostname=$(HOSTNAME) admin=$(ADMIN)' \
+		--extra-vars 'tls_cert=$(TLS_CERT) tls_key=$(TLS_KEY)'
+
+.PHONY: uninstall
+uninstall: ## take the suite off this machine (as root; mail, directory and packages stay)
+	@test "$$(id -u)" = 0 || { echo "make uninstall needs root: sudo make uninstall" >&2; exit 1; }
+	@$(PLAYBOOK) ansible/uninstall.yml
+
+.PHONY: test
+test: $(CACHE)/test-packages check ## everything but the booted machines, on a fresh Debian too
+	$(BIN)/pytest -q --ignore=tests/system tests
+
+.PHONY: unit
+unit: $(VENV)/stamp ## the fast tests: no server, no network
+	$(BIN)/pytest -q tests/unit tests/qa
+
+.PHONY: check
+check: $(VENV)/stamp ## ruff, mypy --strict, import contracts
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+.PHONY: fmt
+fmt: $(VENV)/stamp ## put the code into its form
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+.PHONY: golden
+golden: $(VENV)/stamp ## record the golden cases anew; the review is in the diff
+	$(BIN)/pytest -q tests/golden --record
+
+.PHONY: system
+system: $(CACHE)/machine-packages $(VENV)/stamp ## boot machines, provision them, use them (as root)
+	$(BIN)/pytest -q -m system tests/system
+
+.PHONY: bench
+bench: $(CACHE)/test-packages $(VENV)/stamp ## measure; writes the tables of docs/benchmarks.md
+	$(BIN)/python -m bench
+
+.PHONY: dist
+dist: ## build the wheel into dist/ (with PYTHON, whose setuptools are used)
+	@scripts/build-wheel $(PYTHON) $(DIST)
+
+.PHONY: lock
+lock: ## resolve the dependencies anew into the lock files
+	@scripts/lock $(PYTHON) $(CACHE)/lock
+
+.PHONY: clean
+clean: ## remove what make made in this tree
+	rm -rf $(VENV) $(CACHE) dist build *.egg-info
+	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(CACHE)/test-packages: Makefile scripts/apt-install
+	scripts/apt-install $(TEST_PACKAGES)
+	@mkdir -p $(@D) && touch $@
+
+$(CACHE)/machine-packages: Makefile scripts/apt-install
+	scripts/apt-install $(MACHINE_PACKAGES) $(BUILD_PACKAGES)
+	@mkdir -p $(@D) && touch $@
+
+# The stamp is younger than the lock it was made from; a changed lock makes the environment anew.
+$(VENV)/stamp: requirements-dev.lock | $(CACHE)/build-packages
+	rm -rf $(VENV)
+	$(PYTHON) -m venv $(VENV)
+	scripts/install-locked $(BIN)/python requirements-dev.lock
+	@touch $@
+
+$(CACHE)/build-packages: Makefile scripts/apt-install
+	scripts/apt-install $(BUILD_PACKAGES)
+	@mkdir -p $(@D) && touch $@
