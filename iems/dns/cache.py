@@ -7,6 +7,7 @@ counted: of two generations the older is thrown away whole when the younger is f
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 
 from iems.dns.resolver import Answer, Rtype
 
@@ -22,15 +23,16 @@ Key = tuple[str, Rtype]
 class Cache:
     """Used by several threads: each step is one operation on a dict."""
 
-    def __init__(self, size: int = SIZE) -> None:
+    def __init__(self, size: int = SIZE, clock: Callable[[], float] = time.monotonic) -> None:
         self._size = size
+        self._clock = clock
         self._young: dict[Key, tuple[float, Answer]] = {}
         self._old: dict[Key, tuple[float, Answer]] = {}
 
     def get(self, key: Key) -> Answer | None:
         """The answer, if it has not expired."""
         found = self._young.get(key) or self._old.get(key)
-        if found is None or found[0] <= time.monotonic():
+        if found is None or found[0] <= self._clock():
             return None
         return found[1]
 
@@ -40,4 +42,4 @@ class Cache:
             return
         if len(self._young) >= self._size:
             self._old, self._young = self._young, {}
-        self._young[key] = (time.monotonic() + min(answer.ttl, LONGEST), answer)
+        self._young[key] = (self._clock() + min(answer.ttl, LONGEST), answer)
