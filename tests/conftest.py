@@ -5,8 +5,15 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).resolve().parents[1]
 
 # The environment of a developer need not have the suite installed; the tests mean this tree.
 if str(ROOT) not in sys.path:
     sys.path.insert(0, str(ROOT))
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """`--record`: the golden cases write down what happens instead of comparing it."""
+    parser.addoption("--record", action="store_true", help="record the golden cases anew")

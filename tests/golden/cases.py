@@ -1,0 +1,89 @@
+"""The cases of `tests/golden/milter`: a folder each, run three ways: chain, milter, Postfix.
+
+A folder holds `script` and `expected`, and where it needs them its own `settings.toml`,
+`directory.toml` and `dns.zone`; those beside the folders stand in for what it lacks. A question
+that `dns.zone` does not hold is an error, so that every question of a case can be read there.
+"""
+
+from __future__ import annotations
+
+import itertools
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+
+from iems.directory.toml import TomlDirectory
+from iems.dns.zonefile import ZoneResolver
+from iems.serve.log import Log
+from iems.settings.load import from_table
+from iems.store.keys import Key
+from iems.store.records import Recorder
+from milters.assembly import build_checks
+from milters.chain import Chain, Runtime
+from milters.checks.guard import Guard
+from tests.fakemta.chain import ChainFilter
+from tests.fakemta.script import Line, parse
+from tests.fakemta.session import Session
+from tests.fakemta.transcript import Printer
+
+FOLDER = Path(__file__).parent / "milter"
+KEY = Key("golden", b"the key of the golden cases.....")
+
+
+@dataclass(frozen=True)
+class Case:
+    """One folder."""
+
+    folder: Path
+
+    def __str__(self) -> str:
+        return self.folder.name
+
+    def text(self, name: str) -> str:
+        """The case's own file, else the one that all cases share."""
+        own = self.folder / name
+        return (own if own.exists() else FOLDER / name).read_text()
+
+    @property
+    def script(self) -> tuple[Line, ...]:
+        """What the client does."""
+        return parse(self.text("script"))
+
+    @property
+    def expected(self) -> str:
+        """The recorded transcript; empty before the first recording."""
+        file = self.folder / "expected"
+        return file.read_text() if file.exists() else ""
+
+    def record(self, transcript: str) -> None:
+        """Keep this transcript as the expected one."""
+        (self.folder / "expected").write_text(transcript)
+
+
+def cases() -> list[Case]:
+    """All cases in the order of their names."""
+    return [Case(folder.parent) for folder in sorted(FOLDER.glob("*/script"))]
+
+
+def printer() -> Printer:
+    """A printer that can read our findings header."""
+    return Printer(lambda key_id: KEY.secret if key_id == KEY.id else None)
+
+
+def through_chain(case: Case, folder: Path) -> str:
+    """The transcript of the chain alone, with a fixed clock; its records go into `folder`."""
+    settings = from_table(tomllib.loads(case.text("settings.toml")))
+    resolver = ZoneResolver(case.text("dns.zone"))
+    references = itertools.count(1)
+    runtime = Runtime(
+        settings=settings,
+        checks=build_checks(settings, resolver, Guard(folder / "health.json")),
+        directory=TomlDirectory.parse(case.text("directory.toml")),
+        key=KEY,
+        recorder=Recorder(folder / "records.sqlite"),
+        log=Log.open("golden", foreground=True),
+        clock=lambda: 1_000_000_000.0,
+        new_reference=lambda: f"reference{next(references):03d}",
+    )
+    steps = Session(lambda: ChainFilter(Chain(runtime))).run(case.script)
+    return printer().steps(steps)
