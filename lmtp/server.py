@@ -17,9 +17,9 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from iems.serve.control import Control
 from iems.serve.deadline import Deadline
 from iems.serve.log import Log
-from iems.serve.control import Control
 from lmtp.session import Session
 from lmtp.wire import Wire
 
@@ -55,8 +55,10 @@ class Server:
         self._open: set[_Open] = set()
 
     def serve(self, listener: socket.socket, control: Control) -> None:
-        """Accept until the worker drains, then see all sessions to their end."""
-        listener.setblocking(False)  # another worker may have been faster
+        """Accept until the worker drains, then see all sessions to their end.
+
+        `listener` does not block: another worker may be faster.
+        """
         poll = select.poll()
         poll.register(listener, select.POLLIN)
         while not control.draining.is_set():

@@ -260,7 +260,7 @@ class Session:
         except Exception as error:  # noqa: BLE001 - the client must be told to keep the message
             reference = secrets.token_hex(6)
             queue_id = self._forward.get("IDENT", "")
-            self._log.exception("delivery failed", error, reference=reference, queue_id=queue_id)
+            self._log.failure("delivery failed", error, reference=reference, queue_id=queue_id)
             failed = reply(451, "4.3.0", f"Internal error; ref={reference}")
             return [failed] * len(recipients)
 

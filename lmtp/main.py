@@ -1,0 +1,159 @@
+"""`iems-lmtp`: settings to a supervised daemon.
+
+Nothing is opened before the fork: each worker makes its own directory connections, connections to
+the next hops and records writer.
+"""
+
+from __future__ import annotations
+
+import argparse
+import secrets
+import socket as sockets
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from iems.directory.connect import connect
+from iems.directory.reader import Directory
+from iems.serve.deadline import Deadline
+from iems.serve.log import Log
+from iems.serve.supervisor import Control, Job, serve
+from iems.settings.load import DEFAULT_FILE, load
+from iems.settings.policy import Mode, missing_findings
+from iems.settings.read import SettingsError
+from iems.settings.schema import Settings
+from iems.store.keys import Keyring, KeyringError
+from iems.store.quarantine import Quarantine
+from iems.store.records import Recorder
+from iems.store.spool import Spool
+from lmtp.agent import Agent
+from lmtp.dsn import Reports
+from lmtp.provenance import Origin
+from lmtp.server import Server
+from lmtp.session import Limits, Session
+from lmtp.upstream import Upstream
+
+NAME = "iems-lmtp"
+_REFERENCE_BYTES = 9
+_CLOSE = 10.0
+"""Seconds for the records that are queued when a worker ends."""
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the daemon; exit status 78 for wrong settings, 69 if the socket is taken."""
+    parser = argparse.ArgumentParser(prog=NAME, description="The LMTP agent of IEMS.")
+    parser.add_argument("--settings", type=Path, default=DEFAULT_FILE, metavar="FILE")
+    parser.add_argument("--foreground-log", action="store_true", help="log to standard error")
+    parser.add_argument("--pid-file", type=Path, metavar="FILE")
+    arguments = parser.parse_args(argv)
+    service = AgentService(arguments.settings, arguments.foreground_log)
+    return serve(service, foreground_log=arguments.foreground_log, pid_file=arguments.pid_file)
+
+
+def new_reference() -> str:
+    """12 characters of base64url that no other transaction has."""
+    return secrets.token_urlsafe(_REFERENCE_BYTES)
+
+
+@dataclass(frozen=True)
+class AgentService:
+    """The daemon as its supervisor sees it."""
+
+    settings_file: Path
+    foreground_log: bool
+    name: str = NAME
+
+    def prepare(self) -> AgentGeneration:
+        """Load and check all that the workers will need."""
+        settings = load(self.settings_file)
+        generation = AgentGeneration(settings, _keyring(settings), self.foreground_log)
+        generation.directory(generation.log())
+        return generation
+
+
+@dataclass(frozen=True)
+class AgentGeneration:
+    """One set of settings, and what a worker does with it."""
+
+    settings: Settings
+    keyring: Keyring
+    foreground_log: bool
+
+    @property
+    def workers(self) -> int:
+        """How many processes."""
+        return self.settings.agent.workers
+
+    @property
+    def socket(self) -> Path:
+        """Where Postfix connects."""
+        return self.settings.agent.socket
+
+    @property
+    def socket_group(self) -> str:
+        """Who may connect."""
+        return self.settings.agent.socket_group
+
+    def work(self, listener: sockets.socket, control: Control) -> None:
+        """Serve until told to drain."""
+        log, state = self.log(), self.settings.agent.state
+        folder = state / "spool"
+        folder.mkdir(mode=0o750, exist_ok=True)
+        spool, limits = Spool(folder), Limits(message=self.settings.agent.max_message)
+        recorder = Recorder(state / "records.sqlite")
+        agent = self._agent(recorder, log)
+        hostname = self.settings.hostname
+        server = Server(lambda wire: Session(wire, hostname, spool, agent, log, limits), log)
+        server.serve(listener, control)
+        recorder.close(Deadline.after(_CLOSE))
+
+    def jobs(self) -> Sequence[Job]:
+        """Nothing is done from time to time."""
+        return ()
+
+    def log(self) -> Log:
+        """The log of the process that asks."""
+        return Log.open(NAME, foreground=self.foreground_log)
+
+    def directory(self, log: Log) -> Directory:
+        """The directory; SettingsError where its file or password cannot be used."""
+        own = self.settings.agent
+
+        def note(text: str) -> None:
+            log.warning("directory entry", note=text)
+
+        try:
+            return connect(self.settings.directory, own.ldap_dn, own.ldap_password_file, note)
+        except PermissionError as error:
+            raise SettingsError([str(error)]) from None
+
+    def _agent(self, recorder: Recorder, log: Log) -> Agent:
+        settings = self.settings
+        delegated = (check for check in settings.checks if check.mode is Mode.DELEGATE)
+        missing = missing_findings(delegated)
+        upstreams = {
+            channel: Upstream(target, settings.hostname)
+            for channel, target in settings.agent.upstreams.items()
+        }
+        return Agent(
+            settings=settings,
+            directory=self.directory(log),
+            origin=Origin(settings.hostname, self.keyring.secret, missing, new_reference),
+            upstreams=upstreams,
+            recorder=recorder,
+            quarantine=Quarantine(settings.agent.state / "quarantine"),
+            reports=Reports(settings.notices.smtp, settings.hostname, log),
+            log=log,
+        )
+
+
+def _keyring(settings: Settings) -> Keyring:
+    try:
+        return Keyring.load(settings.keys.findings)
+    except KeyringError as error:
+        raise SettingsError([str(error)]) from None
+
+
+if __name__ == "__main__":
+    sys.exit(main())
