@@ -9,12 +9,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from iems.directory.admin import Admin, Thing
 from iems.directory.cache import CachedDirectory
 from iems.directory.reader import Directory
 from iems.directory.toml import TomlDirectory
 from iems.directory.tree import TreeDirectory
+from iems.model.policy import Subject
+from iems.serve.log import Log
 from iems.settings.read import SettingsError
-from iems.settings.schema import DirectorySettings
+from iems.settings.schema import DirectorySettings, Settings
 
 if TYPE_CHECKING:
     from iems.directory.ldap import LdapStore
@@ -32,6 +35,17 @@ def connect(
         return TomlDirectory.load(settings.file)
     store = connect_store(settings, dn, password_file)
     return CachedDirectory(TreeDirectory(store, settings.timeout, note), settings.ttl)
+
+
+def connect_admin(settings: Settings, actor: Subject, log: Log) -> Admin:
+    """The directory for somebody who changes it; what he does stands in the log."""
+    admin = settings.admin
+    store = connect_store(settings.directory, admin.ldap_dn, admin.ldap_password_file)
+
+    def audit(actor: Subject, verb: str, thing: Thing, result: str) -> None:
+        log.info("audit", actor=actor, verb=verb, object=thing, result=result)
+
+    return Admin(store, actor, audit, settings.directory.timeout)
 
 
 def connect_store(settings: DirectorySettings, dn: str, password_file: Path) -> LdapStore:

@@ -1,4 +1,4 @@
-"""Policies as text of the directory: one value a rule, and back.
+"""Policies of domains and users: their text in the directory, and how they stand beneath the site.
 
 A value is `CHECK BAND choice ACTION` or `CHECK BAND allow ACTION,ACTION,...`. A value may come
 from a user's own hand: what cannot be read is left out with a note, and takes no other with it.
@@ -7,9 +7,11 @@ from a user's own hand: what cannot be read is left out with a note, and takes n
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 
-from iems.model.policy import Action, Layer, Rule, Subject
+from iems.model.finding import Finding
+from iems.model.policy import Action, Layer, Rule, Subject, allowed, decide
 
 MAX_VALUES = 500
 """Rules of one subject that are read; a site has some tens of checks with few bands each."""
@@ -47,6 +49,45 @@ def policy_values(layer: Layer) -> tuple[bytes, ...]:
             words = ",".join(action.word for action in sorted(rule.allow))
             values.append(f"{check} {band} allow {words}")
     return tuple(sorted(value.encode("ascii") for value in values))
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How one band stands for the subject of the last layer.
+
+    `may` are the actions that the layers above leave to him, `choice` is his own, `action` what
+    happens and `decided_by` whose choice that is; `notes` say where a choice is ignored.
+    """
+
+    check: str
+    band: str
+    action: Action
+    decided_by: Subject
+    may: frozenset[Action]
+    choice: Action | None
+    notes: tuple[str, ...]
+
+
+def standings(layers: Sequence[Layer]) -> tuple[Standing, ...]:
+    """All bands of the first layer, the site's, as they stand for the subject of the last one."""
+    return tuple(_standing(check, band, layers) for check, band in sorted(layers[0].rules))
+
+
+def forbidden_by(check: str, band: str, action: Action, layers: Sequence[Layer]) -> Subject | None:
+    """The outermost of these layers that does not allow the action, or None."""
+    for count, layer in enumerate(layers, 1):
+        if action not in allowed(check, band, layers[:count]):
+            return layer.subject
+    return None
+
+
+def _standing(check: str, band: str, layers: Sequence[Layer]) -> Standing:
+    decision = decide([Finding(check, "", band)], layers)
+    [reason] = decision.reasons
+    own = layers[-1].rule(check, band)
+    may = allowed(check, band, layers[:-1])
+    choice = own.choice if own else None
+    return Standing(check, band, reason.action, reason.layer, may, choice, decision.notes)
 
 
 def _rule(value: bytes) -> tuple[tuple[str, str], Rule]:

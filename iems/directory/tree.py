@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from iems.directory.policy import read_policy
 from iems.directory.reader import Alias, CatchAll, DirectoryUnavailable, Entry, User
 from iems.directory.store import Name, Reader, Row
-from iems.model.address import Address, AddressError
+from iems.model.address import Address, AddressError, domain_name
 from iems.model.policy import Kind, Layer, Subject
 from iems.serve.deadline import Deadline
 
@@ -40,14 +40,18 @@ def user_entry(address: Address) -> Name:
     return (("uid", address.local.casefold()), *domain_entry(address.domain))
 
 
-def alias_entry(address: Address) -> Name:
-    """The name of an alias's entry."""
-    return ((ADDRESS, canonical(address)), *domain_entry(address.domain))
+def alias_entry(text: str) -> tuple[Name, str]:
+    """The name of the entry of an alias `LOCAL@DOMAIN` or a catch-all `@DOMAIN`, and its address.
 
-
-def catch_all_entry(domain: str) -> Name:
-    """The name of a catch-all's entry."""
-    return ((ADDRESS, f"@{domain}"), *domain_entry(domain))
+    AddressError where the text is neither.
+    """
+    if text.startswith("@"):
+        domain = domain_name(text[1:])
+        address = f"@{domain}"
+    else:
+        parsed = Address.parse(text)
+        domain, address = parsed.domain, canonical(parsed)
+    return ((ADDRESS, address), *domain_entry(domain)), address
 
 
 class TreeDirectory:
