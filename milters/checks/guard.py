@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 VERSION = 1
 LIMIT = 3
@@ -56,11 +57,14 @@ def published(path: Path) -> dict[str, ListHealth]:
         return {}
 
 
-def _health(row: Mapping[str, object]) -> ListHealth:
-    one = ListHealth(**row)  # type: ignore[arg-type]
-    if not isinstance(one.aside, dict) or not isinstance(one.silent, dict):
-        raise TypeError("no health of a list")
-    return one
+def _health(row: Mapping[str, Any]) -> ListHealth:
+    return ListHealth(
+        {str(family): str(why) for family, why in row["aside"].items()},
+        {str(family): int(count) for family, count in row["silent"].items()},
+        float(row["since"]),
+        float(row["noticed"]),
+        bool(row["owed"]),
+    )
 
 
 class Guard:

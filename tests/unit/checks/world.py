@@ -1,0 +1,88 @@
+"""What tests of checks are made of: a site, views, and a resolver that the test controls."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from iems.codec.header import parse_header
+from iems.dns.resolver import Answer, Rtype, Status, Then
+from iems.model.envelope import INTERNET, Client
+from iems.serve.deadline import Deadline
+from iems.settings.load import from_table
+from iems.settings.schema import Settings
+from milters.checks.protocol import View
+
+OWN = "198.51.100.7"
+RELAY = "203.0.113.9"
+SITE_TABLE: Mapping[str, object] = {
+    "version": 1,
+    "hostname": "mail.example.test",
+    "postmaster": "postmaster@example.test",
+    "own_networks": ["127.0.0.0/8", "::1/128", "198.51.100.0/24"],
+    "trusted_relays": ["203.0.113.0/24", "2001:db8:77::/48"],
+}
+
+
+def site(**changes: object) -> Settings:
+    """The settings of a site with an own network and trusted relays."""
+    return from_table({**SITE_TABLE, **changes})
+
+
+def view(
+    ip: str | None,
+    *,
+    channel: str = INTERNET,
+    authenticated: str = "",
+    header: bytes | None = None,
+    resolved: str = "",
+    name: str = "",
+) -> View:
+    """A view of a client; `header` as the milter gets it."""
+    block = None if header is None else parse_header(header)
+    return View(Client(ip, name), "helo.test", channel, authenticated, None, block, resolved)
+
+
+class Asked:
+    """A question whose answer the test gives, at once or later; until then it is a time-out."""
+
+    def __init__(self, answer: Answer | None, then: Then | None) -> None:
+        self.collected = 0
+        self._answer: Answer | None = None
+        self._then = then
+        if answer is not None:
+            self.give(answer)
+
+    def give(self, answer: Answer) -> None:
+        """The answer arrives."""
+        self._answer = answer
+        if self._then is not None and answer.status.definite:
+            self._then(answer)
+
+    def result(self, deadline: Deadline) -> Answer:  # noqa: ARG002 - the protocol's signature
+        """The answer, if it has arrived."""
+        self.collected += 1
+        return self._answer or Answer(Status.TIMEOUT)
+
+
+class Answers:
+    """A resolver; what it was asked stands in `asked`, in order."""
+
+    def __init__(self, answers: Mapping[tuple[str, Rtype], Answer] | None = None) -> None:
+        self.answers = dict(answers or {})
+        self.asked: list[tuple[str, Rtype]] = []
+        self.questions: dict[tuple[str, Rtype], Asked] = {}
+
+    def ask(self, name: str, rtype: Rtype, then: Then | None = None) -> Asked:
+        """The answer that the test has for it, or none yet."""
+        self.asked.append((name, rtype))
+        question = Asked(self.answers.get((name, rtype)), then)
+        self.questions[name, rtype] = question
+        return question
+
+
+def found(*records: str) -> Answer:
+    """An answer with records."""
+    return Answer(Status.FOUND, records, 60)
+
+
+NXDOMAIN = Answer(Status.NXDOMAIN)
