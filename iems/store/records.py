@@ -8,9 +8,11 @@ written fails `commit` with `RecordsError`; the caller answers with a temporary 
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import json
 import queue
+import secrets
 import sqlite3
 import threading
 import time
@@ -59,6 +61,11 @@ _COLUMNS = (
     "recipient", "subject", "action", "reply", "details",
 )  # fmt: skip
 _INSERT = f"INSERT INTO record ({', '.join(_COLUMNS)}) VALUES ({', '.join('?' * len(_COLUMNS))})"  # noqa: S608 - constants
+
+
+def new_reference() -> str:
+    """12 letters and digits that no other transaction has: 60 random bits (RFC 4648 base32)."""
+    return base64.b32encode(secrets.token_bytes(8)).decode()[:12]
 
 
 class RecordsError(Exception):

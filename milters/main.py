@@ -1,0 +1,132 @@
+"""`iems-milter`: settings to a supervised daemon.
+
+Nothing is opened before the fork: each worker makes its own directory connections, DNS sockets and
+records writer.
+"""
+
+from __future__ import annotations
+
+import argparse
+import socket as sockets
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from iems.directory.connect import connect
+from iems.dns.servers import servers
+from iems.dns.stub import StubResolver
+from iems.notices.postmaster import Postmaster
+from iems.serve.deadline import Deadline
+from iems.serve.log import Log
+from iems.serve.supervisor import Control, Job, serve
+from iems.settings.load import DEFAULT_FILE, load
+from iems.settings.read import SettingsError
+from iems.settings.schema import Settings
+from iems.store.keys import Keyring, KeyringError
+from iems.store.records import Recorder, new_reference
+from milters import adapter
+from milters.assembly import build_checks, dnsbl_lists
+from milters.chain import Chain, Runtime
+from milters.checks.guard import Guard
+from milters.checks.health import HealthTest
+
+NAME = "iems-milter"
+_HEALTH_INTERVAL = 60.0
+"""Seconds between two tests of all lists: a dead list is noticed by the workers' own breaker within
+three questions, a lying one within a minute."""
+
+_CLOSE_SECONDS = 10.0
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the daemon; exit status 78 for wrong settings, 69 if the socket is taken."""
+    parser = argparse.ArgumentParser(prog=NAME, description="The milter of IEMS.")
+    parser.add_argument("--settings", type=Path, default=DEFAULT_FILE, metavar="FILE")
+    parser.add_argument("--foreground-log", action="store_true", help="log to standard error")
+    parser.add_argument("--pid-file", type=Path, metavar="FILE")
+    arguments = parser.parse_args(argv)
+    service = MilterService(arguments.settings, arguments.foreground_log)
+    return serve(service, foreground_log=arguments.foreground_log, pid_file=arguments.pid_file)
+
+
+@dataclass(frozen=True)
+class MilterService:
+    """The daemon as its supervisor sees it."""
+
+    settings_file: Path
+    foreground_log: bool
+    name: str = NAME
+
+    def prepare(self) -> MilterGeneration:
+        """Load and check all that the workers will need."""
+        settings = load(self.settings_file)
+        try:
+            dns_servers = servers(settings.dns.servers)
+            keyring = Keyring.load(settings.keys.findings)
+        except (ValueError, KeyringError) as error:
+            raise SettingsError([str(error)]) from None
+        build_checks(settings, StubResolver(dns_servers, 0.0), Guard(_health_file(settings)))
+        return MilterGeneration(settings, keyring, self.foreground_log)
+
+
+@dataclass(frozen=True)
+class MilterGeneration:
+    """One set of settings, and what a worker does with it."""
+
+    settings: Settings
+    keyring: Keyring
+    foreground_log: bool
+
+    @property
+    def workers(self) -> int:
+        """How many processes."""
+        return self.settings.milter.workers
+
+    @property
+    def socket(self) -> Path:
+        """Where Postfix connects."""
+        return self.settings.milter.socket
+
+    @property
+    def socket_group(self) -> str:
+        """Who may connect."""
+        return self.settings.milter.socket_group
+
+    def work(self, listener: sockets.socket, control: Control) -> None:
+        """Serve until told to drain."""
+        settings, log = self.settings, self._log()
+        resolver = StubResolver(servers(settings.dns.servers), settings.dns.timeout)
+        recorder = Recorder(settings.milter.state / "records.sqlite")
+        runtime = Runtime(
+            settings=settings,
+            checks=build_checks(settings, resolver, Guard(_health_file(settings))),
+            directory=connect(
+                settings.directory,
+                settings.milter.ldap_dn,
+                settings.milter.ldap_password_file,
+                lambda note: log.warning("directory entry", note=note),
+            ),
+            key=self.keyring.active,
+            recorder=recorder,
+            log=log,
+            clock=time.time,
+            new_reference=new_reference,
+        )
+        adapter.serve(lambda: Chain(runtime), listener, control, log)
+        recorder.close(Deadline.after(_CLOSE_SECONDS))
+
+    def jobs(self) -> Sequence[Job]:
+        """The health of the lists; answers from a cache would hide a list that died."""
+        settings, log = self.settings, self._log()
+        resolver = StubResolver(servers(settings.dns.servers), settings.dns.timeout, cache=0)
+        postmaster = Postmaster(settings.postmaster, settings.hostname, settings.notices.smtp)
+        test = HealthTest(dnsbl_lists(settings), resolver, _health_file(settings), postmaster, log)
+        return (Job("health", _HEALTH_INTERVAL, test.run),)
+
+    def _log(self) -> Log:
+        return Log.open(NAME, foreground=self.foreground_log)
+
+
+def _health_file(settings: Settings) -> Path:
+    return settings.milter.state / "health.json"
