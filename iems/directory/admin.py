@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from iems.directory.policy import policy_values
-from iems.directory.reader import DirectoryUnavailable
+from iems.directory.reader import Directory, DirectoryUnavailable
 from iems.directory.store import EntryExistsError, Name, NoEntryError, Row, Store, WriteRefusedError
 from iems.directory.tree import (
     ADDRESS,
@@ -27,6 +27,7 @@ from iems.directory.tree import (
     POLICY,
     TARGET,
     USER,
+    TreeDirectory,
     alias_entry,
     canonical,
     domain_entry,
@@ -81,6 +82,10 @@ class Admin:
         self._audit = audit
         self._timeout = timeout
 
+    def directory(self, note: Callable[[str], None]) -> Directory:
+        """The same directory to ask, without a cache."""
+        return TreeDirectory(self._store, self._timeout, note)
+
     def rows(self, *any_of: tuple[str, str], below: Name = DOMAINS) -> Sequence[Row]:
         """The entries of which one of these pairs of attribute and value is true."""
         return self._store.search(below, any_of, ATTRIBUTES, self._soon())
@@ -99,10 +104,20 @@ class Admin:
         found = {text: sorted(row.texts(TARGET)) for row in rows for text in row.texts(ADDRESS)}
         return dict(sorted(found.items()))
 
-    def add_domain(self, domain: str, postmaster: Address) -> bool:
-        """Add a domain and its role addresses, or what is missing of them; whether any was."""
+    def add_domain(self, domain: str, postmaster: Address, *, exists_ok: bool = False) -> bool:
+        """Add a domain and its role addresses; whether anything was added.
+
+        EntryExistsError where there is the domain, but with `exists_ok` what it lacks is added.
+        """
         values = {CLASS: [b"iemsDomain"], DOMAIN_NAME: [domain.encode()]}
-        added = self._added(Thing("domain", domain), domain_entry(domain), values)
+        added = False
+        try:
+            with self._acting("add", Thing("domain", domain)):
+                self._store.add(domain_entry(domain), values, self._soon())
+            added = True
+        except EntryExistsError:
+            if not exists_ok:
+                raise
         for role in sorted(ROLES):
             address = Address(role, domain)
             if not self.rows((ADDRESS, canonical(address))):
@@ -135,7 +150,7 @@ class Admin:
         local = address.local.casefold().encode()
         values = {
             CLASS: [b"inetOrgPerson", b"iemsUser"],
-            **dict.fromkeys(("uid", "cn", "sn"), [local]),
+            **{attribute: [local] for attribute in ("uid", "cn", "sn")},
             ADDRESS: [canonical(address).encode()],
         }
         with self._acting("add", Thing("user", address.key)):
@@ -203,14 +218,6 @@ class Admin:
             if [value for _attribute, value in row.name] == [value for _attribute, value in name]:
                 return name, row
         raise NoEntryError
-
-    def _added(self, thing: Thing, name: Name, values: Mapping[str, Sequence[bytes]]) -> bool:
-        try:
-            with self._acting("add", thing):
-                self._store.add(name, values, self._soon())
-        except EntryExistsError:
-            return False
-        return True
 
     @contextlib.contextmanager
     def _acting(self, verb: str, thing: Thing) -> Iterator[None]:

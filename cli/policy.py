@@ -1,0 +1,140 @@
+"""`iems policy show|set|unset`: what a user or a domain has decided about the site's checks.
+
+A choice that the site or the domain does not allow is refused, with who forbids it and what is
+allowed. Exit 0 done, 1 refused, 75 the directory cannot answer.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterable, Sequence
+
+from cli import entries
+from iems.directory.admin import Admin
+from iems.directory.policy import Standing, forbidden_by, read_policy, standings
+from iems.directory.store import NoEntryError
+from iems.model.finding import TEMPERROR
+from iems.model.policy import Action, Kind, Layer, Subject, allowed
+from iems.settings.schema import Settings
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """`show SUBJECT`, `set SUBJECT CHECK[:BAND] ACTION`, `unset SUBJECT CHECK[:BAND]`."""
+    verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
+    show = verbs.add_parser("show", help="what happens at each check, who decided, who may")
+    show.add_argument("--json", action="store_true", help="one JSON array")
+    choose = verbs.add_parser("set", help="make a choice")
+    unset = verbs.add_parser("unset", help="take a choice back")
+    for verb in (show, choose, unset):
+        verb.add_argument("subject", type=_subject, metavar="ADDRESS|DOMAIN")
+    for verb in (choose, unset):
+        verb.add_argument("check", metavar="CHECK[:BAND]", help="see `iems policy show`")
+    choose.add_argument("action", type=_action, metavar="ACTION", help=_words(Action))
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Do what the verb says."""
+    return entries.answered(arguments, act)
+
+
+def act(arguments: argparse.Namespace, admin: Admin, settings: Settings) -> int:
+    """The same, with the directory given."""
+    subject: Subject = arguments.subject
+    try:
+        above, own = _layers(subject, admin, settings)
+        if arguments.verb == "show":
+            return _show(standings([*above, own]), as_json=arguments.json)
+        return _choose(arguments, admin, above, own)
+    except NoEntryError:
+        return entries.failed(f"no {subject}")
+
+
+def _layers(subject: Subject, admin: Admin, settings: Settings) -> tuple[list[Layer], Layer]:
+    above = [settings.site_layer]
+    if subject.kind is Kind.USER:
+        domain = Subject(Kind.DOMAIN, subject.name.rpartition("@")[2])
+        above.append(read_policy(admin.policy(domain), domain, entries.warn))
+    return above, read_policy(admin.policy(subject), subject, entries.warn)
+
+
+def _choose(arguments: argparse.Namespace, admin: Admin, above: Sequence[Layer], own: Layer) -> int:
+    bands = sorted(above[0].rules)
+    check, band = _band(arguments.check, bands)
+    # What stands there may be taken back even when its check is no more.
+    gone = arguments.verb == "unset" and (check, band) in own.rules
+    if (check, band) not in bands and not gone:
+        known = ", ".join(f"{name}:{one}" for name, one in bands) or "none"
+        return entries.failed(f"no check {check}:{band}; known: {known}")
+    action: Action | None = arguments.action if arguments.verb == "set" else None
+    # A domain's own list of what its users may choose binds its own choice, too.
+    layers = [*above, own]
+    if action is not None:
+        forbids = forbidden_by(check, band, action, layers)
+        if forbids is not None:
+            may = _words(allowed(check, band, layers)) or "nothing"
+            return entries.failed(
+                f"{own.subject} may not choose {action.word} for {check}:{band}: "
+                f"{forbids} forbids it; allowed: {may}"
+            )
+    changed = admin.set_choice(own.subject, check, band, action)
+    verb = "set" if action is not None else "unset"
+    word = f" {action.word}" if action is not None else ""
+    return entries.changed(verb if changed else "unchanged", f"{own.subject} {check}:{band}{word}")
+
+
+def _show(rows: Sequence[Standing], *, as_json: bool) -> int:
+    table = [
+        {
+            "check": row.check,
+            "band": row.band,
+            "action": row.action.word,
+            "decided_by": str(row.decided_by),
+            "allowed": [action.word for action in sorted(row.may)],
+            "choice": row.choice.word if row.choice is not None else None,
+            "notes": list(row.notes),
+        }
+        for row in rows
+    ]
+    lines = [
+        (
+            f"{row.check}:{row.band}",
+            row.action.word,
+            f"by {row.decided_by}",
+            f"may be {_words(row.may)}" if len(row.may) > 1 else "enforced",
+        )
+        for row in rows
+    ]
+    text = [*_columns(lines), *(f"note: {note}" for row in rows for note in row.notes)]
+    return entries.listed(text, table, as_json=as_json)
+
+
+def _columns(lines: Sequence[Sequence[str]]) -> list[str]:
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    return [
+        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
+        for line in lines
+    ]
+
+
+def _band(text: str, bands: Iterable[tuple[str, str]]) -> tuple[str, str]:
+    """The check and the band; where none is named, the check's only one beside temperror."""
+    check, _colon, band = text.lower().partition(":")
+    own = [one for name, one in bands if name == check and one != TEMPERROR]
+    return check, band or (own[0] if len(own) == 1 else "")
+
+
+def _subject(text: str) -> Subject:
+    if "@" in text:
+        return Subject(Kind.USER, entries.address(text).key)
+    return Subject(Kind.DOMAIN, entries.domain(text))
+
+
+def _action(text: str) -> Action:
+    try:
+        return Action.parse(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def _words(actions: Iterable[Action]) -> str:
+    return ", ".join(action.word for action in sorted(actions))
