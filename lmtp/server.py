@@ -64,16 +64,15 @@ class Server:
         while not control.draining.is_set():
             if not self._slots.acquire(timeout=_TICK):
                 continue
-            connection = self._accept(listener, poll)
+            ready = bool(poll.poll(_TICK * 1000)) and not control.draining.is_set()
+            connection = self._accept(listener) if ready else None
             if connection is None:
                 self._slots.release()
             else:
                 self._start(connection)
         self._drain(Deadline.after(control.limit))
 
-    def _accept(self, listener: socket.socket, poll: select.poll) -> socket.socket | None:
-        if not poll.poll(_TICK * 1000):
-            return None
+    def _accept(self, listener: socket.socket) -> socket.socket | None:
         try:
             connection, _peer = listener.accept()
         except BlockingIOError:

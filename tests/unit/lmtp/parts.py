@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import threading
 from collections.abc import Callable, Mapping, Sequence
@@ -94,11 +95,12 @@ class Hop:
             thread.start()
 
     def _serve(self, connection: socket.socket) -> None:
-        with connection, connection.makefile("rwb") as file:
-            try:
-                self._talk(_Talk(file.readline, file.write, file.flush))
-            except (ConnectionError, _CutError, ValueError):
-                return
+        with (
+            contextlib.suppress(ConnectionError, _CutError),
+            connection,
+            connection.makefile("rb") as file,
+        ):
+            self._talk(_Talk(file.readline, connection.sendall))
 
     def _talk(self, talk: _Talk) -> None:
         self._moment("connect")
@@ -153,8 +155,7 @@ class _Talk:
     """One connection of the hop."""
 
     read: Callable[[], bytes]
-    write: Callable[[bytes], int]
-    flush: Callable[[], None]
+    write: Callable[[bytes], None]
 
     def octets(self) -> bytes:
         """The next line as it came."""
@@ -170,7 +171,6 @@ class _Talk:
     def say(self, text: str) -> None:
         """One line."""
         self.write(text.encode() + b"\r\n")
-        self.flush()
 
 
 def _address(line: str) -> str:
