@@ -32,7 +32,7 @@ from milters.checks.protocol import Check, Known, Pending, Stage, View
 
 NAME = "iprev"
 MISMATCH = "mismatch"
-_MTA: Mapping[str, str] = MappingProxyType(
+MTA: Mapping[str, str] = MappingProxyType(
     {"OK": "pass", "FORGED": "fail", "FAIL": "permerror", "TEMP": "temperror"}
 )
 """Postfix's words, from its source `smtpd_milter.c`; FORGED also where the name has no address."""
@@ -88,7 +88,7 @@ class Iprev:
         address = self.clients.address(view, self.stage)
         if address is None:
             return Known()
-        told = _MTA.get(view.resolved) if self.stage is Stage.CONNECT else None
+        told = MTA.get(view.resolved) if self.stage is Stage.CONNECT else None
         if told is not None:
             return Known((finding(address, told, view.client.name if told == "pass" else ""),))
         return Lookup(self.resolver, address, deadline)

@@ -42,12 +42,12 @@ def silent(query: bytes) -> list[bytes]:  # noqa: ARG001 - the signature of ever
 class FakeDns:
     """One server on a port of its own; `seen` holds the queries in order."""
 
-    def __init__(self, reply: Reply, tcp: Reply = silent) -> None:
+    def __init__(self, reply: Reply, tcp: Reply = silent, port: int = 0) -> None:
         self.reply = reply
         self.tcp = tcp
         self.seen: list[bytes] = []
         self._udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self._udp.bind(("127.0.0.1", 0))
+        self._udp.bind(("127.0.0.1", port))
         self.port = self._udp.getsockname()[1]
         self._listener = socket.socket()
         self._listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -100,9 +100,9 @@ class FakeDns:
 
 
 @contextlib.contextmanager
-def fake(reply: Reply, tcp: Reply = silent) -> Iterator[FakeDns]:
-    """A server for the length of a test."""
-    server = FakeDns(reply, tcp)
+def fake(reply: Reply, tcp: Reply = silent, port: int = 0) -> Iterator[FakeDns]:
+    """A server for the length of a test, on any port or on this one."""
+    server = FakeDns(reply, tcp, port)
     try:
         yield server
     finally:
