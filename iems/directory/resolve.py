@@ -33,9 +33,6 @@ MAX_DEPTH = 10
 MAX_RESULTS = 1000
 """Addresses that one address may become: Postfix's virtual_alias_expansion_limit."""
 
-MAX_LENGTH = 1000
-"""Characters of an address: Postfix's virtual_alias_address_length_limit."""
-
 MAX_ROUNDS = 100
 """Rounds of searches for one address. Postfix has no such bound, for it counts only the first
 target of each alias as depth; a directory needs two or three, and one that grows with each look-up
@@ -162,8 +159,6 @@ def _expand(start: Address, known: _Known) -> list[Address]:
             targets = known.lookup(current)
             if targets is None:
                 break
-            if any(len(str(target)) > MAX_LENGTH for target in targets):
-                raise UnreasonableAlias(f"{start} leads to an address that is too long")
             if current.key in {target.key for target in targets}:
                 into_itself.add(current.key)
             result[place : place + 1] = targets[:1]

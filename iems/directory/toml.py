@@ -7,18 +7,16 @@ Every fault of the file is reported with file, key, what stood there and what is
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
 
 from iems.directory.reader import Alias, CatchAll, Entry, User
 from iems.model.address import Address, AddressError, domain_name
 from iems.model.policy import Action, Kind, Layer, Rule, Subject
 from iems.serve.deadline import Deadline
-from iems.settings.read import SettingsError, Table, action, actions, join
+from iems.settings.read import SettingsError, Table, action, actions, join, text
 
-T = TypeVar("T")
 _TABLES = frozenset({"domains", "users", "aliases"})
 
 
@@ -76,7 +74,9 @@ class _Reading:
 
     def directory(self, table: Table) -> TomlDirectory:
         for name in table.keys() - _TABLES:
-            self._fault(name, table[name], f"one of the tables {', '.join(sorted(_TABLES))}")
+            self._fault(
+                name, table[name], f"expected one of the tables {', '.join(sorted(_TABLES))}"
+            )
         layers = self._domains(self._table(table, "domains"))
         entries: dict[str, Entry] = dict(self._users(self._table(table, "users"), layers))
         catch_alls = self._aliases(self._table(table, "aliases"), entries)
@@ -88,7 +88,7 @@ class _Reading:
         layers: dict[str, Layer] = {}
         for name, content in table.items():
             key = join("domains", name)
-            domain = self._read(key, name, domain_name)
+            domain = self._domain(key, name)
             if domain is not None:
                 layers[domain] = self._layer(key, content, Subject(Kind.DOMAIN, domain))
         return layers
@@ -97,14 +97,16 @@ class _Reading:
         users: dict[str, User] = {}
         for name, content in table.items():
             key = join("users", name)
-            address = self._read(key, name, Address.parse)
+            address = self._address(key, name)
             if address is None:
                 continue
             if address.domain not in layers:
-                self._fault(key, name, "an address in one of the domains of [domains]")
+                self._fault(key, name, "expected an address in one of the domains of [domains]")
                 continue
             if address.key in users:
-                self._fault(key, name, "an address that differs from all others in more than case")
+                self._fault(
+                    key, name, "expected an address that differs from all others in more than case"
+                )
             layer = self._layer(key, content, Subject(Kind.USER, address.key))
             users[address.key] = User(address, layer, layers[address.domain])
         return users
@@ -114,16 +116,16 @@ class _Reading:
         for name, content in table.items():
             key = join("aliases", name)
             if not isinstance(content, list) or not content:
-                self._fault(key, content, "a list of addresses that is not empty")
+                self._fault(key, content, "expected a list of addresses that is not empty")
                 continue
-            found = [self._read(key, one, Address.parse) for one in content]
+            found = [self._address(key, one) for one in content]
             targets = tuple(one for one in found if one is not None)
             if name.startswith("@"):
-                domain = self._read(key, name[1:], domain_name)
+                domain = self._domain(key, name[1:])
                 if domain is not None:
                     catch_alls[domain] = CatchAll(domain, targets)
                 continue
-            address = self._read(key, name, Address.parse)
+            address = self._address(key, name)
             if address is not None:
                 present = entries.get(address.key)
                 user = present if isinstance(present, User) else None
@@ -132,7 +134,7 @@ class _Reading:
 
     def _layer(self, key: str, content: object, subject: Subject) -> Layer:
         if not isinstance(content, Mapping) or content.keys() - {"policy"}:
-            self._fault(key, content, "a table with the key policy or an empty one")
+            self._fault(key, content, "expected a table with the key policy or an empty one")
             return Layer(subject)
         rules: dict[tuple[str, str], Rule] = {}
         policy = self._table(content, "policy", key)
@@ -146,7 +148,9 @@ class _Reading:
         if isinstance(content, str):
             return Rule(choice=self._action(key, content))
         if not isinstance(content, Mapping) or content.keys() - {"choice", "allow"}:
-            self._fault(key, content, "an action or a table with the keys choice and allow")
+            self._fault(
+                key, content, "expected an action or a table with the keys choice and allow"
+            )
             return Rule()
         choice = self._action(key, content["choice"]) if "choice" in content else None
         if "allow" not in content:
@@ -157,7 +161,9 @@ class _Reading:
             self._fault(f"{key}.allow", content["allow"], str(error))
             return Rule(choice=choice)
         if choice is not None and choice not in allow:
-            self._fault(f"{key}.choice", choice.word, "one of the actions of allow beside it")
+            self._fault(
+                f"{key}.choice", choice.word, "expected one of the actions of allow beside it"
+            )
         return Rule(allow, choice)
 
     def _action(self, key: str, value: object) -> Action | None:
@@ -167,22 +173,27 @@ class _Reading:
             self._fault(key, value, str(error))
             return None
 
-    def _read(self, key: str, value: object, read: Callable[[str], T]) -> T | None:
-        if isinstance(value, str):
-            try:
-                return read(value)
-            except AddressError as error:
-                self._fault(key, value, str(error))
-                return None
-        self._fault(key, value, "a string")
-        return None
+    def _domain(self, key: str, value: str) -> str | None:
+        try:
+            return domain_name(value)
+        except AddressError as error:
+            self._fault(key, value, f"expected a domain: {error}")
+            return None
+
+    def _address(self, key: str, value: object) -> Address | None:
+        try:
+            return Address.parse(text(value))
+        except ValueError as error:
+            told = f"an address: {error}" if isinstance(error, AddressError) else "an address"
+            self._fault(key, value, f"expected {told}")
+            return None
 
     def _table(self, table: Table, name: str, parent: str = "") -> Table:
         content = table.get(name, {})
         if isinstance(content, Mapping):
             return content
-        self._fault(join(parent, name), content, "a table")
+        self._fault(join(parent, name), content, "expected a table")
         return {}
 
-    def _fault(self, key: str, value: object, expected: str) -> None:
-        self._faults.append(f"{self._file}: {key} is {value!r}; expected {expected}")
+    def _fault(self, key: str, value: object, told: str) -> None:
+        self._faults.append(f"{self._file}: {key} is {value!r}; {told}")
