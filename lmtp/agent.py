@@ -46,7 +46,7 @@ _NO_RECORD = reply(451, "4.3.0", "Verdict cannot be recorded")
 _UNKNOWN = reply(550, "5.1.1", "User unknown")
 _LOOP = reply(554, "5.4.6", "Mail loop: this recipient has had the message before")
 
-_KEPT = frozenset({Action.DELIVER, Action.TAG, Action.JUNK})
+_FORWARDED = (Action.DELIVER, Action.TAG, Action.JUNK)
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +163,7 @@ class _Delivery:
 
     def _forwarded(self, decided: Mapping[Action, list[Outcome]]) -> Iterator[Result]:
         """What goes on to the next hops, recipients with equal bytes together."""
-        outcomes = [one for action in _KEPT for one in decided.get(action, ())]
+        outcomes = [one for action in _FORWARDED for one in decided.get(action, ())]
         by_key = {one.target.key: one for one in outcomes}
         for parcel in group(self._copy(one) for one in outcomes):
             delivered = self._forward(parcel)
