@@ -59,7 +59,7 @@ class Suite:
         arguments = ["--settings", str(self.settings), "--foreground-log"]
         server = Server(
             module,
-            [sys.executable, "-m", module, *arguments],
+            [sys.executable, "-c", f"from {module} import main; main()", *arguments],
             self.folder / f"{module}.log",
             user=user,
             environment={"PYTHONPATH": str(REPOSITORY), "PATH": os.environ["PATH"]},

@@ -55,7 +55,7 @@ class Server:
         """Make a user with `iems user add` and remember his password."""
         address = f"{local}@{DOMAIN}"
         self.more_passwords[address] = password = f"secret-{local}"
-        self.iems("user", "add", address, "--password-stdin", stdin=f"{password}\n")
+        self.iems("user", "add", address, "--password-file", "-", stdin=f"{password}\n")
 
     def iems(self, *words: str, stdin: str = "", check: bool = True) -> str:
         """Run `iems`; what it printed."""
