@@ -143,7 +143,7 @@ class HealthTest:
         now = self._clock()
         word = f"set aside: {wrong}" if test.family in aside else "asked again"
         self._log.warning(f"list {word}", list=test.label, family=test.family)
-        owed = bool(aside) and (before.owed or now - before.noticed >= _DAY)
+        owed = bool(aside) and now - before.noticed >= _DAY
         return replace(after, since=now, owed=owed)
 
     def _notice(self, health: Mapping[str, ListHealth]) -> Mapping[str, ListHealth]:

@@ -114,6 +114,7 @@ def test_the_list_s_text_is_asked_when_the_listing_is_known_and_not_waited_for(
     (seen,) = pending.result()
     assert seen.outcome == "listed"
     assert "text" not in dict(seen.evidence)
+    assert resolver.questions[ASKED, "TXT"].waits == [0.0]
     clear = Answers({(ASKED, "A"): NXDOMAIN})
     make(clear, guard).start(view(CLIENT), DEADLINE).result()
     assert clear.asked == [(ASKED, "A")]

@@ -205,6 +205,13 @@ def test_lists_without_test_entries_say_so(tmp_path: Path) -> None:
     assert "timeout" in world.run(2)["any"]["ipv4"]
 
 
+def test_the_mask_does_not_judge_the_test_entries(tmp_path: Path) -> None:
+    world = World(tmp_path / "health.json", {"a": {"mask": ["127.0.0.10"]}})
+    assert world.run() == {"a": {}}
+    world.answer("a", CLEAR4, found("127.0.0.2"))
+    assert list(world.run()["a"]) == ["ipv4"]
+
+
 def test_what_is_no_longer_tested_is_no_longer_held_against_a_list(world: World) -> None:
     world.answer("a", LISTED4, NXDOMAIN)
     world.answer("a", LISTED6, NXDOMAIN)

@@ -46,7 +46,7 @@ class Asked:
     """A question whose answer the test gives, at once or later; until then it is a time-out."""
 
     def __init__(self, answer: Answer | None, then: Then | None) -> None:
-        self.collected = 0
+        self.waits: list[float] = []
         self._answer: Answer | None = None
         self._then = then
         if answer is not None:
@@ -58,9 +58,14 @@ class Asked:
         if self._then is not None and answer.status.definite:
             self._then(answer)
 
-    def result(self, deadline: Deadline) -> Answer:  # noqa: ARG002 - the protocol's signature
+    @property
+    def collected(self) -> int:
+        """How often somebody wanted the answer; `waits` are the seconds he would have waited."""
+        return len(self.waits)
+
+    def result(self, deadline: Deadline) -> Answer:
         """The answer, if it has arrived."""
-        self.collected += 1
+        self.waits.append(deadline.remaining())
         return self._answer or Answer(Status.TIMEOUT)
 
 
