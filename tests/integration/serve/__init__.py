@@ -1,0 +1,1 @@
+"""Small daemons under the real supervisor, as processes of their own."""

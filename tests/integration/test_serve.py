@@ -1,0 +1,415 @@
+"""The supervisor with real processes, under a user that is not root: root would hide faults."""
+
+from __future__ import annotations
+
+import functools
+import grp
+import json
+import os
+import signal
+import socket
+import stat
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import ROOT
+from tests.integration.stack.ground import GROUP, MILTER_USER, Ground, accepts_unix, owned
+from tests.integration.stack.process import Server
+from tests.waiting import eventually
+
+_TIMES = {"beat": 0.2, "settle": 0.3, "backoff": 0.2, "tick": 0.05, "grace": 0.5}
+"""Short enough for tests; three beats are 0.6 s, long enough for a machine under load."""
+
+
+class Daemon:
+    """One supervisor of the echo daemon, its settings and its clients."""
+
+    def __init__(self, ground: Ground, **settings: object) -> None:
+        self.folder = owned(ground.place("echo"), MILTER_USER, MILTER_USER, 0o755)
+        self.socket = self.folder / "echo.sock"
+        self.pid_file = self.folder / "echo.pid"
+        self.settings = self.folder / "settings"
+        self._ground = ground
+        self.times: dict[str, float] = dict(_TIMES)
+        self.write(**settings)
+        self.server = Program(self)
+
+    def write(self, **settings: object) -> None:
+        """Other settings."""
+        values = {"path": str(self.socket), "word": "one", **settings}
+        self.settings.write_text(json.dumps(values))
+        self.settings.with_suffix(".times").write_text(json.dumps(self.times))
+
+    def start(self) -> None:
+        """Start it and wait until it accepts."""
+        self._ground.started(self.server)
+        eventually(lambda: accepts_unix(self.socket), 15, self.server.tail)
+
+    def stop(self) -> None:
+        """Stop it; nothing may be left."""
+        self.server.stop()
+        self.server.gone()
+
+    def connect(self) -> Session:
+        """A client."""
+        return Session(self.socket)
+
+    def ask(self, line: str = "x") -> list[str]:
+        """One line on a connection of its own: word, process id, line."""
+        with self.connect() as session:
+            return session.ask(line)
+
+    def log(self, text: str = "") -> list[str]:
+        """The lines of the log that hold `text`."""
+        return [line for line in self.server.tail(10_000).splitlines() if text in line]
+
+    def worker_answers(self, word: str) -> None:
+        """Wait until every answer comes from settings with this word."""
+        eventually(lambda: all(self.ask()[0] == word for _ in range(10)), 15, self.server.tail)
+
+    def children(self) -> set[int]:
+        """All processes but the supervisor."""
+        return set(self.server.members()) - {self.server.pid}
+
+
+class Program(Server):
+    """The daemon's process, with its exit status."""
+
+    def __init__(self, daemon: Daemon, guard: Sequence[str] = (), **environment: str) -> None:
+        program = [sys.executable, "-m", "tests.integration.serve.echo"]
+        super().__init__(
+            "echo",
+            [*guard, *program, daemon.settings, daemon.pid_file],
+            daemon.folder / "log",
+            user=MILTER_USER,
+            environment={"PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1", **environment},
+        )
+
+    @property
+    def status(self) -> int | None:
+        """The exit status, once it has ended."""
+        return self._process.poll() if self._process else None
+
+
+class Activated(Program):
+    """Started as systemd does it: the listening socket is descriptor 3."""
+
+    def __init__(self, daemon: Daemon, listener: socket.socket) -> None:
+        self._listener = listener
+        script = 'exec 3<&"$PASSED"; LISTEN_PID=$$ LISTEN_FDS=1 exec "$@"'
+        guard = ["/bin/bash", "-c", script, "activate"]
+        notify = str(daemon.folder / "notify")
+        super().__init__(daemon, guard, NOTIFY_SOCKET=notify, PASSED=str(listener.fileno()))
+
+    def start(self) -> None:
+        """The socket survives the start of another program, which sockets of Python do not."""
+        with pytest.MonkeyPatch.context() as patch:
+            popen = functools.partial(subprocess.Popen, pass_fds=[self._listener.fileno()])
+            patch.setattr(subprocess, "Popen", popen)
+            super().start()
+
+
+class Session:
+    """A client's connection; an answer that does not come is an error."""
+
+    def __init__(self, path: Path) -> None:
+        self._connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self._connection.settimeout(20)
+        self._connection.connect(str(path))
+        self._stream = self._connection.makefile("rb")
+
+    def __enter__(self) -> Session:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stream.close()
+        self._connection.close()
+
+    def ask(self, line: str) -> list[str]:
+        """Send a line, read the answer; ConnectionError when there is none."""
+        self._connection.sendall(line.encode() + b"\n")
+        answer = self._stream.readline()
+        if not answer:
+            raise ConnectionError("the session was cut")
+        return answer.decode().split()
+
+
+class Load:
+    """Parallel clients; each makes sessions of several lines until it is stopped."""
+
+    def __init__(self, daemon: Daemon, clients: int = 20) -> None:
+        self._daemon = daemon
+        self._stop = threading.Event()
+        self._threads = [threading.Thread(target=self._run) for _ in range(clients)]
+        self.failures: list[str] = []
+        self.done = 0
+
+    def __enter__(self) -> Load:
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        for thread in self._threads:
+            thread.join()
+
+    def more(self, sessions: int = 20) -> None:
+        """Wait until so many more sessions were finished."""
+        goal = self.done + sessions
+        eventually(lambda: self.done >= goal or self.failures, 30, self._daemon.server.tail)
+
+    def _run(self) -> None:
+        while not self._stop.is_set():
+            try:
+                with self._daemon.connect() as session:
+                    for number in range(5):
+                        assert session.ask(f"line{number}")[2] == f"line{number}"
+                        self._stop.wait(0.02)
+            except OSError as error:
+                self.failures.append(repr(error))
+                return
+            self.done += 1
+
+
+@contextmanager
+def running(daemon: Daemon) -> Iterator[Daemon]:
+    """The daemon, started; stopped at the end."""
+    try:
+        daemon.start()
+        yield daemon
+    finally:
+        daemon.stop()
+
+
+@pytest.fixture
+def daemon(ground: Ground) -> Iterator[Daemon]:
+    """A running daemon with two workers."""
+    with running(Daemon(ground)) as one:
+        yield one
+
+
+def test_the_socket_is_for_daemon_and_group_only(ground: Ground) -> None:
+    with running(Daemon(ground, group=GROUP)) as daemon:
+        found = daemon.socket.stat()
+        assert stat.S_IMODE(found.st_mode) == 0o660
+        assert grp.getgrgid(found.st_gid).gr_name == GROUP
+        assert list(daemon.folder.glob("*.bind")) == []
+        assert int(daemon.pid_file.read_text()) == daemon.server.pid
+
+
+def test_every_worker_gets_connections_and_there_is_one_for_jobs(daemon: Daemon) -> None:
+    eventually(lambda: len({daemon.ask()[1] for _ in range(10)}) == 2, 15)
+    eventually(lambda: len(daemon.children()) == 3)
+
+
+def test_ten_reloads_under_twenty_sessions_lose_nothing(daemon: Daemon) -> None:
+    with Load(daemon) as load:
+        for number in range(10):
+            daemon.write(word=f"reload{number}")
+            daemon.server.signal(signal.SIGHUP)
+            daemon.worker_answers(f"reload{number}")
+        load.more()
+    assert load.failures == []
+    eventually(lambda: len(daemon.children()) == 3, 10, daemon.server.tail)
+
+
+def test_an_open_session_outlives_a_reload(daemon: Daemon) -> None:
+    with daemon.connect() as session:
+        before = session.ask("x")
+        daemon.write(word="two")
+        daemon.server.signal(signal.SIGHUP)
+        daemon.worker_answers("two")
+        assert session.ask("y") == [*before[:2], "y"]
+    eventually(lambda: int(before[1]) not in daemon.children())
+
+
+def test_a_session_that_outlives_the_drain_is_cut(ground: Ground) -> None:
+    daemon = Daemon(ground)
+    daemon.times |= {"drain": 1.0}
+    daemon.write()
+    with running(daemon), daemon.connect() as session:
+        old = int(session.ask("x")[1])
+        daemon.server.signal(signal.SIGHUP)
+        eventually(lambda: old not in daemon.children(), 15, daemon.server.tail)
+        with pytest.raises(ConnectionError):
+            session.ask("y")
+
+
+def test_a_killed_worker_is_replaced_and_the_other_sessions_live(daemon: Daemon) -> None:
+    sessions = [daemon.connect() for _ in range(20)]
+    pids = [int(session.ask("x")[1]) for session in sessions]
+    victim = pids[0]
+    os.kill(victim, signal.SIGKILL)
+    for session, pid in zip(sessions, pids, strict=True):
+        if pid != victim:
+            assert session.ask("y")[1:] == [str(pid), "y"]
+    eventually(lambda: len(daemon.children() - {victim}) == 3, 10, daemon.server.tail)
+    for session in sessions:
+        session.__exit__()
+    assert daemon.log(f'pid="{victim}" status="-9"')
+
+
+def test_a_hung_worker_is_replaced(daemon: Daemon) -> None:
+    victim = int(daemon.ask()[1])
+    os.kill(victim, signal.SIGSTOP)
+    eventually(lambda: victim not in daemon.children(), 10, daemon.server.tail)
+    eventually(lambda: len(daemon.children()) == 3, 10, daemon.server.tail)
+    assert daemon.log("it hangs")
+
+
+def test_a_worker_that_fails_tells_why_and_is_replaced(daemon: Daemon) -> None:
+    for _number in range(3):
+        before = len(daemon.log("told to fail"))
+        daemon.ask("fail")
+        eventually(lambda: len(daemon.log("told to fail")) > before)  # noqa: B023 - waited for here
+        eventually(lambda: len(daemon.children()) == 3, 10, daemon.server.tail)
+    assert all("Traceback" in line for line in daemon.log("told to fail"))
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [("{", "no JSON"), ('{"path": "/x", "word": "bad", "broken": true}', "do not work")],
+    ids=["settings that cannot be read", "workers that cannot live"],
+)
+def test_bad_settings_leave_the_old_workers(daemon: Daemon, text: str, told: str) -> None:
+    before = daemon.children()
+    daemon.settings.write_text(text)
+    with Load(daemon, 5) as load:
+        daemon.server.signal(signal.SIGHUP)
+        eventually(lambda: daemon.log(told), 10, daemon.server.tail)
+        eventually(lambda: daemon.children() == before, 10, daemon.server.tail)
+        load.more()
+        daemon.write(word="good")
+        daemon.server.signal(signal.SIGHUP)
+        daemon.worker_answers("good")
+    assert load.failures == []
+
+
+def test_a_new_image_takes_over_under_load(daemon: Daemon) -> None:
+    pid = daemon.server.pid
+    with Load(daemon) as load, daemon.connect() as session:
+        old = session.ask("x")
+        for number in range(3):
+            daemon.write(word=f"image{number}")
+            daemon.server.signal(signal.SIGUSR2)
+            daemon.worker_answers(f"image{number}")
+        load.more()
+        assert session.ask("y") == [*old[:2], "y"]
+    assert load.failures == []
+    assert daemon.server.pid == pid
+    assert int(daemon.pid_file.read_text()) == pid
+    assert len(daemon.log("becoming the next image")) == 3
+    eventually(lambda: len(daemon.children()) == 3, 10, daemon.server.tail)
+
+
+def test_no_new_image_with_bad_settings(daemon: Daemon) -> None:
+    before = daemon.children()
+    daemon.settings.write_text("{")
+    daemon.server.signal(signal.SIGUSR2)
+    eventually(lambda: daemon.log("no JSON"), 10, daemon.server.tail)
+    eventually(lambda: daemon.log("no reload"), 10, daemon.server.tail)
+    assert daemon.children() == before
+    assert daemon.log("becoming") == []
+
+
+def test_a_stop_ends_sessions_in_order_and_leaves_nothing(ground: Ground) -> None:
+    daemon = Daemon(ground)
+    daemon.start()
+    with daemon.connect() as session:
+        session.ask("x")
+        daemon.server.signal(signal.SIGTERM)
+        eventually(lambda: not daemon.socket.exists())
+        assert session.ask("y")[2] == "y"
+        assert daemon.server.running
+    eventually(lambda: not daemon.server.running, 10, daemon.server.tail)
+    assert daemon.server.status == 0
+    assert daemon.children() == set()
+    assert not daemon.pid_file.exists()
+
+
+def test_a_second_start_is_refused(daemon: Daemon) -> None:
+    second = Program(daemon)
+    second.start()
+    eventually(lambda: not second.running)
+    assert second.status == 69
+    assert daemon.log(f"another process listens on {daemon.socket}")
+    assert daemon.ask()[2] == "x"
+
+
+def test_a_socket_that_nobody_listens_on_is_replaced(ground: Ground) -> None:
+    daemon = Daemon(ground)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as stale:
+        stale.bind(str(daemon.socket))
+    with running(daemon):
+        assert daemon.ask()[2] == "x"
+
+
+def test_the_workers_end_with_their_supervisor(daemon: Daemon) -> None:
+    os.kill(daemon.server.pid, signal.SIGKILL)
+    daemon.server.gone()
+    assert not accepts_unix(daemon.socket)
+
+
+def test_a_stray_signal_to_a_worker_does_nothing(daemon: Daemon) -> None:
+    with daemon.connect() as session:
+        pid = int(session.ask("x")[1])
+        for number in (signal.SIGHUP, signal.SIGTERM, signal.SIGINT, signal.SIGUSR2):
+            os.kill(pid, number)
+        assert session.ask("y")[1:] == [str(pid), "y"]
+
+
+def test_jobs_that_fail_or_hang_keep_no_other_from_running(ground: Ground) -> None:
+    daemon = Daemon(ground)
+    runs = daemon.folder / "runs"
+    daemon.write(jobs_log=str(runs))
+
+    def ran(name: str) -> list[str]:
+        return [line for line in runs.read_text().splitlines() if line.startswith(name)]
+
+    with running(daemon):
+        eventually(lambda: runs.exists() and len(ran("works")) > 5 and len(ran("fails")) > 5)
+        assert len(ran("hangs")) == 1
+        assert daemon.log("a job that fails")
+        (hung,) = {int(line.split()[1]) for line in ran("hangs")}
+        eventually(lambda: hung not in daemon.children(), 20, daemon.server.tail)
+        eventually(lambda: len(ran("hangs")) == 2, 10, daemon.server.tail)
+        assert daemon.log('job overdue, the jobs are started anew job="hangs"')
+
+
+def test_systemd_gives_the_socket_and_hears_of_the_state(ground: Ground) -> None:
+    daemon = Daemon(ground)
+    with (
+        socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener,
+        socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notices,
+    ):
+        listener.bind(str(daemon.socket))
+        listener.listen()
+        notices.bind(str(daemon.folder / "notify"))
+        notices.settimeout(15)
+        for path in (daemon.socket, daemon.folder / "notify"):
+            path.chmod(0o666)
+        daemon.server = Activated(daemon, listener)
+
+        def told() -> str:
+            return notices.recv(1024).decode().split("\n")[0]
+
+        daemon.start()
+        assert told() == "READY=1"
+        daemon.server.signal(signal.SIGHUP)
+        assert [told(), told()] == ["RELOADING=1", "READY=1"]
+        daemon.stop()
+        assert told() == "STOPPING=1"
+        assert daemon.socket.exists()
+        waiting = daemon.connect()
+        daemon.server = Activated(daemon, listener)
+        daemon.start()
+        assert waiting.ask("x")[2] == "x"
+        waiting.__exit__()
+        daemon.stop()
