@@ -23,8 +23,8 @@ from tests.integration.stack.ground import GROUP, MILTER_USER, Ground, accepts_u
 from tests.integration.stack.process import Server
 from tests.waiting import eventually
 
-_TIMES = {"beat": 0.2, "settle": 0.3, "backoff": 0.2, "tick": 0.05, "grace": 0.5}
-"""Short enough for tests; three beats are 0.6 s, long enough for a machine under load."""
+_TIMES = {"beat": 0.5, "settle": 0.3, "backoff": 0.2, "tick": 0.05, "grace": 0.5}
+"""Short enough for tests; three beats are 1.5 s, long enough for a machine under load."""
 
 
 class Daemon:
@@ -50,6 +50,11 @@ class Daemon:
         """Start it and wait until it accepts."""
         self._ground.started(self.server)
         eventually(lambda: accepts_unix(self.socket), 15, self.server.tail)
+        self.complete()
+
+    def complete(self) -> None:
+        """Wait until there are two workers and a process for the jobs."""
+        eventually(lambda: len(self.children()) == 3, 15, self.server.tail)
 
     def stop(self) -> None:
         """Stop it; nothing may be left."""
@@ -206,7 +211,7 @@ def test_the_socket_is_for_daemon_and_group_only(ground: Ground) -> None:
 
 def test_every_worker_gets_connections_and_there_is_one_for_jobs(daemon: Daemon) -> None:
     eventually(lambda: len({daemon.ask()[1] for _ in range(10)}) == 2, 15)
-    eventually(lambda: len(daemon.children()) == 3)
+    daemon.complete()
 
 
 def test_ten_reloads_under_twenty_sessions_lose_nothing(daemon: Daemon) -> None:
@@ -217,7 +222,7 @@ def test_ten_reloads_under_twenty_sessions_lose_nothing(daemon: Daemon) -> None:
             daemon.worker_answers(f"reload{number}")
         load.more()
     assert load.failures == []
-    eventually(lambda: len(daemon.children()) == 3, 10, daemon.server.tail)
+    daemon.complete()
 
 
 def test_an_open_session_outlives_a_reload(daemon: Daemon) -> None:
@@ -260,7 +265,7 @@ def test_a_hung_worker_is_replaced(daemon: Daemon) -> None:
     victim = int(daemon.ask()[1])
     os.kill(victim, signal.SIGSTOP)
     eventually(lambda: victim not in daemon.children(), 10, daemon.server.tail)
-    eventually(lambda: len(daemon.children()) == 3, 10, daemon.server.tail)
+    daemon.complete()
     assert daemon.log("it hangs")
 
 
@@ -269,7 +274,7 @@ def test_a_worker_that_fails_tells_why_and_is_replaced(daemon: Daemon) -> None:
         before = len(daemon.log("told to fail"))
         daemon.ask("fail")
         eventually(lambda: len(daemon.log("told to fail")) > before)  # noqa: B023 - waited for here
-        eventually(lambda: len(daemon.children()) == 3, 10, daemon.server.tail)
+        daemon.complete()
     assert all("Traceback" in line for line in daemon.log("told to fail"))
 
 
@@ -306,7 +311,7 @@ def test_a_new_image_takes_over_under_load(daemon: Daemon) -> None:
     assert daemon.server.pid == pid
     assert int(daemon.pid_file.read_text()) == pid
     assert len(daemon.log("becoming the next image")) == 3
-    eventually(lambda: len(daemon.children()) == 3, 10, daemon.server.tail)
+    daemon.complete()
 
 
 def test_no_new_image_with_bad_settings(daemon: Daemon) -> None:
