@@ -22,6 +22,7 @@ from iems.serve.deadline import Deadline
 from tests.integration.directory import tree
 from tests.integration.stack.ground import Ground
 from tests.integration.stack.slapd import BASE, Slapd
+from tests.waiting import eventually
 
 DOMAIN = "failure.test"
 ALICE = Address("alice", DOMAIN)
@@ -208,28 +209,33 @@ def test_pool_is_bounded() -> None:
     """No more connections than allowed; who waits for one in vain is told in time."""
     listener = Listener(deaf)
     directory = directory_at(listener.uri, size=2)
-    outcomes: list[str] = []
+    told: list[str] = []
 
-    def ask() -> None:
+    def ask(seconds: float) -> None:
         try:
-            directory.find([ALICE], Deadline.after(SHORT))
+            directory.find([ALICE], Deadline.after(seconds))
         except DirectoryUnavailable as error:
-            outcomes.append(str(error))
+            told.append(str(error))
 
-    threads = [threading.Thread(target=ask) for _number in range(6)]
-    begun = time.monotonic()
+    first = [threading.Thread(target=ask, args=(4 * SHORT,)) for _number in range(2)]
+    later = [threading.Thread(target=ask, args=(SHORT,)) for _number in range(4)]
     try:
-        for thread in threads:
+        for thread in first:
             thread.start()
-        for thread in threads:
+        eventually(lambda: listener.connections == 2, 5)
+        begun = time.monotonic()
+        for thread in later:
+            thread.start()
+        for thread in later:
             thread.join()
+        assert time.monotonic() - begun < SHORT + SLACK
+        assert len(told) == 4
+        assert all("no free connection" in one for one in told)
+        assert listener.connections == 2
     finally:
+        for thread in first:
+            thread.join()
         listener.close()
-    assert time.monotonic() - begun < SHORT + SLACK
-    assert len(outcomes) == 6
-    # Who gets the turn of another at the very end of his time may still try.
-    assert listener.connections <= 4
-    assert any("no free connection" in outcome for outcome in outcomes)
 
 
 def test_bad_policies_are_left_out(own: Slapd) -> None:

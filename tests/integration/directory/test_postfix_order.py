@@ -22,7 +22,7 @@ from tests.integration.directory import tree
 from tests.integration.stack.ground import Ground
 from tests.integration.stack.postfix import Listener, Postfix
 
-GRAPHS = 60
+GRAPHS = 40
 SEED = 20_250
 EXTENSIONS = ("", "+x", "+x+y", "+")
 

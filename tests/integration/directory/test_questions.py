@@ -1,0 +1,154 @@
+"""Postfix's and Dovecot's questions, as `docs/directory.md` shows them, asked of a real slapd."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.integration.directory import tree
+from tests.integration.stack.dovecot import Dovecot
+from tests.integration.stack.ground import Ground
+from tests.integration.stack.programs import need, run
+from tests.integration.stack.slapd import Slapd
+
+DOMAIN = "questions.test"
+
+_DATABASES = """
+passdb {{
+  driver = ldap
+  args = {file}
+}}
+userdb {{
+  driver = ldap
+  args = {file}
+}}
+service anvil {{
+  # No delay after failures, of which the test makes many.
+  unix_listener anvil-auth-penalty {{
+    mode = 0
+  }}
+}}
+"""
+
+
+@pytest.fixture(scope="module")
+def populated(server: Slapd) -> Slapd:
+    """The server with a domain, users and aliases."""
+    server.add(
+        tree.domain(DOMAIN)
+        + tree.user(f"alice@{DOMAIN}")
+        + tree.user(f"bob@{DOMAIN}")
+        + tree.user(f"ü@{DOMAIN}")
+        + tree.alias(f"both@{DOMAIN}", f"alice@{DOMAIN}", f"bob@{DOMAIN}")
+        + tree.alias(f"bob@{DOMAIN}", f"bob@{DOMAIN}", "far@example.net")
+        + tree.alias(f"@{DOMAIN}", f"alice@{DOMAIN}")
+    )
+    return server
+
+
+@pytest.fixture(scope="module")
+def maps(populated: Slapd, ground: Ground) -> Path:
+    """A configuration of Postfix with the four maps in it."""
+    need("postfix", "/usr/lib/postfix/postfix-ldap.so")
+    folder = ground.place("maps")
+    common = tree.block("every map").replace("SECRET", tree.password("postfix"))
+    common = common.replace("ldapi:///", populated.ldapi)
+    for name in ("domains.cf", "users.cf", "aliases.cf", "sender-logins.cf"):
+        tree.write(folder / name, common + tree.block(name))
+    main = "".join(
+        line + "\n" for line in tree.block("main.cf").splitlines() if "proxy:" not in line
+    )
+    tree.write(folder / "main.cf", f"compatibility_level = 3.6\n{main}")
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("file", "key", "answer"),
+    [
+        ("domains.cf", DOMAIN, {DOMAIN}),
+        ("domains.cf", DOMAIN.upper(), {DOMAIN}),
+        ("domains.cf", "example.net", set()),
+        ("domains.cf", "*", set()),
+        ("users.cf", f"alice@{DOMAIN}", {f"alice@{DOMAIN}"}),
+        ("users.cf", f"Alice@{DOMAIN}", {f"alice@{DOMAIN}"}),
+        ("users.cf", f"ü@{DOMAIN}", {f"ü@{DOMAIN}"}),
+        ("users.cf", f"nobody@{DOMAIN}", set()),
+        ("users.cf", f"both@{DOMAIN}", set()),
+        ("users.cf", f"*@{DOMAIN}", set()),
+        ("users.cf", f"@{DOMAIN}", set()),
+        ("aliases.cf", f"both@{DOMAIN}", {f"alice@{DOMAIN}", f"bob@{DOMAIN}"}),
+        ("aliases.cf", f"bob@{DOMAIN}", {f"bob@{DOMAIN}", "far@example.net"}),
+        ("aliases.cf", f"alice@{DOMAIN}", set()),
+        ("aliases.cf", f"@{DOMAIN}", {f"alice@{DOMAIN}"}),
+        ("aliases.cf", f"a)(iemsAddress=*@{DOMAIN}", set()),
+        ("sender-logins.cf", f"alice@{DOMAIN}", {f"alice@{DOMAIN}"}),
+        (
+            "sender-logins.cf",
+            f"both@{DOMAIN}",
+            {f"both@{DOMAIN}", f"alice@{DOMAIN}", f"bob@{DOMAIN}"},
+        ),
+        ("sender-logins.cf", f"nobody@{DOMAIN}", set()),
+        ("sender-logins.cf", f"@{DOMAIN}", set()),
+        ("sender-logins.cf", "alice", set()),
+    ],
+)
+def test_postfix(maps: Path, file: str, key: str, answer: set[str]) -> None:
+    """Each map finds what it should, and nothing by letters that mean something to LDAP."""
+    assert _asked(maps, file, key) == answer
+
+
+def _asked(maps: Path, file: str, key: str) -> set[str]:
+    """What `postmap -q -` says; it prints a line for every key that is found."""
+    arguments = ("postmap", "-c", maps, "-q", "-", f"ldap:{maps / file}")
+    try:
+        told = run(*arguments, text=f"{key}\n").decode()
+    except RuntimeError as error:
+        # A fault would be told on a line of its own below.
+        if str(error).rstrip().endswith("ended with 1:"):
+            return set()
+        raise
+    return set(told.rstrip("\n").partition("\t")[2].split(","))
+
+
+def test_dovecot(populated: Slapd, ground: Ground) -> None:
+    """Logins are binds; users and the list of users are found; others are not let in."""
+    need("/usr/lib/dovecot/modules/auth/libauthdb_ldap.so")
+    server = Dovecot(ground)
+    text = tree.block("dovecot-ldap.conf.ext").replace("SECRET", tree.password("dovecot"))
+    text = text.replace("ldapi:///", populated.ldapi).replace("/var/vmail", f"{server.folder}/mail")
+    file = tree.write(ground.place("dovecot-ldap") / "ldap.conf.ext", text)
+    config = server.folder / "dovecot.conf"
+    without = re.sub(r"(passdb|userdb) \{.*?\n\}\n", "", config.read_text(), flags=re.DOTALL)
+    tree.write(config, without + tree.block("dovecot.conf") + _DATABASES.format(file=file))
+    server.start()
+    try:
+        for login in (f"alice@{DOMAIN}", f"Alice@{DOMAIN.upper()}"):
+            assert _logs_in(config, login, tree.password("alice"))
+        # The default realm of the page.
+        assert not _logs_in(config, "alice", tree.password("alice"))
+        for login, secret in (
+            (f"alice@{DOMAIN}", tree.password("bob")),
+            (f"both@{DOMAIN}", tree.password("alice")),
+            (f"nobody@{DOMAIN}", tree.password("alice")),
+            ("alice", tree.password("bob")),
+            (f"alice,uid=bob@{DOMAIN}", tree.password("alice")),
+        ):
+            assert not _logs_in(config, login, secret), login
+        found = run("doveadm", "-c", config, "user", f"*@{DOMAIN}").decode().split()
+        assert {f"alice@{DOMAIN}", f"bob@{DOMAIN}"} <= set(found)
+        assert f"both@{DOMAIN}" not in found
+    finally:
+        server.stop()
+
+
+def _logs_in(config: Path, login: str, secret: str) -> bool:
+    """Whether Dovecot's authentication lets this login in; not over IMAP, which delays failures."""
+    try:
+        run("doveadm", "-c", config, "auth", "test", login, secret)
+    except RuntimeError as error:
+        if "auth failed" in str(error):
+            return False
+        raise
+    return True
