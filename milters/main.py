@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import argparse
 import socket as sockets
+import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from iems.directory.connect import connect
+from iems.directory.reader import Directory
 from iems.dns.servers import servers
 from iems.dns.stub import StubResolver
 from iems.notices.postmaster import Postmaster
@@ -67,7 +69,9 @@ class MilterService:
         except (ValueError, KeyringError) as error:
             raise SettingsError([str(error)]) from None
         build_checks(settings, StubResolver(dns_servers, 0.0), Guard(_health_file(settings)))
-        return MilterGeneration(settings, keyring, self.foreground_log)
+        generation = MilterGeneration(settings, keyring, self.foreground_log)
+        generation.directory(generation.log())
+        return generation
 
 
 @dataclass(frozen=True)
@@ -95,18 +99,13 @@ class MilterGeneration:
 
     def work(self, listener: sockets.socket, control: Control) -> None:
         """Serve until told to drain."""
-        settings, log = self.settings, self._log()
+        settings, log = self.settings, self.log()
         resolver = StubResolver(servers(settings.dns.servers), settings.dns.timeout)
         recorder = Recorder(settings.milter.state / "records.sqlite")
         runtime = Runtime(
             settings=settings,
             checks=build_checks(settings, resolver, Guard(_health_file(settings))),
-            directory=connect(
-                settings.directory,
-                settings.milter.ldap_dn,
-                settings.milter.ldap_password_file,
-                lambda note: log.warning("directory entry", note=note),
-            ),
+            directory=self.directory(log),
             key=self.keyring.active,
             recorder=recorder,
             log=log,
@@ -118,15 +117,30 @@ class MilterGeneration:
 
     def jobs(self) -> Sequence[Job]:
         """The health of the lists; answers from a cache would hide a list that died."""
-        settings, log = self.settings, self._log()
+        settings, log = self.settings, self.log()
         resolver = StubResolver(servers(settings.dns.servers), settings.dns.timeout, cache=0)
         postmaster = Postmaster(settings.postmaster, settings.hostname, settings.notices.smtp)
         test = HealthTest(dnsbl_lists(settings), resolver, _health_file(settings), postmaster, log)
         return (Job("health", _HEALTH_INTERVAL, test.run),)
 
-    def _log(self) -> Log:
+    def log(self) -> Log:
+        """The log of the process that asks."""
         return Log.open(NAME, foreground=self.foreground_log)
+
+    def directory(self, log: Log) -> Directory:
+        """The directory; SettingsError where its file or password cannot be used."""
+        own = self.settings.milter
+        return connect(
+            self.settings.directory,
+            own.ldap_dn,
+            own.ldap_password_file,
+            lambda note: log.warning("directory entry", note=note),
+        )
 
 
 def _health_file(settings: Settings) -> Path:
     return settings.milter.state / "health.json"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -28,12 +28,14 @@ def connect(
 ) -> Directory:
     """The directory for a program that binds as `dn`; `note` gets what is wrong inside entries.
 
-    `SettingsError` where the TOML file is wrong or there is no password; `PermissionError` is the
-    caller's.
+    `SettingsError` where the TOML file is wrong, or the password is missing or not to be read.
     """
     if settings.kind == "toml":
         return TomlDirectory.load(settings.file)
-    store = connect_store(settings, dn, password_file)
+    try:
+        store = connect_store(settings, dn, password_file)
+    except PermissionError as error:
+        raise SettingsError([str(error)]) from None
     return CachedDirectory(TreeDirectory(store, settings.timeout, note), settings.ttl)
 
 
