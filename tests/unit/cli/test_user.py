@@ -1,0 +1,84 @@
+"""`iems user` without a server."""
+
+from __future__ import annotations
+
+import pytest
+
+from cli import domain, user
+from iems.directory.admin import NotAuthorisedError, Thing, authorise
+from iems.directory.tree import domain_entry
+from iems.model.policy import SITE, Kind, Subject
+from tests.unit.cli.memory import Bench
+
+ALICE = Subject(Kind.USER, "alice@example.test")
+
+
+@pytest.fixture
+def bench() -> Bench:
+    """A directory with the domain."""
+    made = Bench()
+    made.run(domain, "add", "example.test", "--postmaster", "alice@example.test")
+    made.audited.clear()
+    return made
+
+
+def test_password_printed_is_the_one_set(bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:
+    """And it never stands in the audit."""
+    capsys.readouterr()
+    assert bench.run(user, "add", "Alice@example.test") == 0
+    password = capsys.readouterr().out.splitlines()[1].removeprefix("password ")
+    name = (("uid", "alice"), *domain_entry("example.test"))
+    assert bench.store.passwords == {name: password}
+    assert bench.audited == ["site add user alice@example.test: done"]
+    assert password not in str(bench.audited)
+
+
+def test_no_user_without_password(bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:
+    """Where it cannot be set, the user is taken away again, so that the next try works."""
+    capsys.readouterr()
+    bench.store.down.add("set_password")
+    assert bench.run(user, "add", "alice@example.test") == 75
+    assert bench.audited == ["site add user alice@example.test: DirectoryUnavailable"]
+    assert (("uid", "alice"), *domain_entry("example.test")) not in bench.store.entries
+    bench.store.down.clear()
+    assert bench.run(user, "add", "alice@example.test", "--exists-ok") == 0
+    assert capsys.readouterr().out.startswith("added user alice@example.test\npassword ")
+
+
+def test_list(bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:
+    """All, or those of a domain."""
+    bench.run(domain, "add", "other.test", "--postmaster", "alice@example.test")
+    for address in ("bob@other.test", "alice@example.test"):
+        bench.run(user, "add", address)
+    capsys.readouterr()
+    bench.run(user, "list")
+    assert capsys.readouterr().out == "alice@example.test\nbob@other.test\n"
+    bench.run(user, "list", "other.test", "--json")
+    assert capsys.readouterr().out == '[\n  {\n    "address": "bob@other.test"\n  }\n]\n'
+
+
+@pytest.mark.parametrize("verb", ["add", "delete", "set"])
+@pytest.mark.parametrize("kind", ["domain", "user", "alias", "policy", "password"])
+def test_authorise(verb: str, kind: str) -> None:
+    """The site's administrator may do all; a user set his own policy and password, no more."""
+    own, foreign = Thing(kind, ALICE.name), Thing(kind, "bob@example.test")
+    authorise(SITE, verb, own)
+    if verb == "set" and kind in {"policy", "password"}:
+        authorise(ALICE, verb, own)
+    else:
+        with pytest.raises(NotAuthorisedError):
+            authorise(ALICE, verb, own)
+    for actor in (ALICE, Subject(Kind.DOMAIN, "bob@example.test")):
+        with pytest.raises(NotAuthorisedError):
+            authorise(actor, verb, foreign)
+
+
+def test_refusal_is_audited_and_asks_nobody(capsys: pytest.CaptureFixture[str]) -> None:
+    """Who may not do it learns nothing of the directory."""
+    bench = Bench(actor=ALICE)
+    assert bench.run(user, "add", "mallory@example.test") == 77
+    assert bench.store.asked == []
+    assert bench.audited == [
+        "user alice@example.test add user mallory@example.test: NotAuthorisedError"
+    ]
+    assert "may not add user" in capsys.readouterr().err
