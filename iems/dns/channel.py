@@ -57,7 +57,9 @@ class Channel:
                 identifier = int.from_bytes(os.urandom(2), "big")
             self._open[identifier] = question
         try:
-            _send(self._connected(), packet.query(identifier, section))
+            self._connected().send(packet.query(identifier, section))
+        except ConnectionRefusedError:
+            self._lose()  # The error is an earlier question's, but it tells the same of this one.
         except OSError:
             with self._lock:
                 self._open.pop(identifier, None)
@@ -114,13 +116,6 @@ class Channel:
             lost, self._open = self._open, {}
         for question in lost.values():
             question.deliver(None)
-
-
-def _send(connected: socket.socket, query: bytes) -> None:
-    try:
-        connected.send(query)
-    except ConnectionRefusedError:
-        connected.send(query)  # The error was an earlier question's; the system call sent nothing.
 
 
 def _connect(server: Server) -> socket.socket:

@@ -67,9 +67,8 @@ class FakeDns:
 
     def close(self) -> None:
         """End it."""
-        for opened in (self._udp, self._listener):
-            with contextlib.suppress(OSError):
-                opened.shutdown(socket.SHUT_RDWR)
+        with contextlib.suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as waker:
             waker.sendto(b"", ("127.0.0.1", self.port))
         for thread in self._threads:

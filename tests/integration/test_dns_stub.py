@@ -169,17 +169,29 @@ def test_the_failure_of_all_servers_is_told() -> None:
         assert asked(resolver).status is Status.TIMEOUT
 
 
+def test_many_questions_to_a_server_that_is_not_there_go_to_the_next_at_once() -> None:
+    with (
+        fake(TRUE) as second,
+        nobody() as absent,
+        stub(absent, second, timeout=40, cache=0) as resolver,
+    ):
+        start = time.monotonic()
+        questions = [resolver.ask(f"{number}.test", "A") for number in range(200)]
+        answers = {one.result(Deadline.after(50)).status for one in questions}
+        assert answers == {Status.FOUND}
+        assert time.monotonic() - start < 10
+
+
 def test_a_server_that_starts_late_is_still_heard() -> None:
-    with nobody() as first, stub(first, timeout=1.0) as resolver:
-        question = resolver.ask(NAME, "A")
+    with nobody() as first, stub(first, timeout=2.0) as resolver:
+        answers: list[Answer] = []
+        waiting = threading.Thread(target=lambda: answers.append(asked(resolver)))
+        waiting.start()
+        starting = Deadline.after(0.3)
+        eventually(lambda: starting.expired, 5)
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as late:
             late.bind((first.address, first.port))
             late.settimeout(5)
-            answers: list[Answer] = []
-            waiting = threading.Thread(
-                target=lambda: answers.append(question.result(Deadline.after(20)))
-            )
-            waiting.start()
             query, client = late.recvfrom(4096)
             late.sendto(TRUE(query)[0], client)
             waiting.join(5)
