@@ -36,6 +36,10 @@ from lmtp.upstream import Upstream
 
 NAME = "iems-lmtp"
 _REFERENCE_BYTES = 9
+_GROWTH = 1 << 20
+"""Bytes over `max_message`: Postfix and milter add header fields to what the client sent, and a
+message that Postfix took must not be bounced for those."""
+
 _CLOSE = 10.0
 """Seconds for the records that are queued when a worker ends."""
 
@@ -100,7 +104,8 @@ class AgentGeneration:
         log, state = self.log(), self.settings.agent.state
         folder = state / "spool"
         folder.mkdir(mode=0o750, exist_ok=True)
-        spool, limits = Spool(folder), Limits(message=self.settings.agent.max_message)
+        spool = Spool(folder)
+        limits = Limits(message=self.settings.agent.max_message + _GROWTH)
         recorder = Recorder(state / "records.sqlite")
         agent = self._agent(recorder, log)
         hostname = self.settings.hostname
