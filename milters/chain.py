@@ -196,13 +196,13 @@ class Chain:
     def _start(self, stage: Stage, into: dict[Stage, list[tuple[Check, Pending]]]) -> None:
         due = [check for check in self._run.checks if check.stage is stage]
         if due:
-            view, deadline = self._view(), Deadline.after(self._run.settings.dns.timeout)
+            view, deadline = self._view(stage), Deadline.after(self._run.settings.dns.timeout)
             into[stage] = [(check, check.start(view, deadline)) for check in due]
 
-    def _view(self) -> View:
+    def _view(self, stage: Stage) -> View:
         connection, message = self._connection, self._message
         block = None
-        if message and message.header:
+        if message and stage is Stage.HEADERS:
             block = parse_header(b"".join(b"%s:%s\n" % pair for pair in message.header))
         return View(
             client=connection.client,
@@ -216,7 +216,7 @@ class Chain:
 
     def _collect(self, message: _Message) -> tuple[Finding, ...]:
         """The findings of all checks under way that count for this message, in stage order."""
-        view = self._view()
+        view = self._view(Stage.RCPT)
         started = {**self._connection.started, **message.started}
         return tuple(
             finding
