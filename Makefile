@@ -49,7 +49,7 @@ test: $(CACHE)/test-packages check ## everything but the booted machines, on a f
 	$(BIN)/pytest -q --ignore=tests/system tests
 
 .PHONY: unit
-unit: $(VENV)/stamp ## the fast tests: no server, no network
+unit: $(CACHE)/test-packages $(VENV)/stamp ## the fast tests: no server, no network
 	$(BIN)/pytest -q tests/unit tests/qa
 
 .PHONY: check

@@ -1,0 +1,82 @@
+"""Units and init scripts of the daemons: hardened, alike, and readable by their managers."""
+
+from __future__ import annotations
+
+import configparser
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+TEMPLATES = Path(__file__).parents[3] / "templates"
+DAEMONS = ("iems-milter", "iems-lmtp")
+MOST_EXPOSURE = 25
+"""Of 100, systemd-analyze's own figure; it calls up to 4.9 of 10 "OK"."""
+
+
+def unit(name: str) -> configparser.RawConfigParser:
+    """The unit's sections; of a key that comes again the last value counts."""
+    parser = configparser.RawConfigParser(strict=False, delimiters=("=",))
+    parser.optionxform = str  # type: ignore[assignment,method-assign]
+    parser.read(TEMPLATES / "systemd" / name)
+    return parser
+
+
+@pytest.mark.parametrize("daemon", DAEMONS)
+def test_the_unit_is_hardened(daemon: str) -> None:
+    path = TEMPLATES / f"systemd/{daemon}.service"
+    words = ["systemd-analyze", "security", "--offline=true", f"--threshold={MOST_EXPOSURE}"]
+    done = subprocess.run(
+        [*words, str(path)], capture_output=True, text=True, timeout=30, check=False
+    )
+    assert done.returncode == 0, done.stdout[-500:] + done.stderr
+
+
+@pytest.mark.parametrize("daemon", DAEMONS)
+def test_the_unit_runs_the_daemon_as_its_own_user(daemon: str) -> None:
+    service = unit(f"{daemon}.service")["Service"]
+    assert (service["User"], service["Group"]) == (daemon, daemon)
+    assert service["ExecStart"] == f"/opt/iems/current/bin/{daemon}"
+    assert (service["Type"], service["KillMode"]) == ("notify", "mixed")
+
+
+@pytest.mark.parametrize("daemon", DAEMONS)
+def test_the_socket_is_for_postfix_alone(daemon: str) -> None:
+    held = unit(f"{daemon}.socket")["Socket"]
+    assert held["ListenStream"] == f"/var/spool/postfix/iems/{daemon.removeprefix('iems-')}.sock"
+    assert (held["SocketMode"], held["SocketGroup"]) == ("0660", "postfix")
+
+
+def test_both_units_are_hardened_alike() -> None:
+    milter, agent = (dict(unit(f"{daemon}.service")["Service"]) for daemon in DAEMONS)
+    own = {"User", "Group", "ExecStart", "ReadWritePaths"}
+    assert {k: milter[k] for k in milter.keys() - own} == {k: agent[k] for k in agent.keys() - own}
+
+
+@pytest.mark.parametrize("daemon", [*DAEMONS, "rsyslog"])
+def test_the_init_script_is_one(daemon: str) -> None:
+    script = TEMPLATES / "initd" / daemon
+    text = script.read_text()
+    assert text.startswith("#!/usr/bin/env /lib/init/init-d-script\n### BEGIN INIT INFO\n")
+    assert f"# Provides:          {daemon}" in text
+    subprocess.run(["sh", "-n", str(script)], timeout=10, check=True)
+
+
+@pytest.mark.parametrize("daemon", DAEMONS)
+def test_the_init_script_knows_when_nothing_runs(daemon: str, tmp_path: Path) -> None:
+    """The script itself, with a daemon and pid file of ours, by Debian's own library."""
+    text = (TEMPLATES / "initd" / daemon).read_text()
+    text = text.replace("/opt/iems/current/bin/$NAME", "/bin/true")
+    script = tmp_path / daemon
+    script.write_text(text.replace("/run/iems/", f"{tmp_path}/"))
+    script.chmod(0o755)
+    done = subprocess.run(
+        [str(script), "status"],
+        env={"PATH": os.environ["PATH"]},
+        capture_output=True,
+        text=True,
+        timeout=10,
+        check=False,
+    )
+    assert done.returncode == 3, done.stdout + done.stderr
