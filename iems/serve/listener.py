@@ -7,6 +7,7 @@ somebody listens on is an error, `ListenError`, and so is a name that is no sock
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import grp
 import os
@@ -67,6 +68,8 @@ def listen(path: Path, group: str) -> Listener:
         beside.rename(path)
     except (OSError, KeyError) as error:
         made.close()
+        with contextlib.suppress(OSError):
+            beside.unlink()
         raise ListenError(f"cannot listen on {path}: {error}") from error
     return Listener(made, path, _inode(path))
 
