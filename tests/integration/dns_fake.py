@@ -46,13 +46,8 @@ class FakeDns:
         self.reply = reply
         self.tcp = tcp
         self.seen: list[bytes] = []
-        self._udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self._udp.bind(("127.0.0.1", port))
+        self._udp, self._listener = _both(port)
         self.port = self._udp.getsockname()[1]
-        self._listener = socket.socket()
-        self._listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        self._listener.bind(("127.0.0.1", self.port))
-        self._listener.listen()
         self._threads = [
             threading.Thread(target=self._datagrams),
             threading.Thread(target=self._connections),
@@ -96,6 +91,23 @@ class FakeDns:
                 query = stream.read(int.from_bytes(stream.read(2), "big"))
                 for message in self.tcp(query):
                     connection.sendall(len(message).to_bytes(2, "big") + message)
+
+
+def _both(port: int) -> tuple[socket.socket, socket.socket]:
+    """UDP and TCP on one port; the kernel's choice for the one may be taken for the other."""
+    for _attempt in range(100):
+        datagrams = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        connections = socket.socket()
+        try:
+            datagrams.bind(("127.0.0.1", port))
+            connections.bind(datagrams.getsockname())
+            connections.listen()
+        except OSError:
+            datagrams.close()
+            connections.close()
+        else:
+            return datagrams, connections
+    raise AssertionError("no port that is free for UDP and TCP")
 
 
 @contextlib.contextmanager
