@@ -12,7 +12,8 @@ import imaplib
 import smtplib
 import ssl
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from email.parser import BytesParser
 
@@ -107,11 +108,12 @@ class Account:
     address: str
     password: str
 
-    def imap(self) -> imaplib.IMAP4_SSL:
+    @contextmanager
+    def imap(self) -> Iterator[imaplib.IMAP4_SSL]:
         """An authenticated session over TLS (port 993)."""
-        session = imaplib.IMAP4_SSL(self.host, 993, ssl_context=tls(), timeout=30)
-        session.login(self.address, self.password)
-        return session
+        with imaplib.IMAP4_SSL(self.host, 993, ssl_context=tls(), timeout=30) as session:
+            session.login(self.address, self.password)
+            yield session
 
     def folders(self) -> set[str]:
         """The names of his folders."""

@@ -49,7 +49,7 @@ class Server:
 
     def administrator(self) -> Account:
         """Whom mail for root, postmaster and abuse reaches."""
-        return self.account("alice")
+        return self.account("postmaster")
 
     def add_user(self, local: str) -> None:
         """Make a user with `iems user add` and remember his password."""

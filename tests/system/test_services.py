@@ -9,6 +9,8 @@ import re
 import smtplib
 import socket
 import ssl
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 
@@ -31,15 +33,17 @@ def port_25(server: Server) -> smtplib.SMTP:
     return mail.connect(server.host, source=server.world.client(CLEAN))
 
 
-def submission(server: Server, account: Account, port: int = 587) -> smtplib.SMTP:
+@contextmanager
+def submission(server: Server, account: Account, port: int = 587) -> Iterator[smtplib.SMTP]:
     """A session in which the user has logged in."""
     if port == 465:
         session: smtplib.SMTP = smtplib.SMTP_SSL(server.host, port, context=tls(), timeout=30)
     else:
         session = mail.connect(server.host, port)
         session.starttls(context=tls())
-    session.login(account.address, account.password)
-    return session
+    with session:
+        session.login(account.address, account.password)
+        yield session
 
 
 def test_every_unit_runs(server: Server) -> None:
@@ -115,8 +119,8 @@ def test_submission_needs_tls_before_the_password(server: Server, alice: Account
 
 def test_submission_refuses_a_wrong_password(server: Server, alice: Account) -> None:
     wrong = Account(alice.host, alice.address, alice.password + "x")
-    with pytest.raises(smtplib.SMTPAuthenticationError):
-        submission(server, wrong)
+    with pytest.raises(smtplib.SMTPAuthenticationError), submission(server, wrong):
+        pass
 
 
 def test_submission_without_login_takes_nothing(server: Server) -> None:
@@ -190,8 +194,8 @@ def test_imap_takes_no_password_without_tls(server: Server, alice: Account) -> N
 
 def test_imap_refuses_a_wrong_password(server: Server, alice: Account) -> None:
     wrong = Account(server.host, alice.address, alice.password + "x")
-    with pytest.raises(imaplib.IMAP4.error, match="AUTHENTICATIONFAILED"):
-        wrong.imap()
+    with pytest.raises(imaplib.IMAP4.error, match="AUTHENTICATIONFAILED"), wrong.imap():
+        pass
 
 
 def test_pop3_reads_the_inbox(server: Server, alice: Account) -> None:
