@@ -65,5 +65,5 @@ class TcpFallback:
             wire = response.to_wire(max_size=65535)
             section = packet.question(name, rtype)
             return packet.read(wire, section, rtype)
-        except (OSError, EOFError, dns.exception.DNSException, packet.MalformedError, ValueError):
+        except (OSError, EOFError, dns.exception.DNSException, ValueError):
             return Answer(Status.SERVFAIL)
