@@ -125,11 +125,11 @@ class Message:
             case Change(name, occurrence, value):
                 self._change(name, occurrence, value)
             case AddRecipient(address):
-                self.recipients.append(address)
+                self.recipients.append(address.strip("<>"))
             case DeleteRecipient(address):
-                self.recipients = [one for one in self.recipients if one != address]
+                self.recipients = [one for one in self.recipients if one != address.strip("<>")]
             case ChangeSender(address):
-                self.sender = address
+                self.sender = address.strip("<>")
             case Quarantine(reason):
                 self.held = reason
             case ReplaceBody():

@@ -86,7 +86,7 @@ class MilterFilter:
         """SMFIC_CONNECT."""
         family, port = ("6" if ":" in client.address else "4"), struct.pack(">H", 54321)
         spelt = f"IPv6:{client.address}" if family == "6" else client.address
-        data = wire.strings(client.name) + family.encode() + port + wire.strings(spelt)
+        data = wire.strings(client.host) + family.encode() + port + wire.strings(spelt)
         return self._ask("C", data, macros)
 
     def helo(self, name: str, macros: Macros) -> str:

@@ -44,6 +44,18 @@ class Connect:
         """Postfix's word about the client's names."""
         return self.resolve or ("FAIL" if self.name == "unknown" else "OK")
 
+    @property
+    def host(self) -> str:
+        """The name in the milter's CONNECT: the address in brackets where there is none."""
+        return f"[{self.address}]" if self.name == "unknown" else self.name
+
+    @property
+    def trace(self) -> str:
+        """The macro `_`."""
+        if self.ptr:
+            return f"{self.ptr} [{self.address}] (may be forged)"
+        return f"{self.name} [{self.address}]"
+
 
 @dataclass(frozen=True)
 class Helo:

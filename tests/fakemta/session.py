@@ -3,7 +3,7 @@
 - The filter hears no queue id up to and including the first accepted recipient.
 - A refused recipient does not end the message; without any recipient there is no DATA.
 - After a refused MAIL, a refused message, RSET and a lost client the filter gets an abort.
-- A connection carries many messages; a second `connect` (XCLIENT) begins from nothing.
+- A connection carries many messages; XCLIENT ends the filter's connection and opens another one.
 """
 
 from __future__ import annotations
@@ -51,10 +51,11 @@ class Step:
 class Session:
     """The connections of one script, one after the other; each has a filter connection of its own.
 
-    `new_filter` opens one.
+    `new_filter` opens one; `transport` is mailer and next hop that recipients resolve to.
     """
 
     new_filter: Callable[[], Filter]
+    transport: tuple[str, str] = ("iems-lmtp", "unix:iems/lmtp.sock")
     _filter: Filter | None = None
     _client: Connect | None = None
     _message: Message | None = None
@@ -90,8 +91,9 @@ class Session:
     def _command(self, command: Command) -> str | Verdict:
         match command:
             case Connect():
-                self._client, self._message = command, None
-                self._filter = self._filter or self.new_filter()
+                if self._filter is not None:
+                    self._quit()
+                self._client, self._filter = command, self.new_filter()
                 return self.filter.connect(command, self._macros())
             case Helo(name):
                 self._abort()
@@ -213,7 +215,7 @@ class Session:
         macros = {
             "j": HOST,
             "v": "Postfix 3.7.11",
-            "_": f"{client.name} [{client.address}]",
+            "_": client.trace,
             "{daemon_name}": client.daemon,
             "{daemon_addr}": "127.0.0.1",
             "{client_addr}": client.address,
@@ -223,20 +225,15 @@ class Session:
         }
         if self._message is None or self._sender is None:
             return macros
-        macros |= _address_macros("mail", self._message.sender, "local")
+        sender = self._message.sender
+        hop = sender.rpartition("@")[2] or HOST
+        macros |= {"{mail_addr}": sender, "{mail_host}": hop, "{mail_mailer}": "smtp"}
         if self._sender.auth:
             macros |= {"{auth_type}": "PLAIN", "{auth_authen}": self._sender.auth}
         if recipient:
-            macros |= _address_macros("rcpt", recipient.strip("<>"), "virtual")
+            mailer, hop = self.transport
+            macros |= {"{rcpt_addr}": recipient.strip("<>"), "{rcpt_host}": hop}
+            macros["{rcpt_mailer}"] = mailer
         if self._message.recipients:
             macros["i"] = f"4Z{self._count:011d}z"
         return macros
-
-
-def _address_macros(which: str, address: str, mailer: str) -> dict[str, str]:
-    host = address.rpartition("@")[2]
-    return {
-        f"{{{which}_addr}}": address,
-        f"{{{which}_host}}": host,
-        f"{{{which}_mailer}}": mailer,
-    }

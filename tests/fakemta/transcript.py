@@ -57,9 +57,9 @@ class Printer:
         return _REFERENCE.sub(lambda found: f"reference {self._named(found.group(1))}", text)
 
     def message(self, message: Message) -> Iterable[str]:
-        """Envelope, header and body."""
+        """Envelope, header and body; Postfix keeps no order of recipients."""
         yield f"= from <{message.sender}>"
-        yield from (f"= to <{recipient}>" for recipient in message.recipients)
+        yield from (f"= to <{recipient}>" for recipient in sorted(message.recipients))
         if message.held:
             yield f"= held: {message.held}"
         for one in message.header:

@@ -50,6 +50,11 @@ class Case:
         return parse(self.text("script"))
 
     @property
+    def through_postfix(self) -> bool:
+        """Whether a real Postfix can be brought to do this; the script says why not."""
+        return "\n# not through Postfix: " not in self.text("script")
+
+    @property
     def expected(self) -> str:
         """The recorded transcript; empty before the first recording."""
         file = self.folder / "expected"

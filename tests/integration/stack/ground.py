@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol, TypeVar
 
+from tests.integration.stack.guardian import Guardian
 from tests.integration.stack.process import Server, processes_below
 from tests.integration.stack.programs import run
 from tests.waiting import eventually
@@ -58,6 +59,7 @@ class Ground:
 
     def __post_init__(self) -> None:
         self.folder.chmod(0o755)
+        self._guardian = Guardian(self.folder)
 
     def place(self, name: str) -> Path:
         """A new folder for one server; a second one of the same name gets a number."""
@@ -90,6 +92,7 @@ class Ground:
     def started(self, server: Server) -> Server:
         """Start a server and remember it for the check at the end."""
         server.start()
+        self._guardian.watch(server.pid)
         self.servers.append(server)
         return server
 
@@ -107,20 +110,23 @@ class Ground:
             for server in self.servers:
                 server.kill()
             shutil.rmtree(self.folder)
+            self._guardian.done()
 
 
 def users() -> None:
-    """The system users of the daemons, made where the machine lacks them."""
+    """The system users of the daemons, as the playbook makes them, where the machine lacks them."""
     _group(GROUP)
     for name in (MILTER_USER, AGENT_USER):
         try:
             pwd.getpwnam(name)
         except KeyError:
             run(
-                *("useradd", "--system", "--user-group", "--groups", GROUP),
+                *("useradd", "--system", "--user-group"),
                 *("--no-create-home", "--home-dir", "/nonexistent"),
                 *("--shell", "/usr/sbin/nologin", name),
             )
+        if not all(name in grp.getgrnam(group).gr_mem for group in (GROUP, "postfix")):
+            run("usermod", "--append", "--groups", f"{GROUP},postfix", name)
 
 
 def owned(path: Path, user: str, group: str, mode: int) -> Path:

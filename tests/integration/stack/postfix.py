@@ -30,7 +30,7 @@ _MAIN = {
     "maillog_file_prefixes": "/",
     "import_environment": "MAIL_CONFIG TZ LANG=C",
     "inet_interfaces": "127.0.0.1",
-    "inet_protocols": "ipv4",
+    "inet_protocols": "all",
     "myhostname": "mail.example.test",
     "mydestination": "",
     "mynetworks": "127.0.0.0/8",
@@ -38,10 +38,13 @@ _MAIN = {
     "local_recipient_maps": "",
     # A name server of the outside world would make tests depend on it.
     "disable_dns_lookups": "yes",
-    "smtpd_authorized_xclient_hosts": "127.0.0.0/8",
+    # Whoever was made another client by XCLIENT may be made a third one.
+    "smtpd_authorized_xclient_hosts": "0.0.0.0/0 [::]/0",
     "smtpd_peername_lookup": "no",
     "smtpd_forbid_bare_newline": "normalize",
     "smtpd_relay_restrictions": "reject_unauth_destination",
+    # Nothing is added to a message because its client looks like one of this machine.
+    "local_header_rewrite_clients": "",
     "enable_long_queue_ids": "yes",
     "smtputf8_enable": "yes",
     "strict_smtputf8": "no",
@@ -140,7 +143,7 @@ class Postfix:
         # Like the folder that the playbook makes: daemons in the group can create sockets here.
         self.sockets = self.queue / "iems"
         self.sockets.mkdir()
-        owned(self.sockets, "root", "postfix", 0o2775)
+        owned(self.sockets, "root", "postfix", 0o2770)
         arguments = [_MASTER, "-c", str(self.config), "-d"]
         self._server = Server("postfix", arguments, self.folder / "output")
 
@@ -208,6 +211,8 @@ class Postfix:
 
     def _accepts(self) -> bool:
         self._server.wants_running()
+        fatal = self.log(": fatal: ")
+        assert not fatal, fatal
         return all(accepts(listener.port) for listener in self.listeners.values())
 
 

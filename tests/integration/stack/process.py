@@ -1,14 +1,11 @@
-"""One server process: started with a log file, stopped with a signal, never left behind.
-
-The kernel sends it TERM when the test run dies, so that even a killed run leaves nothing.
-"""
+"""One server process: started with a log file, stopped with a signal, never left behind."""
 
 from __future__ import annotations
 
 import os
 import signal
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 from tests.integration.stack.programs import program
@@ -42,12 +39,11 @@ class Server:
 
     def start(self) -> None:
         """Start it; whether it works is for the caller to wait for."""
-        guard = [program("setpriv"), "--pdeathsig", "TERM"]
-        if self._user:
-            guard += ["--reuid", self._user, "--regid", self._user, "--init-groups"]
+        as_user = ["--reuid", self._user, "--regid", self._user, "--init-groups", "--"]
+        guard = [program("setpriv"), *as_user] if self._user else []
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
-                [*guard, "--", *self._arguments],
+                [*guard, *self._arguments],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -87,14 +83,14 @@ class Server:
     def kill(self) -> None:
         """Kill the program and everything of its session at once."""
         for pid in self.members():
-            _kill(pid)
+            kill(pid)
         if self._process is not None:
             self._process.wait(_STOP)
         eventually(lambda: not self.members(), _STOP, self._left)
 
     def members(self) -> tuple[int, ...]:
         """The processes that live in this server's session, its children included."""
-        return tuple(pid for pid in _pids() if _session(pid) in self._sessions)
+        return processes_in(self._sessions)
 
     def gone(self) -> None:
         """Wait until no process of the session is left; kill and tell when one stays."""
@@ -116,6 +112,11 @@ class Server:
 
     def _left(self) -> str:
         return f"{self.name} left {[(pid, _command(pid)) for pid in self.members()]}"
+
+
+def processes_in(sessions: Collection[int]) -> tuple[int, ...]:
+    """The processes that live in these sessions."""
+    return tuple(pid for pid in _pids() if _session(pid) in sessions)
 
 
 def processes_below(folder: Path) -> dict[int, str]:
@@ -157,7 +158,8 @@ def _command(pid: int) -> str:
         return ""
 
 
-def _kill(pid: int) -> None:
+def kill(pid: int) -> None:
+    """KILL a process, if it still is."""
     try:
         os.kill(pid, signal.SIGKILL)
     except ProcessLookupError:

@@ -31,6 +31,8 @@ _PACKAGES = {
     "openssl": "openssl",
     "setpriv": "util-linux",
     "useradd": "passwd",
+    "usermod": "passwd",
+    "groupadd": "passwd",
 }
 _SBIN = "/usr/sbin:/sbin:/usr/bin:/bin"
 

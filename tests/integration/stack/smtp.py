@@ -54,6 +54,7 @@ class Client:
         login: tuple[str, str] | None = None,
     ) -> None:
         self._smtp = smtplib.SMTP("127.0.0.1", port, local_hostname=helo, timeout=TIMEOUT)
+        self._smtp.command_encoding = "utf-8"
         self.ehlo = _reply(self._smtp.ehlo())
         if client is not None:
             self.xclient(*client)
@@ -153,6 +154,7 @@ class LmtpClient(Client):
 
     def __init__(self, path: Path, *, helo: str = "mail.example.test") -> None:
         self._smtp = smtplib.LMTP(str(path), local_hostname=helo)
+        self._smtp.command_encoding = "utf-8"
         assert isinstance(self._smtp.sock, socket.socket)
         self._smtp.sock.settimeout(TIMEOUT)
         self.ehlo = _reply(self._smtp.ehlo())

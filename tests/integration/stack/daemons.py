@@ -1,0 +1,145 @@
+"""Our own daemons under their own users, with settings, keys and state of a private site.
+
+Every daemon reads `etc/iems.toml` of the site's folder, and `etc/conf.d/places.toml` beside it,
+which says where sockets, state and servers of this run are.
+"""
+
+from __future__ import annotations
+
+import base64
+import signal
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from tests.conftest import ROOT
+from tests.integration.stack.ground import (
+    AGENT_USER,
+    GROUP,
+    MILTER_USER,
+    Ground,
+    accepts_unix,
+    owned,
+)
+from tests.integration.stack.process import Server
+from tests.waiting import eventually
+
+KEY_ID = "testkey"
+SECRET = b"the key of the findings, in tests"
+_ENVIRONMENT = {"PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1"}
+
+
+class Site:
+    """Settings, keys and state of one site; `sockets` is a folder that Postfix can reach.
+
+    Sockets of a site with a `name` begin with it; `servers` is one more file of `conf.d`.
+    """
+
+    def __init__(
+        self, ground: Ground, sockets: Path, settings: str, servers: str = "", name: str = ""
+    ) -> None:
+        self.ground = ground
+        self.folder = ground.place("site")
+        self.etc = self.folder / "etc"
+        self.settings = self.etc / "iems.toml"
+        self.milter_socket = sockets / f"{name}milter.sock"
+        self.agent_socket = sockets / f"{name}lmtp.sock"
+        self.milter_state = self._state("milter", MILTER_USER)
+        self.agent_state = self._state("lmtp", AGENT_USER)
+        for folder in (self.etc, self.etc / "conf.d", self.etc / "keys"):
+            folder.mkdir()
+            owned(folder, "root", GROUP, 0o750)
+        secret = base64.b64encode(SECRET).decode()
+        key = f'[[key]]\nid = "{KEY_ID}"\nsecret = "{secret}"\nstate = "active"\n'
+        self.write("keys/findings.toml", key)
+        self.write("iems.toml", settings)
+        self.write(
+            "conf.d/places.toml",
+            f"""
+[milter]
+socket = "{self.milter_socket}"
+state = "{self.milter_state}"
+[agent]
+socket = "{self.agent_socket}"
+state = "{self.agent_state}"
+[keys]
+findings = "{self.etc}/keys/findings.toml"
+""",
+        )
+        self.write("conf.d/servers.toml", servers)
+
+    def write(self, name: str, text: str) -> Path:
+        """Write a file of `etc`, readable by our daemons and by nobody else."""
+        path = self.etc / name
+        path.touch()
+        owned(path, "root", GROUP, 0o640)
+        path.write_text(text)
+        return path
+
+    def _state(self, name: str, user: str) -> Path:
+        folder = self.folder / name
+        folder.mkdir()
+        return owned(folder, user, user, 0o750)
+
+
+class Daemon:
+    """One of our daemons: a supervisor with its workers."""
+
+    def __init__(self, site: Site, name: str, module: str, user: str, socket: Path) -> None:
+        self.name = name
+        self.socket = socket
+        self._ground = site.ground
+        arguments = [sys.executable, "-m", module, "--settings", str(site.settings)]
+        self.server = Server(
+            name,
+            [*arguments, "--foreground-log"],
+            site.folder / f"{name}.log",
+            user=user,
+            environment=_ENVIRONMENT,
+        )
+
+    def start(self) -> None:
+        """Start it and wait until its socket accepts."""
+        self._ground.started(self.server)
+        try:
+            eventually(self._accepts, 20, lambda: f"{self.name} is silent\n{self.server.tail()}")
+        except AssertionError:
+            self.server.kill()
+            raise
+
+    def stop(self) -> None:
+        """Let it drain and end; nothing of it may be left."""
+        self.server.stop(within=30)
+        self.server.gone()
+        assert not self.socket.exists(), f"{self.name} left its socket"
+
+    def reload(self) -> None:
+        """HUP: a new generation with the settings as they are now."""
+        self.server.signal(signal.SIGHUP)
+
+    def workers(self) -> Mapping[int, int]:
+        """The processes beneath the supervisor, with the parent of each."""
+        found = {}
+        for pid in self.server.members():
+            if pid != self.server.pid:
+                stat = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+                found[pid] = int(stat[1])
+        return found
+
+    def log(self, text: str = "") -> str:
+        """What it logged, or only the lines that hold `text`."""
+        return "\n".join(line for line in self.server.tail(100_000).splitlines() if text in line)
+
+    def _accepts(self) -> bool:
+        self.server.wants_running()
+        return accepts_unix(self.socket)
+
+
+def milter(site: Site) -> Daemon:
+    """The milter of a site."""
+    return Daemon(site, "iems-milter", "milters.main", MILTER_USER, site.milter_socket)
+
+
+def agent(site: Site) -> Daemon:
+    """The agent of a site."""
+    return Daemon(site, "iems-lmtp", "lmtp.main", AGENT_USER, site.agent_socket)
