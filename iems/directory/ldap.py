@@ -2,9 +2,9 @@
 
 Connections are opened when they are wanted (so after the fork), at most `size` of them, each used
 by one thread at a time and kept for the next. A kept one that turns out to be dead is replaced
-once, with all others that were kept, if the operation only reads; every other fault ends its
-connection. The server has until the deadline for everything: a free connection, the connect, the
-bind and the answer. Beyond it, and for every answer that is none, `DirectoryUnavailable`.
+once, if the operation only reads; every other fault ends its connection. The server has until the
+deadline for everything: a free connection, the connect, the bind and the answer. Beyond it, and
+for every answer that is none, `DirectoryUnavailable`.
 
 python-ldap's own reconnecting class is not used: it tries again after a time-out, too, so that a
 call takes twice the time that its caller has, and it grows by an entry with every option set.
@@ -117,13 +117,6 @@ class LdapStore:
         """See `Store`."""
         self._write(lambda connection: connection.passwd(self._dn(name), None, password), deadline)
 
-    def close(self) -> None:
-        """End the connections that are kept."""
-        with self._lock:
-            kept, self._kept = self._kept, []
-        for connection in kept:
-            _end(connection)
-
     def _write(self, send: Callable[[SimpleLDAPObject], int], deadline: Deadline) -> None:
         def ask(connection: SimpleLDAPObject) -> None:
             _answer(connection, send(connection), deadline)
@@ -147,8 +140,7 @@ class LdapStore:
             except ldap.SERVER_DOWN:
                 if kept is None or not again or deadline.expired:
                     raise
-                # A server that was restarted has dropped every kept connection, not this one.
-                self.close()
+                # The server may have been restarted, or have dropped who was idle for long.
                 return self._use(self._open(deadline), ask)
 
     def _use(self, connection: SimpleLDAPObject, ask: Callable[[SimpleLDAPObject], T]) -> T:

@@ -206,6 +206,25 @@ def test_readers_see_where_mail_goes(populated: Slapd, actor: str) -> None:
     assert attributes == places | (set() if actor == "postfix" else {"iemsPolicy"})
 
 
+@pytest.mark.parametrize("actor", ACTORS)
+def test_who_writes(populated: Slapd, actor: str) -> None:
+    """A user his policy and password, the administrator what is in the domains, the others none."""
+    own = {"user policy", "user password"}
+    below = {one.part for one in SAMPLES if one.dn.endswith(f",ou=domains,{BASE}")}
+    with acting(populated, actor) as connection:
+        written = {one.part for one in SAMPLES if writes(connection, one)}
+    assert written == {"self": own, "admin": below}.get(actor, set())
+
+
+@pytest.mark.parametrize("actor", ACTORS)
+def test_nobody_sees_the_services_or_the_top(populated: Slapd, actor: str) -> None:
+    """Not even which services there are."""
+    with acting(populated, actor) as connection:
+        for base in (BASE, f"ou=services,{BASE}", tree.service_dn("milter")):
+            with pytest.raises((ldap.NO_SUCH_OBJECT, ldap.INSUFFICIENT_ACCESS)):
+                connection.search_s(base, ldap.SCOPE_SUBTREE, "(objectClass=*)")
+
+
 @pytest.mark.parametrize("actor", [one for one in ACTORS if one != "admin"])
 def test_only_admin_makes_and_removes_entries(populated: Slapd, actor: str) -> None:
     """Not a domain, not a user, not an alias; nor is one removed."""
