@@ -1,11 +1,11 @@
 """The stub resolver of the daemons: packed questions over UDP, the servers asked do the rest.
 
-A question costs 0.03 ms of CPU here and 0.36 with a general library (`docs/benchmarks.md`), which
-is what lets a milter ask five for each message. The first server is asked; when half of the time
-is over, or at once when it refuses, fails or is not there, the next. Nobody waits but the thread
-that collects, so a question that is lost is asked again when it is collected. Answers are kept for
-their time to live. It verifies no signature: the servers are to be near, on this host or in a
-network of our own.
+A question to a server on this host costs 0.02 to 0.03 ms of CPU here and 0.4 with dnspython's
+resolver, which is what lets a milter ask five for each message. The first server is asked; when
+half of the time is over, or at once when it refuses, fails or is not there, the next. Nobody waits
+but the thread that collects, so a question that is lost is asked again when it is collected.
+Answers are kept for their time to live. It verifies no signature: the servers are to be near, on
+this host or in a network of our own.
 """
 
 from __future__ import annotations

@@ -86,9 +86,9 @@ def flag(value: object) -> bool:
 
 
 def parse_address(text: str) -> Address | None:
-    """The address, IPv4 also where it stands mapped into IPv6; None where the text is none."""
+    """The address without scope, IPv4 also where it is mapped into IPv6; None where it is none."""
     try:
-        address = ipaddress.ip_address(text)
+        address = ipaddress.ip_address(text.partition("%")[0])
     except ValueError:
         return None
     if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:

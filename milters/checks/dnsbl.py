@@ -33,6 +33,9 @@ _CODES = ipaddress.IPv4Network("127.0.0.0/8")
 """Where the answers of every list lie (RFC 5782 section 2.1)."""
 
 _TEXT = 200
+_SHOWN = 8
+"""Characters of the list's own text and codes of its answer that are kept as evidence."""
+
 _ZONE = 180
 """Characters of a zone at most: 64 of reversed nibbles and dots before it must fit into 253."""
 
@@ -201,7 +204,7 @@ class Lookup:
             check.guard.timed_out(check.label)
             return check.unknown(address, word, "no answer in time")
         check.guard.answered(check.label)
-        codes = " ".join(answer.records)
+        codes = " ".join(answer.records[:_SHOWN])
         if word == "clear":
             return Finding(check.name, word)
         if word == "error":

@@ -33,6 +33,7 @@ def test_a_client_of_the_internet_is_looked_up_when_it_connects() -> None:
     assert looked_up(CLIENT) == CLIENT
     assert looked_up("2001:db8::1") == "2001:db8::1"
     assert looked_up("::ffff:192.0.2.1") == CLIENT
+    assert looked_up("fe80::1%eth0") == "fe80::1"
     assert looked_up(CLIENT, Stage.HEADERS, header="Received: x\n") == ""
 
 

@@ -103,6 +103,17 @@ def test_a_listing_tells_client_label_and_contact_and_never_the_zone(guard: Guar
     assert "contact" not in dict(finding(found("127.0.0.2"), guard).evidence)
 
 
+def test_evidence_is_bounded(guard: Guard) -> None:
+    codes = [f"127.0.0.{last}" for last in range(2, 60)]
+    resolver = Answers({(ASKED, "A"): found(*codes), (ASKED, "TXT"): found("x" * 5000, "y")})
+    (seen,) = make(resolver, guard).start(view(CLIENT), DEADLINE).result()
+    assert dict(seen.evidence)["answers"] == " ".join(codes[:8])
+    assert len(dict(seen.evidence)["text"]) == 200
+    seen = finding(found(*codes, "127.255.255.1"), guard)
+    assert seen.outcome == "error"
+    assert len(seen.reason) < 300
+
+
 def test_the_list_s_text_is_asked_when_the_listing_is_known_and_not_waited_for(
     guard: Guard,
 ) -> None:
