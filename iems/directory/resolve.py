@@ -11,7 +11,7 @@ number of targets.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 
 from iems.directory.reader import (
@@ -73,15 +73,6 @@ def resolve(directory: Directory, address: Address, deadline: Deadline) -> froze
     )
 
 
-def mailboxes(
-    directory: Directory, addresses: Collection[Address], deadline: Deadline
-) -> Mapping[str, User]:
-    """The mailboxes of final recipients by `Address.key`: aliases count no more, extensions do."""
-    known = directory.find(_with_bases(addresses), deadline)
-    found = {address.key: _user(address, known) for address in addresses}
-    return {key: user for key, user in found.items() if user}
-
-
 class _Known:
     """What the directory has said during one resolution."""
 
@@ -125,7 +116,9 @@ class _Known:
 
     def user(self, address: Address) -> User | None:
         """The mailbox that a final recipient is delivered to."""
-        return _user(address, self._entries)
+        base = address.without_extension(DELIMITER)
+        found = user_of(self._entries.get(address.key))
+        return found or (user_of(self._entries.get(base.key)) if base else None)
 
     def _ask(self, addresses: Collection[Address]) -> None:
         wanted = [one for one in _with_bases(addresses) if one.key not in self._asked]
@@ -169,12 +162,6 @@ def _expand(start: Address, known: _Known) -> list[Address]:
 
 def _targets(entry: Entry) -> tuple[Address, ...]:
     return entry.targets if isinstance(entry, Alias) else (entry.address,)
-
-
-def _user(address: Address, entries: Mapping[str, Entry]) -> User | None:
-    base = address.without_extension(DELIMITER)
-    found = user_of(entries.get(address.key))
-    return found or (user_of(entries.get(base.key)) if base else None)
 
 
 def _with_bases(addresses: Iterable[Address]) -> list[Address]:

@@ -8,7 +8,7 @@ import pytest
 
 from iems.directory.cache import CachedDirectory
 from iems.directory.reader import Alias, Directory, User
-from iems.directory.resolve import Destination, UnreasonableAlias, mailboxes, resolve
+from iems.directory.resolve import Destination, UnreasonableAlias, resolve
 from iems.directory.toml import TomlDirectory
 from iems.directory.tree import TreeDirectory
 from iems.model.address import Address
@@ -251,13 +251,3 @@ def test_resolve_round(directory: Directory) -> None:
     """A circle is a temporary failure."""
     with pytest.raises(UnreasonableAlias):
         resolve(directory, address("round"), soon())
-
-
-def test_mailboxes(directory: Directory) -> None:
-    """Final recipients have mailboxes, whatever aliases say; extensions do not count."""
-    asked = [address(local) for local in ("alice", "Bob+x", "both", "nobody")]
-    found = mailboxes(directory, asked, soon())
-    assert {key: str(user.address) for key, user in found.items()} == {
-        "alice@one.contract.test": "alice@one.contract.test",
-        "bob+x@one.contract.test": "bob@one.contract.test",
-    }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from iems.directory.resolve import UnreasonableAlias, mailboxes, resolve
+from iems.directory.resolve import UnreasonableAlias, resolve
 from iems.directory.toml import TomlDirectory
 from iems.model.address import Address
 from iems.serve.deadline import Deadline
@@ -93,12 +93,3 @@ def test_same_address_once() -> None:
     found = resolve(counting, Address.parse("a@example.test"), Deadline.after(5))
     assert {one.address.key for one in found} == {"u0@example.test"}
     assert len(found) == 1
-
-
-def test_mailboxes_are_one_search() -> None:
-    """All recipients of a transaction at once."""
-    counting = directory('"u0@example.test" = ["far@example.net"]', users=50)
-    asked = [Address.parse(f"u{number}+x@example.test") for number in range(50)]
-    found = mailboxes(counting, asked, Deadline.after(5))
-    assert len(found) == 50
-    assert len(counting.asked) == 1
