@@ -278,17 +278,32 @@ def test_a_worker_that_fails_tells_why_and_is_replaced(daemon: Daemon) -> None:
     assert all("Traceback" in line for line in daemon.log("told to fail"))
 
 
+def test_a_worker_that_does_not_end_is_killed(ground: Ground) -> None:
+    daemon = Daemon(ground)
+    daemon.times |= {"drain": 1.0}
+    daemon.write()
+    with running(daemon):
+        old = int(daemon.ask("stay")[1])
+        daemon.server.signal(signal.SIGHUP)
+        eventually(lambda: old not in daemon.children(), 15, daemon.server.tail)
+        assert daemon.log("its time to drain is over")
+
+
 @pytest.mark.parametrize(
-    ("text", "told"),
-    [("{", "no JSON"), ('{"path": "/x", "word": "bad", "broken": true}', "do not work")],
-    ids=["settings that cannot be read", "workers that cannot live"],
+    ("text", "told", "end"),
+    [
+        ("{", "no JSON", "no reload, the workers stay as they are"),
+        ('{"deadly": true}', "no reload", 'status="-9"'),
+        ('{"path": "/x", "word": "bad", "broken": true}', "do not work", "the old ones stay"),
+    ],
+    ids=["settings that cannot be read", "settings that kill", "workers that cannot live"],
 )
-def test_bad_settings_leave_the_old_workers(daemon: Daemon, text: str, told: str) -> None:
+def test_bad_settings_leave_the_old_workers(daemon: Daemon, text: str, told: str, end: str) -> None:
     before = daemon.children()
     daemon.settings.write_text(text)
     with Load(daemon, 5) as load:
         daemon.server.signal(signal.SIGHUP)
-        eventually(lambda: daemon.log(told), 10, daemon.server.tail)
+        eventually(lambda: daemon.log(told) and daemon.log(end), 10, daemon.server.tail)
         eventually(lambda: daemon.children() == before, 10, daemon.server.tail)
         load.more()
         daemon.write(word="good")

@@ -3,7 +3,8 @@
     python -m tests.integration.serve.echo SETTINGS [PID-FILE]
 
 The settings are JSON: path and group of the socket, word, workers, and where its jobs log; beside
-them lie the times of the supervisor. The line `fail` ends a worker by an exception.
+them lie the times of the supervisor. The line `fail` ends a worker by an exception, after the line
+`stay` it does not end when it shall.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 import json
 import os
 import select
+import signal
 import socket as sockets
 import sys
 import threading
@@ -35,6 +37,8 @@ class Echo:
         """Read the settings."""
         try:
             values = json.loads(self.settings.read_text())
+            if values.pop("deadly", False):
+                os.kill(os.getpid(), signal.SIGKILL)
         except ValueError:
             raise SettingsError([f"{self.settings}: no JSON"]) from None
         return EchoGeneration(**values)
@@ -66,28 +70,36 @@ class EchoGeneration:
         if self.broken:
             raise RuntimeError("these settings do not work")
         threads: list[threading.Thread] = []
-        failed = threading.Event()
+        failed, stays = threading.Event(), threading.Event()
         while not control.draining.is_set() and not failed.is_set():
             if select.select([listener], [], [], 0.02)[0]:
                 try:
                     connection, _address = listener.accept()
                 except BlockingIOError:
                     continue
-                thread = threading.Thread(target=self._talk, args=(connection, failed), daemon=True)
+                thread = threading.Thread(
+                    target=self._talk, args=(connection, failed, stays), daemon=True
+                )
                 thread.start()
                 threads.append(thread)
         if failed.is_set():
             raise RuntimeError("told to fail")
+        if stays.is_set():
+            threading.Event().wait()
         end = Deadline.after(control.limit)
         for thread in threads:
             thread.join(end.remaining())
 
-    def _talk(self, connection: sockets.socket, failed: threading.Event) -> None:
+    def _talk(
+        self, connection: sockets.socket, failed: threading.Event, stays: threading.Event
+    ) -> None:
         connection.setblocking(True)
         with connection, connection.makefile("rwb") as stream:
             for line in stream:
                 if line == b"fail\n":
                     failed.set()
+                if line == b"stay\n":
+                    stays.set()
                 stream.write(b"%s %d %s" % (self.word.encode(), os.getpid(), line))
                 stream.flush()
 

@@ -20,6 +20,9 @@ def test_it_accepts_as_soon_as_it_is_found_and_goes_with_its_file(tmp_path: Path
     assert [one.name for one in tmp_path.iterdir()] == ["x.sock"]
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client:
         client.connect(str(path))
+        listener.socket.accept()[0].close()
+        with pytest.raises(BlockingIOError):
+            listener.socket.accept()
     listener.remove()
     assert not path.exists()
 
