@@ -12,8 +12,10 @@ from dataclasses import dataclass
 
 import pytest
 
+from tests.integration.stack import mailsystem as mailsystem_module
 from tests.integration.stack.dovecot import Dovecot
 from tests.integration.stack.ground import Ground, running, users
+from tests.integration.stack.mailsystem import MailSystem
 from tests.integration.stack.postfix import Listener, Postfix
 from tests.integration.stack.rbldnsd import Rbldnsd
 from tests.integration.stack.slapd import Slapd
@@ -106,3 +108,10 @@ def postfix(ground: Ground, dovecot: Dovecot) -> Iterator[Postfix]:
         left = server.entries()
         server.empty()
     assert not left, f"a test left mail in the queue: {left}"
+
+
+@pytest.fixture(scope="session")
+def mailsystem(ground: Ground, rbldnsd: Rbldnsd, unbound: Unbound) -> Iterator[MailSystem]:
+    """The whole system."""
+    with mailsystem_module.started(ground, rbldnsd, unbound) as system:
+        yield system

@@ -94,6 +94,12 @@ service lmtp {{
     port = {lmtp}
   }}
 }}
+service anvil {{
+  # No delay after a wrong password.
+  unix_listener anvil-auth-penalty {{
+    mode = 0
+  }}
+}}
 service stats {{
   unix_listener stats-writer {{
     mode = 0666

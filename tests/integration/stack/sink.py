@@ -1,6 +1,7 @@
 """A server that takes every message and shows it: the end of the way for a Postfix under test.
 
-It speaks LMTP on a port of the loopback, one reply a recipient, and keeps the bytes as they came.
+It speaks LMTP (one reply a recipient) and SMTP (one reply) on one port of the loopback, and keeps
+the bytes as they came.
 """
 
 from __future__ import annotations
@@ -77,11 +78,12 @@ class _Session(socketserver.StreamRequestHandler):
 
     def handle(self) -> None:
         self._say(b"220 sink.example\r\n")
-        sender, recipients, ident = "", [""], ""
+        sender, recipients, ident, lmtp = "", [""], "", False
         for line in iter(self.rfile.readline, b""):
             text = line.decode("utf-8", "surrogateescape").strip()
             verb = text.upper()
-            if verb.startswith("LHLO"):
+            if verb.startswith(("LHLO", "EHLO")):
+                lmtp = verb.startswith("LHLO")
                 self._say(_GREETING)
             elif verb.startswith("XFORWARD"):
                 words = dict(word.split("=", 1) for word in text.split()[1:])
@@ -96,7 +98,7 @@ class _Session(socketserver.StreamRequestHandler):
             elif verb == "DATA":
                 self._say(b"354 go on\r\n")
                 self.server.keep(Caught(sender, tuple(recipients), self._message(), ident))
-                for recipient in recipients:
+                for recipient in recipients if lmtp else recipients[:1]:
                     self._say(f"{self.server.reply(recipient)}\r\n".encode())
             elif verb == "QUIT":
                 self._say(b"221 bye\r\n")

@@ -128,6 +128,10 @@ class Client:
         """Read one reply."""
         return _reply(self._smtp.getreply())
 
+    def login(self, user: str, password: str) -> Reply:
+        """AUTH; smtplib's SMTPAuthenticationError where it is refused."""
+        return _reply(self._smtp.login(user, password))
+
     def starttls(self) -> Reply:
         """STARTTLS without checking the certificate, and EHLO again."""
         answered = _reply(self._smtp.starttls())
