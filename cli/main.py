@@ -12,7 +12,6 @@ import argparse
 import importlib
 import sys
 from collections.abc import Mapping
-from importlib.metadata import version
 from pathlib import Path
 
 from iems.settings.read import SettingsError
@@ -57,7 +56,7 @@ def _parser(words: list[str]) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="iems", description="Manage and question an IEMS mail server."
     )
-    parser.add_argument("--version", action="version", version=f"iems {_version()}")
+    parser.add_argument("--version", action=_Version, nargs=0, help="show the version and exit")
     parser.add_argument(
         "--settings", type=Path, default=DEFAULT_FILE, metavar="FILE", help="default: %(default)s"
     )
@@ -73,5 +72,11 @@ def _parser(words: list[str]) -> argparse.ArgumentParser:
     return parser
 
 
-def _version() -> str:
-    return version("iems")
+class _Version(argparse.Action):
+    """Looks the version up only when it is asked for."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_rest: object) -> None:
+        from importlib.metadata import version
+
+        print(f"iems {version('iems')}")
+        parser.exit()

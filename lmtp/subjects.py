@@ -62,17 +62,18 @@ def find_targets(
         if address is None or address.domain not in domains:
             targets.append(Target(recipient, address, INTERNET))
             continue
-        entry = _entry(address, entries)
-        user = user_of(entry)
+        found = _entries(address, entries)
+        user = next((user for user in map(user_of, found) if user), None)
         layers = (user.domain_layer, user.layer) if user else (domains[address.domain],)
-        targets.append(Target(recipient, address, LOCAL, layers, known=entry is not None))
+        targets.append(Target(recipient, address, LOCAL, layers, known=bool(found)))
     return targets
 
 
-def _entry(address: Address, entries: Mapping[str, Entry]) -> Entry | None:
-    """The entry of the address, else that of the address without its extension."""
+def _entries(address: Address, entries: Mapping[str, Entry]) -> list[Entry]:
+    """What stands under the address, and under the address without its extension."""
     base = address.without_extension()
-    return entries.get(address.key) or (entries.get(base.key) if base else None)
+    keys = (address.key, base.key) if base else (address.key,)
+    return [entries[key] for key in keys if key in entries]
 
 
 def _address(recipient: Recipient) -> Address | None:

@@ -1,0 +1,104 @@
+"""`iems why`: the records of both daemons, joined and explained."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from cli.main import main
+from iems.model.finding import Finding
+from iems.model.policy import Action, Decision, Kind, Reason, Subject
+from iems.serve.deadline import Deadline
+from iems.store.records import Record, Recorder, details
+
+LISTED = Finding("dnsbl/soft", "listed", "listed", "client 192.0.2.66 is listed by soft")
+PASSED = Finding("iprev", "pass")
+REFUSED = Decision(
+    Action.REJECT,
+    (Reason(LISTED, Action.REJECT, Subject(Kind.USER, "alice@example.test"), enforced=False),),
+    ("a note",),
+)
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> list[str]:
+    for name in ("milter", "lmtp"):
+        (tmp_path / name).mkdir()
+    file = tmp_path / "iems.toml"
+    file.write_text(
+        'version = 1\nhostname = "mail.example.test"\npostmaster = "postmaster@example.test"\n'
+        f'[milter]\nstate = "{tmp_path}/milter"\n[agent]\nstate = "{tmp_path}/lmtp"\n'
+    )
+    write(
+        tmp_path / "milter",
+        Record(
+            "REF1",
+            "rcpt",
+            "reject",
+            recipient="alice@example.test",
+            subject="user alice@example.test",
+            client="192.0.2.66",
+            reply="550 5.7.1 no",
+            details=details(REFUSED, [LISTED, PASSED]),
+            time=10.0,
+        ),
+        Record("REF1", "end-of-message", "accept", queue_id="4Q", message_id="<m@x>", time=11.0),
+    )
+    write(tmp_path / "lmtp", Record("REF1", "delivery", "junk", recipient="bob@example.test"))
+    return ["--settings", str(file)]
+
+
+def write(folder: Path, *records: Record) -> None:
+    recorder = Recorder(folder / "records.sqlite")
+    recorder.commit(records, Deadline.after(5))
+    recorder.close(Deadline.after(5))
+
+
+@pytest.mark.parametrize("word", ["REF1", "4Q", "<m@x>"])
+def test_every_name_of_a_message_tells_its_whole_way(
+    settings: list[str], word: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([*settings, "why", word]) == 0
+    told = capsys.readouterr().out
+    assert "1970-01-01 00:00:10Z rcpt for alice@example.test: reject" in told
+    assert (
+        "dnsbl/soft listed: reject, chosen by user alice@example.test; "
+        "client 192.0.2.66 is listed by soft" in told
+    )
+    assert "iprev: pass" in told
+    assert "note: a note" in told
+    assert told.index("rcpt for alice") < told.index("delivery for bob")
+
+
+def test_recipient_and_time_narrow_the_answer(
+    settings: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([*settings, "why", "REF1", "--recipient", "BOB@example.test", "--json"]) == 0
+    assert [row["action"] for row in json.loads(capsys.readouterr().out)] == ["junk"]
+    assert main([*settings, "why", "REF1", "--since", "1h", "--json"]) == 0
+    assert [row["action"] for row in json.loads(capsys.readouterr().out)] == ["junk"]
+    assert main([*settings, "why", "REF1", "--since", "1970-01-01T00:00:11+00:00", "--json"]) == 0
+    assert len(json.loads(capsys.readouterr().out)) == 2
+
+
+def test_no_record_is_exit_1(settings: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([*settings, "why", "REF2"]) == 1
+    assert "no record of REF2" in capsys.readouterr().err
+    assert main([*settings, "why", "REF2", "--json"]) == 1
+    assert json.loads(capsys.readouterr().out) == []
+
+
+def test_a_time_that_is_none_is_a_usage_error(settings: list[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main([*settings, "why", "REF1", "--since", "yesterday"])
+    assert caught.value.code == 2
+
+
+def test_a_damaged_file_is_a_temporary_failure(
+    settings: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "milter" / "records.sqlite").write_bytes(b"x" * 4096)
+    assert main([*settings, "why", "REF1"]) == 75
+    assert "records.sqlite" in capsys.readouterr().err
