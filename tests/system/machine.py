@@ -28,6 +28,9 @@ PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 BOOT_LIMIT = 60.0
 """Seconds; 4 on two idle cores."""
 
+HALT_LIMIT = 120.0
+"""Seconds until an orderly shutdown is over: 90 s is what systemd gives a unit by default."""
+
 POLICY_RC_D = """#!/bin/sh
 exit 101
 """
@@ -40,17 +43,39 @@ class MachineError(Exception):
 
 @dataclass(slots=True)
 class Machine:
-    """A machine that runs."""
+    """A machine that runs; `init` is its process 1, seen from the host."""
 
     name: str
     tree: Path
+    bridge: Bridge
     address: str
-    init: int
-    """Process id of the machine's process 1, seen from the host."""
-
-    nspawn: subprocess.Popen[bytes]
     logs: Path
-    environment: dict[str, str] = field(default_factory=dict)
+    systemd: bool
+    environment: dict[str, str] = field(default_factory=host.variables)
+    init: int = 0
+    nspawn: subprocess.Popen[bytes] | None = None
+
+    def boot(self) -> None:
+        """Start it and wait until it has its address and, with systemd, has started everything."""
+        with (self.logs / "console.log").open("ab") as console:
+            self.nspawn = subprocess.Popen(
+                self._command(),
+                stdin=subprocess.DEVNULL,
+                stdout=console,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        self.init = eventually(self._process_1, BOOT_LIMIT, "process 1 of the machine")
+        eventually(self._connected, BOOT_LIMIT, "the machine's address")
+        if self.systemd:
+            eventually(self._booted, BOOT_LIMIT, "systemd's state running or degraded")
+
+    def reboot(self) -> None:
+        """Shut it down as an administrator would, and start it again."""
+        assert self.nspawn is not None
+        self.run("systemctl", "poweroff", check=False)
+        self.nspawn.wait(timeout=HALT_LIMIT)
+        self.boot()
 
     def run(
         self,
@@ -92,16 +117,6 @@ class Machine:
         """Run a script of the shell; its standard output."""
         return self.run("sh", "-euc", script, check=check, timeout=timeout).stdout
 
-    def start(self, *command: str, cwd: str = "/root") -> subprocess.Popen[str]:
-        """Start a command that runs beside the test; the caller waits for it."""
-        return subprocess.Popen(
-            self._enter(command, cwd, "root"),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-
     def path(self, inside: str) -> Path:
         """A file of the machine as the host sees it."""
         return self.tree / inside.lstrip("/")
@@ -115,13 +130,15 @@ class Machine:
 
     def stop(self) -> None:
         """End the machine with all its processes, and remove its tree."""
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(self.init, signal.SIGKILL)
-        try:
-            self.nspawn.wait(timeout=30)
-        except subprocess.TimeoutExpired:
-            self.nspawn.kill()
-            self.nspawn.wait(timeout=30)
+        if self.init:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.init, signal.SIGKILL)
+        if self.nspawn is not None:
+            try:
+                self.nspawn.wait(timeout=30)
+            except subprocess.TimeoutExpired:
+                self.nspawn.kill()
+                self.nspawn.wait(timeout=30)
         shutil.rmtree(self.tree, ignore_errors=True)
 
     def _enter(self, command: tuple[str, ...], cwd: str, user: str) -> list[str]:
@@ -132,6 +149,43 @@ class Machine:
         space = ["nsenter", "--target", str(self.init), "--all", f"--wdns={cwd}"]
         return [*space, "env", "-i", *settings, *switch, *command]
 
+    def _command(self) -> list[str]:
+        command = [
+            "systemd-nspawn", "--quiet", "--register=no", "--keep-unit", "--console=pipe",
+            "--resolv-conf=off", "--timezone=off", "--link-journal=no",
+            f"--directory={self.tree}", f"--machine={self.name}",
+            f"--network-bridge={self.bridge.name}",
+            *(f"--bind-ro={folder}" for folder in host.client_folders()),
+        ]  # fmt: skip
+        return command + (["--boot"] if self.systemd else ["--as-pid2", "sleep", "infinity"])
+
+    def _process_1(self) -> int:
+        """The child of nspawn that is process 1 of its own namespace, or 0 if there is none yet."""
+        assert self.nspawn is not None
+        pid = self.nspawn.pid
+        if self.nspawn.poll() is not None:
+            console = (self.logs / "console.log").read_text(errors="replace")
+            raise MachineError(f"systemd-nspawn ended with {self.nspawn.returncode}:\n{console}")
+        for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
+            with contextlib.suppress(OSError):
+                if f"NSpid:\t{child}\t1\n" in Path(f"/proc/{child}/status").read_text():
+                    return int(child)
+        return 0
+
+    def _connected(self) -> bool:
+        # The tools are there as soon as nspawn has changed the root.
+        script = (
+            "ip link set lo up; ip link set host0 up; "
+            f"ip address replace {self.address}/{self.bridge.network.prefixlen} dev host0; "
+            f"ip route replace default via {self.bridge.host}"
+        )
+        return self.run("sh", "-ec", script, check=False).returncode == 0
+
+    def _booted(self) -> bool:
+        """`degraded` is told apart by the smoke test."""
+        state = self.run("systemctl", "is-system-running", check=False).stdout.strip()
+        return state in {"running", "degraded"}
+
 
 @contextmanager
 def machine(
@@ -141,96 +195,24 @@ def machine(
     logs.mkdir(parents=True, exist_ok=True)
     name = f"iems-{uuid.uuid4().hex[:8]}"
     tree = base.copy_tree(name)
-    address = bridge.address(number)
-    _prepare(tree, bridge, address, hostname, systemd=systemd)
-    nspawn = _nspawn(tree, name, bridge, logs, systemd=systemd)
+    made = Machine(name, tree, bridge, bridge.address(number), logs, systemd)
     try:
-        init = _init_of(nspawn, logs)
-        made = Machine(name, tree, address, init, nspawn, logs, host.variables())
-        try:
-            _connect(made, bridge)
-            if systemd:
-                _booted(made)
-            yield made
-        finally:
-            made.stop()
+        _prepare(made, hostname)
+        made.boot()
+        yield made
     finally:
-        if nspawn.poll() is None:
-            nspawn.kill()
-        shutil.rmtree(tree, ignore_errors=True)
+        made.stop()
 
 
-def _prepare(tree: Path, bridge: Bridge, address: str, hostname: str, *, systemd: bool) -> None:
+def _prepare(made: Machine, hostname: str) -> None:
+    tree = made.tree
     host.carry_over(tree, host.debian_sources(base.SUITE))
     (tree / "etc/resolv.conf").unlink(missing_ok=True)
-    (tree / "etc/resolv.conf").write_text(f"nameserver {bridge.host}\n")
+    (tree / "etc/resolv.conf").write_text(f"nameserver {made.bridge.host}\n")
     (tree / "etc/hostname").write_text(f"{hostname}\n")
-    short = hostname.partition(".")[0]
-    (tree / "etc/hosts").write_text(f"127.0.0.1 localhost\n{address} {hostname} {short}\n")
-    if not systemd:
+    names = f"{made.address} {hostname} {hostname.partition('.')[0]}"
+    (tree / "etc/hosts").write_text(f"127.0.0.1 localhost\n{names}\n")
+    if not made.systemd:
         policy = tree / "usr/sbin/policy-rc.d"
         policy.write_text(POLICY_RC_D)
         policy.chmod(0o755)
-
-
-def _nspawn(
-    tree: Path, name: str, bridge: Bridge, logs: Path, *, systemd: bool
-) -> subprocess.Popen[bytes]:
-    command = [
-        "systemd-nspawn", "--quiet", "--register=no", "--keep-unit", "--console=pipe",
-        "--resolv-conf=off", "--timezone=off", "--link-journal=no",
-        f"--directory={tree}", f"--machine={name}", f"--network-bridge={bridge.name}",
-        *(f"--bind-ro={folder}" for folder in host.client_folders()),
-    ]  # fmt: skip
-    command += ["--boot"] if systemd else ["--as-pid2", "sleep", "infinity"]
-    with (logs / "console.log").open("wb") as console:
-        return subprocess.Popen(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=console,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
-
-
-def _init_of(nspawn: subprocess.Popen[bytes], logs: Path) -> int:
-    """The child of nspawn that is process 1 of its own namespace."""
-
-    def find() -> int:
-        if nspawn.poll() is not None:
-            console = (logs / "console.log").read_text(errors="replace")
-            raise MachineError(f"systemd-nspawn ended with {nspawn.returncode}:\n{console}")
-        children = Path(f"/proc/{nspawn.pid}/task/{nspawn.pid}/children").read_text().split()
-        for child in map(int, children):
-            with contextlib.suppress(OSError):
-                status = Path(f"/proc/{child}/status").read_text()
-                if f"NSpid:\t{child}\t1\n" in status:
-                    return child
-        return 0
-
-    return eventually(find, BOOT_LIMIT, "process 1 of the machine")
-
-
-def _connect(made: Machine, bridge: Bridge) -> None:
-    prefix = bridge.network.prefixlen
-
-    def connected() -> bool:
-        # The tools are there as soon as nspawn has changed the root.
-        script = (
-            "ip link set lo up; ip link set host0 up; "
-            f"ip address replace {made.address}/{prefix} dev host0; "
-            f"ip route replace default via {bridge.host}"
-        )
-        return made.run("sh", "-ec", script, check=False).returncode == 0
-
-    eventually(connected, BOOT_LIMIT, "the machine's address")
-
-
-def _booted(made: Machine) -> None:
-    """Wait until systemd has started everything; `degraded` is told apart by the smoke test."""
-
-    def state() -> bool:
-        seen = made.run("systemctl", "is-system-running", check=False).stdout.strip()
-        return seen in {"running", "degraded"}
-
-    eventually(state, BOOT_LIMIT, "systemd's state running or degraded")

@@ -136,14 +136,14 @@ class Account:
         return found
 
     def wait_for(
-        self, word: str, folders: Sequence[str] = FOLDERS, deadline: float = ARRIVAL
+        self, word: str, *, text: str = "", folders: Sequence[str] = FOLDERS
     ) -> tuple[str, bytes]:
-        """The one copy of this message with its folder; more than one is an error."""
+        """The one copy with this subject (and this text) with its folder; two are an error."""
 
         def look() -> list[tuple[str, bytes]]:
-            return self.find(word, folders)
+            return [one for one in self.find(word, folders) if text.encode() in one[1]]
 
-        copies = eventually(look, deadline, f"{word} for {self.address}")
+        copies = eventually(look, ARRIVAL, f"{word} for {self.address}")
         assert len(copies) == 1, f"{len(copies)} copies of {word} for {self.address}"
         return copies[0]
 

@@ -119,10 +119,36 @@ def test_the_milter_restarted_refuses_nobody(server: Server) -> None:
         server.deliver(CLEAN, ["bob"])
 
 
+def test_without_the_milter_mail_waits_at_the_sender(server: Server) -> None:
+    units = ("iems-milter.socket", "iems-milter.service")
+    server.machine.run("systemctl", "stop", *units)
+    try:
+        with mail.connect(server.host, source=server.world.client(CLEAN)) as session:
+            assert 400 <= session.mail(SENDER)[0] < 500
+    finally:
+        server.machine.run("systemctl", "start", *units)
+    server.deliver(CLEAN, ["bob"])
+
+
+def test_without_the_directory_nobody_is_unknown(server: Server) -> None:
+    server.machine.run("systemctl", "stop", "slapd")
+    try:
+        with mail.connect(server.host, source=server.world.client(CLEAN)) as session:
+            session.mail(SENDER)
+            for who in ("bob", "nobody-of-that-name"):
+                assert 400 <= session.rcpt(f"{who}@{DOMAIN}")[0] < 500
+    finally:
+        server.machine.run("systemctl", "start", "slapd")
+    # Each process of Postfix that holds a connection notices with its next question.
+    eventually(lambda: server.send(CLEAN, ["bob"], b"").data, 10, "mail is taken again")
+
+
 def test_a_reboot_brings_everything_back(server: Server) -> None:
-    for unit in ("postfix", "dovecot", "slapd", "rsyslog", "iems-milter", "iems-lmtp"):
-        state = server.machine.run("systemctl", "is-enabled", unit, check=False).stdout.strip()
-        assert state in {"enabled", "alias", "indirect", "generated"}, unit
+    server.machine.reboot()
+    assert server.machine.shell("systemctl --failed --plain --no-legend") == ""
+    word = server.deliver(CLEAN, ["bob"])
+    assert server.account("bob").wait_for(word)[0] == "INBOX"
+    assert server.send(ON_ENFORCED, ["bob"], b"").data is None
 
 
 def test_without_systemd_as_process_1(outside: World, tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ import pytest
 from tests.system import mail
 from tests.system.mail import Account, marker, message, parsed, tls
 from tests.system.server import DOMAIN, SENDER, Server
-from tests.system.world import CLEAN, WORLD
+from tests.system.world import CLEAN, REFUSED, WORLD
 
 INTERNAL = re.compile(rb"^X-IEMS-", re.IGNORECASE | re.MULTILINE)
 
@@ -158,6 +158,19 @@ def test_mail_to_the_world_and_to_us_keeps_both_apart(server: Server, alice: Acc
         session.sendmail(alice.address, [f"bob@{DOMAIN}", f"someone@{WORLD}"], data)
     assert not INTERNAL.search(server.world.sink.wait_for(word).data)
     assert server.account("bob").wait_for(word)[0] == "INBOX"
+
+
+def test_a_bounce_comes_home_through_the_milter(server: Server, alice: Account) -> None:
+    word = marker()
+    data = message(word, sender=alice.address, to=REFUSED)
+    with submission(server, alice) as session:
+        assert session.sendmail(alice.address, [REFUSED], data) == {}
+    folder, bounce = alice.wait_for("Undelivered", text=word)
+    assert folder == "INBOX"
+    assert not INTERNAL.search(bounce.partition(b"\r\n\r\n")[0])
+    [record] = server.why(str(parsed(bounce)["Message-ID"]), "alice")
+    assert record["channel"] == "local"
+    assert record["action"] == "deliver"
 
 
 def test_root_mail_reaches_the_administrator(server: Server) -> None:

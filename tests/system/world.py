@@ -24,6 +24,8 @@ RBLDNSD_PORT = 5300
 ENFORCED = "enforced.dnsbl.test"
 DELEGATED = "delegated.dnsbl.test"
 WORLD = "world.test"
+REFUSED = f"refused@{WORLD}"
+"""Whom the world does not know."""
 
 CLEAN, ON_DELEGATED, ON_ENFORCED, ON_BOTH = 100, 101, 102, 103
 """Numbers of client addresses on the bridge."""
@@ -170,7 +172,7 @@ def _daemon(command: list[str], log: Path) -> Iterator[None]:
 
 
 class Sink:
-    """An SMTP server that takes everything (RFC 5321, the least of it) and keeps it."""
+    """An SMTP server that takes all but mail for `REFUSED` (the least of RFC 5321) and keeps it."""
 
     def __init__(self, address: tuple[str, int]) -> None:
         """Listen on `address` and serve in a thread."""
@@ -222,6 +224,9 @@ class _Session(socketserver.StreamRequestHandler):
             elif verb == b"MAIL":
                 mail.sender = _bracketed(argument)
             elif verb == b"RCPT":
+                if _bracketed(argument) == REFUSED:
+                    self._say("550 5.1.1 nobody of that name")
+                    continue
                 mail.recipients.append(_bracketed(argument))
             elif verb == b"QUIT":
                 self._say("221 bye")
