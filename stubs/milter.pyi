@@ -1,10 +1,11 @@
 """The C module of pymilter 1.0.5, as far as the adapter uses it."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, type_check_only
 
 class error(Exception): ...  # noqa: N801, N818 - its name in the module
 
+@type_check_only  # the module does not give its name
 class Context:
     def getsymval(self, name: str, /) -> str | None: ...
     def setreply(self, code: str, enhanced: str | None, text: str, /) -> None: ...
