@@ -23,7 +23,8 @@ TEST_PACKAGES := $(DEPLOY_PACKAGES) postfix postfix-ldap postfix-pcre \
 	dovecot-ldap slapd ldap-utils rbldnsd unbound swaks openssl rsyslog systemd git procps
 MACHINE_PACKAGES := systemd-container debootstrap iproute2 iptables util-linux
 
-PLAYBOOK = ANSIBLE_CONFIG=ansible/ansible.cfg ansible-playbook --inventory ansible/inventories/local
+# Ansible refuses to run where the locale is not UTF-8, and Debian sets none for root.
+PLAYBOOK = LC_ALL=C.UTF-8 ANSIBLE_CONFIG=ansible/ansible.cfg ansible-playbook --inventory ansible/inventories/local
 
 .DEFAULT_GOAL := help
 

@@ -53,6 +53,12 @@ def test_locks_cover_what_is_asked_for() -> None:
     assert runtime | dev <= set(locked("requirements-dev.lock"))
 
 
+def test_c_modules_are_built_from_their_sources() -> None:
+    """One file each, the sdist: there is no wheel whose hash would be taken."""
+    found = locked("requirements.lock")
+    assert [len(found[name]) for name in ("pymilter", "python-ldap")] == [1, 1]
+
+
 def test_server_and_development_have_the_same_versions() -> None:
     server, dev = locked("requirements.lock"), locked("requirements-dev.lock")
     assert {name: dev.get(name) for name in server} == server
