@@ -110,7 +110,7 @@ class Client:
         else:
             # What the server makes of the rest of this transaction is not worth a question.
             self.usable = False
-            answers.update(dict.fromkeys(accepted, data))
+            answers.update(dict.fromkeys(accepted, _SENSELESS if data.positive else data))
         return {at: _final(answer) for at, answer in answers.items()}
 
     def _text(self, parcel: Parcel, accepted: list[int], deadline: Deadline) -> dict[int, Reply]:

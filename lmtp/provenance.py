@@ -80,7 +80,7 @@ def received_id(block: HeaderBlock, hostname: str) -> str:
 def received_time(block: HeaderBlock) -> float:
     """The time in the topmost Received."""
     fields = block.named(b"Received")
-    text = unfold(fields[0].value).rpartition(b";")[2] if fields else b""
+    text = unfold(fields[0].value).rpartition(b";")[2][:100] if fields else b""
     try:
         return parsedate_to_datetime(text.decode("ascii", "replace")).timestamp()
     except (ValueError, TypeError, IndexError, OverflowError):

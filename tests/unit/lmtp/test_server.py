@@ -143,6 +143,15 @@ def test_one_too_many_waits_until_another_leaves(running: Running) -> None:
     assert late.hear(2) == [220, 250]
 
 
+def test_a_quiet_time_takes_no_place(running: Running) -> None:
+    first = running.call()
+    assert first.hear() == [220]
+    first._socket.settimeout(0.6)
+    with pytest.raises(TimeoutError):
+        first._socket.recv(1, socket.MSG_PEEK)
+    assert running.call().hear() == [220]
+
+
 def test_a_drain_finishes_what_is_under_way_and_accepts_nothing(running: Running) -> None:
     caller = running.call()
     caller.begin()

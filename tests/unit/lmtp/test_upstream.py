@@ -148,6 +148,19 @@ def test_a_pooled_connection_that_was_closed_is_not_used(hop: Hop, upstream: Ups
     assert hop.connections == 2
 
 
+def test_a_connection_with_a_reply_too_many_is_not_used_again(hop: Hop, upstream: Upstream) -> None:
+    hop.final = {"a@b.test": "250 2.0.0 Saved\r\n250 2.0.0 And once more"}
+    assert deliver(upstream, parcel()) == ["250 2.0.0 Saved"]
+    assert deliver(upstream, parcel("b@b.test")) == ["250 2.0.0 Saved"]
+    assert hop.connections == 2
+    assert len(hop.taken) == 2
+
+
+def test_250_to_data_is_no_delivery(hop: Hop, upstream: Upstream) -> None:
+    hop.start = "250 2.0.0 Saved"
+    assert deliver(upstream, parcel())[0].startswith("451 4.5.0")
+
+
 @pytest.mark.parametrize("moment", ["mail", "data"])
 def test_a_pooled_connection_that_dies_is_replaced_once(
     hop: Hop, upstream: Upstream, moment: str
