@@ -149,6 +149,18 @@ class Dovecot:
         self._server.stop()
         self._server.gone()
 
+    def kill(self) -> None:
+        """Kill every process of it at once; the mail stays."""
+        self._server.kill()
+
+    def pause(self) -> None:
+        """Let it hang."""
+        self._server.pause()
+
+    def resume(self) -> None:
+        """Let it go on."""
+        self._server.resume()
+
     def add_user(self, address: str, *, password: str = PASSWORD, quota: str = "") -> Mailbox:
         """A user with this address; `quota` is a rule such as `*:bytes=1000`."""
         extra = f"userdb_quota_rule={quota}" if quota else ""

@@ -88,6 +88,16 @@ class Server:
             self._process.wait(_STOP)
         eventually(lambda: not self.members(), _STOP, self._left)
 
+    def pause(self) -> None:
+        """Let it hang, with everything of its session: its sockets stay open and nobody answers."""
+        for pid in sorted(self.members()):
+            kill(pid, signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Let it go on after `pause`."""
+        for pid in self.members():
+            kill(pid, signal.SIGCONT)
+
     def members(self) -> tuple[int, ...]:
         """The processes that live in this server's session, its children included."""
         return processes_in(self._sessions)
@@ -158,9 +168,9 @@ def _command(pid: int) -> str:
         return ""
 
 
-def kill(pid: int) -> None:
-    """KILL a process, if it still is."""
+def kill(pid: int, number: signal.Signals = signal.SIGKILL) -> None:
+    """Send a process a signal, KILL unless told otherwise, if it still is."""
     try:
-        os.kill(pid, signal.SIGKILL)
+        os.kill(pid, number)
     except ProcessLookupError:
         return

@@ -107,6 +107,18 @@ class Slapd:
         self._server.stop()
         self._server.gone()
 
+    def kill(self) -> None:
+        """Kill every process of it at once; the tree stays."""
+        self._server.kill()
+
+    def pause(self) -> None:
+        """Let it hang."""
+        self._server.pause()
+
+    def resume(self) -> None:
+        """Let it go on."""
+        self._server.resume()
+
     def add(self, ldif: str) -> None:
         """Add entries as the administrator of the tree."""
         self._as_root("ldapadd", ldif)
