@@ -1,0 +1,72 @@
+"""From settings to a generation of workers: what is wrong is found before any of them starts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from iems.model.finding import TEMPERROR
+from iems.serve.deadline import Deadline
+from iems.settings.read import SettingsError
+from iems.store import keys
+from iems.store.records import Recorder
+from lmtp.main import AgentService, main, new_reference
+from tests.unit.lmtp.parts import Heard
+
+SETTINGS = """
+version = 1
+hostname = "mail.example.test"
+postmaster = "postmaster@b.test"
+directory = {{ kind = "toml", file = "{folder}/directory.toml" }}
+keys = {{ findings = "{folder}/findings.toml" }}
+agent = {{ state = "{folder}", workers = 3, socket = "{folder}/s" }}
+[checks.dnsbl.asked]
+mode = "delegate"
+zone = "one.bl.test"
+[checks.dnsbl.forced]
+mode = "enforce"
+zone = "two.bl.test"
+"""
+
+
+@pytest.fixture
+def service(tmp_path: Path) -> AgentService:
+    """A service with settings that are good."""
+    (tmp_path / "iems.toml").write_text(SETTINGS.format(folder=tmp_path))
+    (tmp_path / "directory.toml").write_text('[domains."b.test"]\n')
+    keys.create(tmp_path / "findings.toml", "k1")
+    return AgentService(tmp_path / "iems.toml", foreground_log=True)
+
+
+def test_a_generation_says_what_the_supervisor_asks(service: AgentService, tmp_path: Path) -> None:
+    generation = service.prepare()
+    assert (service.name, generation.workers) == ("iems-lmtp", 3)
+    assert (generation.socket, generation.socket_group) == (tmp_path / "s", "postfix")
+    assert not generation.jobs()
+
+
+@pytest.mark.parametrize("name", ["findings.toml", "directory.toml", "iems.toml"])
+@pytest.mark.parametrize("text", ["nonsense", None])
+def test_what_is_wrong_is_found_in_time(
+    service: AgentService, tmp_path: Path, name: str, text: str | None
+) -> None:
+    (tmp_path / name).unlink()
+    if text:
+        (tmp_path / name).write_text(text)
+    with pytest.raises(SettingsError, match=name):
+        service.prepare()
+    assert main(["--settings", str(service.settings_file), "--foreground-log"]) == 78
+
+
+def test_only_delegated_checks_are_missed(service: AgentService, tmp_path: Path) -> None:
+    recorder = Recorder(tmp_path / "records.sqlite")
+    agent = service.prepare()._agent(recorder, Heard())
+    recorder.close(Deadline.after(5))
+    assert [(one.check, one.band) for one in agent.origin.missing] == [("dnsbl/asked", TEMPERROR)]
+
+
+def test_references_differ() -> None:
+    made = {new_reference() for _number in range(100)}
+    assert len(made) == 100
+    assert {len(one) for one in made} == {12}
