@@ -48,6 +48,14 @@ def test_ten_reloads_under_twenty_sessions_lose_nothing(daemon: Daemon) -> None:
     daemon.complete()
 
 
+def test_a_reload_during_a_reload_is_not_forgotten(daemon: Daemon) -> None:
+    for word in ("two", "three", "four"):
+        daemon.write(word=word)
+        daemon.server.signal(signal.SIGHUP)
+    daemon.worker_answers("four")
+    daemon.complete()
+
+
 def test_an_open_session_outlives_a_reload(daemon: Daemon) -> None:
     with daemon.connect() as session:
         before = session.ask("x")
@@ -184,6 +192,16 @@ def test_a_second_start_is_refused(daemon: Daemon) -> None:
     assert second.status == 69
     assert daemon.log(f"another process listens on {daemon.socket}")
     assert daemon.ask()[2] == "x"
+
+
+def test_a_start_with_wrong_settings_says_why(ground: Ground) -> None:
+    daemon = Daemon(ground)
+    daemon.settings.write_text("{")
+    daemon.server.start()
+    eventually(lambda: not daemon.server.running)
+    assert daemon.server.status == 78
+    assert daemon.log(f"echo: {daemon.settings}: no JSON")
+    assert not daemon.socket.exists()
 
 
 def test_a_socket_that_nobody_listens_on_is_replaced(ground: Ground) -> None:
