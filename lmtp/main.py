@@ -7,7 +7,6 @@ the next hops and records writer.
 from __future__ import annotations
 
 import argparse
-import secrets
 import socket as sockets
 import sys
 from collections.abc import Sequence
@@ -25,7 +24,7 @@ from iems.settings.read import SettingsError
 from iems.settings.schema import Settings
 from iems.store.keys import Keyring, KeyringError
 from iems.store.quarantine import Quarantine
-from iems.store.records import Recorder
+from iems.store.records import Recorder, new_reference
 from iems.store.spool import Spool
 from lmtp.agent import Agent
 from lmtp.dsn import Reports
@@ -35,7 +34,6 @@ from lmtp.session import Limits, Session
 from lmtp.upstream import Upstream
 
 NAME = "iems-lmtp"
-_REFERENCE_BYTES = 9
 _GROWTH = 1 << 20
 """Bytes over `max_message`: Postfix and milter add header fields to what the client sent, and a
 message that Postfix took must not be bounced for those."""
@@ -53,11 +51,6 @@ def main(argv: list[str] | None = None) -> int:
     arguments = parser.parse_args(argv)
     service = AgentService(arguments.settings, arguments.foreground_log)
     return serve(service, foreground_log=arguments.foreground_log, pid_file=arguments.pid_file)
-
-
-def new_reference() -> str:
-    """12 characters of base64url that no other transaction has."""
-    return secrets.token_urlsafe(_REFERENCE_BYTES)
 
 
 @dataclass(frozen=True)
@@ -128,10 +121,7 @@ class AgentGeneration:
         def note(text: str) -> None:
             log.warning("directory entry", note=text)
 
-        try:
-            return connect(self.settings.directory, own.ldap_dn, own.ldap_password_file, note)
-        except PermissionError as error:
-            raise SettingsError([str(error)]) from None
+        return connect(self.settings.directory, own.ldap_dn, own.ldap_password_file, note)
 
     def _agent(self, recorder: Recorder, log: Log) -> Agent:
         settings = self.settings

@@ -8,11 +8,11 @@ taken or delivered costs a delay (4xx), and no client is told what an exception 
 from __future__ import annotations
 
 import contextlib
-import secrets
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from iems.serve.log import Log
+from iems.store.records import new_reference
 from iems.store.spool import Incoming, Spool, TooLargeError
 from lmtp.commands import (
     FORWARD_NAMES,
@@ -258,7 +258,7 @@ class Session:
             transaction = Transaction(mail, recipients, self._forward, incoming.finish())
             return _one_each(self._agent.deliver(transaction), recipients)
         except Exception as error:  # noqa: BLE001 - the client must be told to keep the message
-            reference = secrets.token_hex(6)
+            reference = new_reference()
             queue_id = self._forward.get("IDENT", "")
             self._log.failure("delivery failed", error, reference=reference, queue_id=queue_id)
             failed = reply(451, "4.3.0", f"Internal error; ref={reference}")
