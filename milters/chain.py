@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from iems.codec import authres, findings
+from iems.codec.findings import Passed
 from iems.codec.header import parse_header, unfold
 from iems.codec.printable import printable
 from iems.directory.reader import Directory, DirectoryUnavailable
@@ -30,25 +30,17 @@ from iems.settings.schema import Settings
 from iems.store.keys import Key
 from iems.store.records import Record, Recorder, RecordsError, details
 from milters.checks.protocol import Check, Pending, Stage, View
-from milters.reply import (
-    ChangeHeader,
-    Continue,
-    Edit,
-    InsertHeader,
-    Reject,
-    Reply,
-    TempFail,
-)
-
-OURS = frozenset({b"x-iems-findings", b"x-iems-verdict"})
-"""Header fields of ours: whoever sends them in, they are forged."""
+from milters.edits import insertions, removals
+from milters.refusal import line, refusal
+from milters.reply import Continue, Edit, Reject, Reply, TempFail
 
 COMMIT_SECONDS = 5.0
 """Seconds for a refusal's record; with the directory's and the resolver's 5 s each a RCPT stays
 well below Postfix's milter_command_timeout of 30 s."""
 
 _MAX_HEADER = 1 << 20
-"""Bytes of header that checks see; Postfix's own header_size_limit is 102,400 bytes a field."""
+"""Bytes of header, as much as the agent takes: Postfix bounds each field (header_size_limit) and
+not their number. A larger one is refused here, since a refusal by the agent would be a bounce."""
 
 
 @dataclass(frozen=True)
@@ -83,6 +75,7 @@ class _Message:
     channel: str
     queue_id: str = ""
     accepted: list[tuple[Address, frozenset[Destination]]] = field(default_factory=list)
+    unreadable: bool = False
     header: list[tuple[bytes, bytes]] = field(default_factory=list)
     header_size: int = 0
     started: dict[Stage, list[tuple[Check, Pending]]] = field(default_factory=dict)
@@ -138,9 +131,10 @@ class Chain:
     def rcpt(self, recipient: str, macros: Mapping[str, str]) -> Reply:
         """RCPT TO: refused where everyone whom it reaches refuses, else left to the agent."""
         message = self._open_message()
-        message.queue_id = macros.get("i", "")
+        message.queue_id = macros.get("i", message.queue_id)
         address = _address(recipient, self._run.settings.hostname)
         if address is None:
+            message.unreadable = True
             return Continue()
         try:
             destinations = resolve(self._run.directory, address, self._lookup_deadline())
@@ -148,16 +142,17 @@ class Chain:
             return self._unavailable(message, str(error))
         seen = self._collect(message)
         decisions = self._decide(message, [(address, destinations)], seen)
-        refusal = self._refusal(message, address, decisions, seen, "rcpt")
-        if isinstance(refusal, Continue):
+        answer = self._answer(message, address, decisions, seen, "rcpt")
+        if isinstance(answer, Continue):
             message.accepted.append((address, destinations))
-        return refusal
+        return answer
 
     def header(self, name: bytes, value: bytes) -> None:
         """One header field as Postfix received it, without its line end."""
         message = self._open_message()
         message.header_size += len(name) + len(value)
-        message.header.append((name, value if message.header_size <= _MAX_HEADER else b""))
+        if message.header_size <= _MAX_HEADER:
+            message.header.append((name, value))
 
     def end_of_headers(self) -> Reply:
         """All fields are known."""
@@ -171,13 +166,17 @@ class Chain:
         message.queue_id = macros.get("i", message.queue_id)
         seen = self._collect(message)
         self._message = None
-        if Stage.HEADERS in message.started:
+        if message.header_size > _MAX_HEADER:
+            return self._too_large(message), ()
+        if Stage.HEADERS in message.started and not message.unreadable:
             decisions = self._decide(message, message.accepted, seen)
-            refusal = self._refusal(message, None, decisions, seen, "end-of-message")
-            if not isinstance(refusal, Continue):
-                return refusal, ()
+            answer = self._answer(message, None, decisions, seen, "end-of-message")
+            if not isinstance(answer, Continue):
+                return answer, ()
         self._report(message, seen)
-        return Continue(), (*self._removals(message), *self._insertions(message, seen))
+        hostname, key = self._run.settings.hostname, self._run.key
+        edits = insertions(self._passed(message, seen), key, hostname)
+        return Continue(), (*removals(message.header, hostname), *edits)
 
     def abort(self) -> None:
         """RSET, or the client went away: the message is no more, the connection may go on."""
@@ -220,8 +219,8 @@ class Chain:
         started = {**self._connection.started, **message.started}
         return tuple(
             finding
-            for stage in sorted(started)
-            for check, pending in started[stage]
+            for running in started.values()
+            for check, pending in running
             if check.applies(view)
             for finding in pending.result()
         )
@@ -242,7 +241,7 @@ class Chain:
             for one in sorted(destinations, key=lambda one: one.address.key)
         ]
 
-    def _refusal(
+    def _answer(
         self,
         message: _Message,
         address: Address | None,
@@ -255,7 +254,8 @@ class Chain:
         if message.channel == LOCAL or not actions or not actions <= {Action.REJECT, Action.DEFER}:
             return Continue()
         rejected = actions == {Action.REJECT}
-        reply = self._reply(message, address, decisions[0][1], rejected=rejected)
+        contact = self._run.settings.contact
+        reply = refusal(address, decisions[0][1], contact, message.reference, rejected=rejected)
         records = [
             self._record(
                 message,
@@ -265,38 +265,41 @@ class Chain:
                 subject=str(
                     destination.user.layer.subject if destination.user else destination.channel
                 ),
-                reply=f"{reply.code} {reply.enhanced} {reply.text}",
+                reply=line(reply),
                 details=details(decision, seen),
             )
             for destination, decision in decisions
         ]
+        checks = (reason.finding.check for reason in decisions[0][1].reasons)
+        return self._refuse(message, reply, records, ",".join(checks))
+
+    def _too_large(self, message: _Message) -> Reply:
+        text = f"more than {_MAX_HEADER} bytes of header; reference {message.reference}"
+        reply = Reject(552, "5.3.4", text)
+        record = self._record(message, "end-of-message", "reject", reply=line(reply))
+        return self._refuse(message, reply, [record])
+
+    def _refuse(
+        self, message: _Message, reply: Reject | TempFail, records: list[Record], checks: str = ""
+    ) -> Reply:
+        """The refusal, once its records are on disk."""
         try:
             self._run.recorder.commit(records, Deadline.after(COMMIT_SECONDS))
         except RecordsError as error:
             return self._unavailable(message, str(error))
+        recipients = {one.recipient for one in records}
         self._run.log.event(
             message.reference,
             message.queue_id,
-            stage=stage,
-            action="reject" if rejected else "defer",
-            client=self._connection.client.ip or "",
+            stage=records[0].stage,
+            action="reject" if isinstance(reply, Reject) else "defer",
+            client=records[0].client,
             sender=message.sender,
-            recipient=str(address or ""),
+            recipient=recipients.pop() if len(recipients) == 1 else "",
             reply=f"{reply.code} {reply.enhanced}",
-            check=",".join(reason.finding.check for reason in decisions[0][1].reasons),
+            check=checks,
         )
         return reply
-
-    def _reply(
-        self, message: _Message, address: Address | None, decision: Decision, *, rejected: bool
-    ) -> Reject | TempFail:
-        decisive = decision.decisive
-        evidence = dict(decisive.finding.evidence) if decisive else {}
-        contact = evidence.get("contact", self._run.settings.contact)
-        reason = decisive.finding.reason if decisive else "refused by policy"
-        whom = f"<{address}>: " if address else ""
-        text = printable(f"{whom}{reason}; help: {contact}; reference {message.reference}")
-        return Reject(550, "5.7.1", text) if rejected else TempFail(450, "4.7.1", text)
 
     def _unavailable(self, message: _Message, why: str) -> Reply:
         """A temporary failure, or on mail that does not come by SMTP the agent's own decision."""
@@ -306,23 +309,8 @@ class Chain:
         text = f"try again later; reference {message.reference}"
         return TempFail(451, "4.3.0", text)
 
-    def _removals(self, message: _Message) -> Iterable[Edit]:
-        """Our own header fields, from wherever they come; the last first, so that indices hold."""
-        authserv_id = self._run.settings.hostname.encode()
-        seen: dict[bytes, int] = {}
-        removals: list[Edit] = []
-        for name, value in message.header:
-            key = name.strip().lower()
-            seen[key] = seen.get(key, 0) + 1
-            ours = key in OURS or (
-                key == authres.NAME.lower() and authres.authserv_id(value) in {authserv_id, b""}
-            )
-            if ours:
-                removals.append(ChangeHeader(name, seen[key], None))
-        return reversed(removals)
-
-    def _insertions(self, message: _Message, seen: tuple[Finding, ...]) -> Iterable[Edit]:
-        passed = findings.Passed(
+    def _passed(self, message: _Message, seen: tuple[Finding, ...]) -> Passed:
+        return Passed(
             message.reference,
             message.queue_id,
             message.channel,
@@ -330,11 +318,6 @@ class Chain:
             int(self._run.clock()),
             seen,
         )
-        key = self._run.key
-        yield InsertHeader(0, findings.NAME, findings.encode(passed, key.id, key.secret))
-        if message.channel == INTERNET:
-            value = authres.authentication_results(self._run.settings.hostname, seen)
-            yield InsertHeader(0, authres.NAME, value)
 
     def _report(self, message: _Message, seen: tuple[Finding, ...]) -> None:
         """One record and one log line of a message that is let in."""

@@ -7,8 +7,7 @@ import re
 from iems.model.finding import Finding
 
 NAME = b"Authentication-Results"
-_COMMENT = re.compile(rb"\((?:[^()\\]|\\.)*\)")
-_QUOTED = re.compile(rb'"((?:[^"\\]|\\.)*)"')
+_PIECE = re.compile(rb'\\.|[()";\\]|[^()";\\]+', re.DOTALL)
 _TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`{|}~:\[\]-]+")
 
 
@@ -27,14 +26,26 @@ METHODS = frozenset({"iprev"})
 
 
 def authserv_id(value: bytes) -> bytes:
-    """The id that a foreign field names, in lower case; `b""` where none can be read."""
-    while (bare := _COMMENT.sub(b" ", value)) != value:
-        value = bare
-    first = value.partition(b";")[0].strip()
-    quoted = _QUOTED.match(first)
-    if quoted:
-        return re.sub(rb"\\(.)", rb"\1", quoted.group(1)).lower()
-    words = first.split()
+    """The id that a foreign field names, in lower case; `b""` where none can be read.
+
+    One pass, however deep comments are nested (RFC 5322 section 3.2.2).
+    """
+    depth, quoted = 0, False
+    bare: list[bytes] = []
+    for piece in _PIECE.findall(value):
+        if quoted or (piece == b'"' and not depth):
+            quoted ^= piece == b'"'
+            bare.append(piece.removeprefix(b"\\").strip(b'"'))
+        elif piece in b"()":
+            depth = max(0, depth + (1 if piece == b"(" else -1))
+            bare.append(b" ")
+        elif depth:
+            continue
+        elif piece == b";":
+            break
+        else:
+            bare.append(piece)
+    words = b"".join(bare).split()
     return words[0].lower() if words else b""
 
 

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import tomllib
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
-from pathlib import Path
+from collections.abc import Callable
 
 import pytest
 
@@ -13,139 +10,14 @@ from iems.codec.findings import decode
 from iems.directory.reader import DirectoryUnavailable
 from iems.directory.toml import TomlDirectory
 from iems.model.address import Address
-from iems.model.envelope import Client
-from iems.model.finding import Finding
-from iems.serve.deadline import Deadline
-from iems.settings.load import from_table
-from iems.store.keys import Key
-from iems.store.records import Record, RecordsError
-from milters.chain import Chain, Runtime
-from milters.checks.protocol import Known, Pending, Stage, View
+from milters.checks.protocol import Stage
 from milters.reply import ChangeHeader, Continue, InsertHeader, Reject, TempFail
-
-SETTINGS = """
-version = 1
-hostname = "mail.example.test"
-postmaster = "postmaster@example.test"
-contact = "help@example.test"
-[checks.dnsbl.free]
-mode = "delegate"
-zone = "free.test"
-default = { listed = "junk" }
-[checks.dnsbl.hard]
-mode = "enforce"
-zone = "hard.test"
-default = { listed = "reject" }
-"""
-DIRECTORY = """
-[domains."example.test"]
-[users."alice@example.test"]
-policy = { "dnsbl/free" = { listed = "reject" } }
-[users."bob@example.test"]
-[users."dora@example.test"]
-policy = { "dnsbl/free" = { listed = "defer" } }
-[users."strict@example.test"]
-policy = { "dnsbl/*" = { listed = "reject" } }
-[aliases]
-"both@example.test" = ["alice@example.test", "bob@example.test"]
-"two@example.test" = ["alice@example.test", "dora@example.test"]
-"postmaster@example.test" = ["alice@example.test"]
-"away@example.test" = ["someone@elsewhere.example"]
-"""
-KEY = Key("k1", b"s" * 32)
-LISTED = "192.0.2.66"
-
-
-@dataclass
-class ListCheck:
-    """A list that knows one client, and is asked at `stage`."""
-
-    name: str
-    listed: frozenset[str]
-    stage: Stage = Stage.CONNECT
-
-    def applies(self, view: View) -> bool:
-        return not view.authenticated
-
-    def start(self, view: View, deadline: Deadline) -> Pending:
-        del deadline
-        if view.client.ip in self.listed:
-            return Known((Finding(self.name, "fail", "listed", f"{view.client.ip} is listed"),))
-        return Known((Finding(self.name, "none"),))
-
-
-@dataclass
-class Recorder:
-    added: list[Record] = field(default_factory=list)
-    committed: list[Record] = field(default_factory=list)
-    broken: bool = False
-
-    def add(self, record: Record) -> None:
-        self.added.append(record)
-
-    def commit(self, records: Iterable[Record], deadline: Deadline) -> None:
-        del deadline
-        if self.broken:
-            raise RecordsError("disk full")
-        self.committed += records
-
-
-@dataclass
-class Log:
-    lines: list[Mapping[str, object]] = field(default_factory=list)
-
-    def event(self, reference: str, queue_id: str, **fields: object) -> None:
-        self.lines.append({"reference": reference, "queue_id": queue_id, **fields})
-
-    def error(self, text: str, **fields: object) -> None:
-        self.lines.append({"error": text, **fields})
-
-
-class World:
-    """One worker's surroundings, and connections into it."""
-
-    def __init__(self, tmp_path: Path, stage: Stage = Stage.CONNECT) -> None:
-        file = tmp_path / "directory.toml"
-        file.write_text(DIRECTORY)
-        self.recorder = Recorder()
-        self.log = Log()
-        self.directory = TomlDirectory.load(file)
-        numbers = iter(range(100))
-        self.runtime = Runtime(
-            settings=from_table(tomllib.loads(SETTINGS)),
-            checks=(
-                ListCheck("dnsbl/free", frozenset({LISTED}), stage),
-                ListCheck("dnsbl/hard", frozenset({"192.0.2.99"}), stage),
-            ),
-            directory=self.directory,
-            key=KEY,
-            recorder=self.recorder,  # type: ignore[arg-type]
-            log=self.log,  # type: ignore[arg-type]
-            clock=lambda: 1_000_000.0,
-            new_reference=lambda: f"REF{next(numbers):02}",
-        )
-
-    def connect(self, ip: str = LISTED, daemon: str = "internet") -> Chain:
-        chain = Chain(self.runtime)
-        chain.connect(Client(ip, "mx.example"), {"{daemon_name}": daemon})
-        chain.helo("mx.example")
-        return chain
+from tests.unit.chain.world import KEY, World, finish, rcpt
 
 
 @pytest.fixture
-def world(tmp_path: Path) -> World:
-    return World(tmp_path)
-
-
-def rcpt(chain: Chain, *recipients: str) -> list[object]:
-    return [chain.rcpt(f"<{one}@example.test>", {}) for one in recipients]
-
-
-def finish(chain: Chain, *fields: tuple[bytes, bytes]) -> tuple[object, tuple[object, ...]]:
-    for name, value in fields:
-        chain.header(name, value)
-    chain.end_of_headers()
-    return chain.end_of_message({"i": "4QueueId"})
+def world() -> World:
+    return World()
 
 
 def test_each_recipient_decides_for_himself(world: World) -> None:
@@ -292,9 +164,9 @@ def test_a_refusal_that_cannot_be_recorded_is_a_temporary_failure(world: World) 
     [(["alice"], Reject), (["dora"], TempFail), (["alice", "bob"], Continue)],
 )
 def test_what_is_known_late_refuses_at_the_end_if_all_agree(
-    tmp_path: Path, recipients: list[str], kind: Callable[..., object]
+    recipients: list[str], kind: Callable[..., object]
 ) -> None:
-    chain = World(tmp_path, Stage.HEADERS).connect()
+    chain = World(Stage.HEADERS).connect()
     chain.mail("<a@sender.example>", {})
     assert rcpt(chain, *recipients) == [Continue()] * len(recipients)
     reply, edits = finish(chain, (b"Received", b" from x"))

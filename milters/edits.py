@@ -1,0 +1,44 @@
+"""What is changed in a message that is let in: forged fields go, our own are put at the top.
+
+X-IEMS-Findings and X-IEMS-Verdict are ours alone, and so is an Authentication-Results under our
+authserv-id (RFC 8601 section 5): whoever sends them in, they are forged. Nothing else is touched.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from iems.codec import authres, findings
+from iems.model.envelope import INTERNET
+from iems.store.keys import Key
+from milters.reply import ChangeHeader, Edit, InsertHeader
+
+OURS = frozenset({b"x-iems-findings", b"x-iems-verdict"})
+"""Header fields of ours, in lower case."""
+
+
+def removals(header: Iterable[tuple[bytes, bytes]], hostname: str) -> tuple[Edit, ...]:
+    """The forged fields among these (name, value); the last first, so that indices hold.
+
+    An Authentication-Results whose authserv-id cannot be read may be taken for ours by a reader.
+    """
+    forged_ids = {hostname.encode(), b""}
+    seen: dict[bytes, int] = {}
+    found: list[Edit] = []
+    for name, value in header:
+        key = name.strip().lower()
+        seen[key] = seen.get(key, 0) + 1
+        results = key == authres.NAME.lower()
+        if key in OURS or (results and authres.authserv_id(value) in forged_ids):
+            found.append(ChangeHeader(name, seen[key], None))
+    return tuple(reversed(found))
+
+
+def insertions(passed: findings.Passed, key: Key, hostname: str) -> tuple[Edit, ...]:
+    """The findings for the agent, and for mail from outside the results for everybody to read."""
+    value = findings.encode(passed, key.id, key.secret)
+    first = InsertHeader(0, findings.NAME, value)
+    if passed.channel != INTERNET:
+        return (first,)
+    results = authres.authentication_results(hostname, passed.findings)
+    return first, InsertHeader(0, authres.NAME, results)

@@ -1,0 +1,222 @@
+"""Refusals: what the client reads, what is recorded and logged, and who is never refused."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+
+import pytest
+
+from iems.directory.reader import User
+from iems.directory.toml import TomlDirectory
+from iems.model.address import Address
+from iems.model.envelope import Client
+from iems.model.finding import Finding
+from iems.model.policy import Action, Decision, Kind, Reason, Subject
+from iems.serve.deadline import Deadline
+from milters.chain import Chain
+from milters.checks.protocol import Stage
+from milters.refusal import refusal
+from milters.reply import Continue, Reject, TempFail
+from tests.unit.chain.world import LISTED, World, finish, rcpt
+
+ENFORCED = "192.0.2.99"
+MANY = b"x" * (1 << 19)
+
+
+@pytest.fixture
+def world() -> World:
+    return World()
+
+
+def decided(reason: str, *evidence: tuple[str, str]) -> Decision:
+    finding = Finding("dnsbl/free", "listed", "listed", reason, None, evidence)
+    alice = Subject(Kind.USER, "alice@example.test")
+    return Decision(Action.REJECT, (Reason(finding, Action.REJECT, alice, enforced=False),))
+
+
+def test_a_refusal_is_recorded_and_logged_with_all_that_explains_it(world: World) -> None:
+    chain = world.connect()
+    chain.mail("<a@sender.example>", {})
+    chain.rcpt("<two@example.test>", {"i": "4Q"})
+    reply = f"<two@example.test>: {LISTED} is listed; help: help@example.test; reference REF00"
+    one, other = world.recorder.committed
+    assert (one.subject, other.subject) == ("user alice@example.test", "user dora@example.test")
+    assert (one.action, other.action) == ("reject", "defer")
+    for record in (one, other):
+        assert record.recipient == "two@example.test"
+        assert record.reply == f"450 4.7.1 {reply}"
+        assert (record.reference, record.queue_id, record.stage) == ("REF00", "4Q", "rcpt")
+        assert (record.client, record.sender) == (LISTED, "a@sender.example")
+        assert (record.channel, record.time) == ("internet", 1_000_000.0)
+    reasons = one.details["reasons"]
+    assert isinstance(reasons, list)
+    assert (reasons[0]["check"], reasons[0]["layer"]) == ("dnsbl/free", "user alice@example.test")
+    assert isinstance(one.details["findings"], list)
+    assert len(one.details["findings"]) == 2
+    assert world.log.lines == [
+        {
+            "reference": "REF00",
+            "queue_id": "4Q",
+            "stage": "rcpt",
+            "action": "defer",
+            "client": LISTED,
+            "sender": "a@sender.example",
+            "recipient": "two@example.test",
+            "reply": "450 4.7.1",
+            "check": "dnsbl/free",
+        }
+    ]
+
+
+def test_a_relayed_address_is_its_channel_s_and_one_without_domain_is_completed(
+    world: World,
+) -> None:
+    chain = world.connect(ENFORCED)
+    chain.mail("<>", {})
+    away = chain.rcpt("<away@example.test>", {})
+    bare = chain.rcpt("<postmaster>", {})
+    assert isinstance(away, Reject)
+    assert isinstance(bare, Reject)
+    assert bare.text.startswith("<postmaster@mail.example.test>: ")
+    assert [one.subject for one in world.recorder.committed] == ["internet", "internet"]
+    assert [line["action"] for line in world.log.lines] == ["reject", "reject"]
+
+
+def test_a_late_refusal_names_each_final_recipient_in_its_record(world: World) -> None:
+    world = World(Stage.HEADERS)
+    chain = world.connect()
+    chain.mail("<a@sender.example>", {})
+    rcpt(chain, "alice", "two")
+    reply, edits = finish(chain)
+    assert isinstance(reply, TempFail)
+    assert edits == ()
+    assert reply.text == f"{LISTED} is listed; help: help@example.test; reference REF00"
+    told = [(one.recipient, one.stage) for one in world.recorder.committed]
+    assert told == [
+        (f"{name}@example.test", "end-of-message") for name in ("alice", "alice", "dora")
+    ]
+    assert world.log.lines[0]["recipient"] == ""
+    assert chain.reference == "-"
+
+
+def test_mail_that_does_not_come_by_smtp_is_never_refused_late_either() -> None:
+    chain = World(Stage.HEADERS).connect(daemon="local")
+    chain.mail("<a@sender.example>", {})
+    rcpt(chain, "alice")
+    reply, edits = finish(chain)
+    assert reply == Continue()
+    assert edits
+
+
+def test_a_recipient_that_is_no_address_keeps_the_others_from_refusing_for_it() -> None:
+    chain = World(Stage.HEADERS).connect()
+    chain.mail("<a@sender.example>", {})
+    rcpt(chain, "alice")
+    assert chain.rcpt("<@@>", {}) == Continue()
+    reply, _edits = finish(chain)
+    assert reply == Continue()
+
+
+def test_a_role_address_behind_an_alias_is_not_refused_by_its_owner_s_choice(world: World) -> None:
+    chain = world.connect()
+    chain.mail("<a@sender.example>", {})
+    assert rcpt(chain, "abuse", "office") == [Continue()] * 2
+    chain = world.connect(ENFORCED)
+    chain.mail("<a@sender.example>", {})
+    assert all(isinstance(reply, Reject) for reply in rcpt(chain, "abuse", "office"))
+
+
+def test_a_header_that_the_agent_would_not_take_is_refused_and_not_kept(world: World) -> None:
+    chain = world.connect("192.0.2.1")
+    chain.mail("<a@sender.example>", {})
+    rcpt(chain, "bob")
+    text = "more than 1048576 bytes of header; reference REF00"
+    assert finish(chain, *[(b"X", MANY)] * 2) == (Reject(552, "5.3.4", text), ())
+    (record,) = world.recorder.committed
+    assert (record.stage, record.action) == ("end-of-message", "reject")
+    assert record.reply == f"552 5.3.4 {text}"
+    chain.mail("<a@sender.example>", {})
+    rcpt(chain, "bob")
+    assert finish(chain, (b"X", MANY), (b"X", MANY[2:]))[0] == Continue()
+    world.recorder.broken = True
+    chain.mail("<a@sender.example>", {})
+    assert isinstance(finish(chain, *[(b"X", MANY)] * 2)[0], TempFail)
+
+
+def test_a_client_without_address_has_none_in_record_and_log(world: World) -> None:
+    chain = Chain(world.runtime)
+    chain.connect(Client(None), {})
+    chain.mail("<a@sender.example>", {})
+    rcpt(chain, "bob", "carol")
+    chain.end_of_message({"i": "4Q"})
+    assert world.recorder.added[0].client == ""
+    assert world.log.lines == [
+        {
+            "reference": "REF00",
+            "queue_id": "4Q",
+            "stage": "end-of-message",
+            "action": "accept",
+            "channel": "internet",
+            "client": "",
+            "sender": "a@sender.example",
+            "recipients": 2,
+            "findings": "dnsbl/free=none,dnsbl/hard=none",
+            "message_id": "",
+        }
+    ]
+
+
+def test_failures_are_logged_with_their_cause(world: World) -> None:
+    world.recorder.broken = True
+    chain = world.connect()
+    chain.mail("<a@sender.example>", {})
+    rcpt(chain, "alice")
+    assert world.log.lines == [
+        {"error": "cannot decide now", "reference": "REF00", "why": "disk full"}
+    ]
+
+
+def test_the_directory_is_given_its_time(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    given: list[float] = []
+    find = TomlDirectory.find
+
+    def timed(
+        self: TomlDirectory, addresses: Collection[Address], deadline: Deadline
+    ) -> Mapping[str, User]:
+        given.append(deadline.remaining())
+        return find(self, addresses, deadline)  # type: ignore[return-value]
+
+    monkeypatch.setattr(TomlDirectory, "find", timed)
+    chain = world.connect()
+    chain.mail("<a@sender.example>", {})
+    rcpt(chain, "alice")
+    assert given
+    assert all(4 < seconds <= 5 for seconds in given)
+
+
+def test_the_check_s_own_contact_comes_first() -> None:
+    decision = decided("listed", ("contact", "https://list.example"))
+    said = refusal(None, decision, "help@example.test", "REF", rejected=True)
+    assert said == Reject(550, "5.7.1", "listed; help: https://list.example; reference REF")
+
+
+def test_contact_and_reference_are_whole_however_long_address_and_reason_are() -> None:
+    address = Address("a" * 250, "example.test")
+    contact = "https://" + "c" * 192
+    said = refusal(address, decided("r" * 400), contact, "ABCDEFGHIJKL", rejected=False)
+    assert isinstance(said, TempFail)
+    assert len(said.text) == 400
+    assert said.text.startswith("<aaaa")
+    assert said.text.endswith(f"...; help: {contact}; reference ABCDEFGHIJKL")
+
+
+def test_a_contact_is_cut_and_made_printable_before_the_reference_is() -> None:
+    said = refusal(None, decided("listed"), "h\u00e9lp" * 100, "ABCDEFGHIJKL", rejected=True)
+    assert len(said.text) <= 400
+    assert said.text.isascii()
+    assert said.text.endswith("...; reference ABCDEFGHIJKL")
+
+
+def test_a_decision_without_a_reason_is_told_as_policy() -> None:
+    said = refusal(None, Decision(Action.REJECT), "help", "REF", rejected=True)
+    assert said.text == "refused by policy; help: help; reference REF"
