@@ -9,7 +9,6 @@ from __future__ import annotations
 import base64
 import signal
 import sys
-from collections.abc import Mapping
 from pathlib import Path
 
 from tests.conftest import ROOT
@@ -21,7 +20,7 @@ from tests.integration.stack.ground import (
     accepts_unix,
     owned,
 )
-from tests.integration.stack.process import Server
+from tests.integration.stack.process import Server, parent
 from tests.waiting import eventually
 
 KEY_ID = "testkey"
@@ -117,14 +116,10 @@ class Daemon:
         """HUP: a new generation with the settings as they are now."""
         self.server.signal(signal.SIGHUP)
 
-    def workers(self) -> Mapping[int, int]:
-        """The processes beneath the supervisor, with the parent of each."""
-        found = {}
-        for pid in self.server.members():
-            if pid != self.server.pid:
-                stat = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-                found[pid] = int(stat[1])
-        return found
+    def workers(self) -> tuple[int, ...]:
+        """The supervisor's children: its workers, and the process for jobs where there is one."""
+        above = self.server.pid
+        return tuple(pid for pid in self.server.members() if parent(pid) == above)
 
     def log(self, text: str = "") -> str:
         """What it logged, or only the lines that hold `text`."""

@@ -14,6 +14,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from iems.store.quarantine import Quarantine
 from tests.conftest import ROOT
 from tests.integration.directory import tree
 from tests.integration.stack import daemons
@@ -90,6 +91,7 @@ class MailSystem:
     milter: Daemon
     agent: Daemon
     lists: Rbldnsd
+    resolver: Unbound
     outside: Sink
 
     def port(self, channel: str = "internet") -> int:
@@ -126,14 +128,18 @@ class MailSystem:
 
     def iems(self, *words: str) -> bytes:
         """Run `iems` as root; RuntimeError with its output where it ends with an error."""
-        # The tree under test need not be installed, so its distribution may have no version.
-        call = "import sys, cli.main as m; m._version = lambda: '0'; sys.exit(m.main())"
+        call = "import sys; from cli.main import main; sys.exit(main())"
         arguments = ("-c", call, "--settings", str(self.site.settings), *words)
         return run(sys.executable, *arguments, environment={"PYTHONPATH": str(ROOT)})
 
-    def quarantined(self) -> list[Path]:
-        """The files in quarantine."""
-        return sorted((self.site.agent_state / "quarantine").glob("*"))
+    def quarantined_for(self, recipient: str) -> list[bytes]:
+        """The messages in quarantine that name this recipient in their description."""
+        store = Quarantine(self.site.agent_state / "quarantine")
+        return [
+            store.message(one).read_bytes()
+            for one in store.ids()
+            if recipient in json.dumps(store.describe(one))
+        ]
 
 
 @contextmanager
@@ -150,7 +156,7 @@ def started(ground: Ground, lists: Rbldnsd, resolver: Unbound) -> Iterator[MailS
         milter = stack.enter_context(running(daemons.milter(site)))
         agent = stack.enter_context(running(daemons.agent(site)))
         stack.enter_context(running(postfix))
-        yield MailSystem(site, postfix, dovecot, slapd, milter, agent, lists, outside)
+        yield MailSystem(site, postfix, dovecot, slapd, milter, agent, lists, resolver, outside)
         left = postfix.entries()
         spooled = list((site.agent_state / "spool").glob("*"))
         postfix.empty()

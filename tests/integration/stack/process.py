@@ -145,13 +145,23 @@ def _pids() -> list[int]:
     return [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()]
 
 
+def parent(pid: int) -> int:
+    """The process that started this one; -1 where it is no more."""
+    return _numbers(pid)[0]
+
+
 def _session(pid: int) -> int:
+    return _numbers(pid)[2]
+
+
+def _numbers(pid: int) -> tuple[int, int, int]:
+    """Parent, group and session of a process; -1 each where it is dead or gone."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_text()
     except (FileNotFoundError, ProcessLookupError):
-        return -1
-    state, *numbers = stat.rpartition(")")[2].split()
-    return -1 if state in {"Z", "X"} else int(numbers[2])
+        return -1, -1, -1
+    state, above, group, session, *_rest = stat.rpartition(")")[2].split()
+    return (-1, -1, -1) if state in {"Z", "X"} else (int(above), int(group), int(session))
 
 
 def _link(pid: int, name: str) -> str:

@@ -5,6 +5,7 @@ Every name that is not given does not exist, unless `forward` names a server for
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Mapping
 
 from tests.integration.stack.ground import Ground
@@ -86,6 +87,14 @@ class Unbound:
         """Stop it."""
         self._server.stop()
         self._server.gone()
+
+    def pause(self) -> None:
+        """Stop answering: questions are neither answered nor refused."""
+        self._server.signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Answer again, also what was asked meanwhile."""
+        self._server.signal(signal.SIGCONT)
 
     def add(self, record: str) -> None:
         """Know a record, such as `mail.sender.example. A 192.0.2.1`."""
