@@ -2,8 +2,10 @@
 
 It translates callbacks to events and replies and edits to calls, and decides nothing. It asks the
 MTA for no body and no DATA, and answers neither HELO, MAIL nor header fields, so that a message
-costs two round trips: what is refused, is refused at RCPT or at the end. Of pymilter only the C
-module is used: its class layer costs as much as the calls themselves.
+costs two round trips: what is refused, is refused at RCPT or at the end. Postfix 3.7 keeps what
+needs no answer in its buffer (seen), so HELO and MAIL arrive with the first RCPT; CONNECT is
+answered, and the questions that it raises are under way at once. Of pymilter only the C module is
+used: its class layer costs as much as the calls themselves.
 
 Failure: whatever the chain raises is logged with the message's reference and answered 451, so that
 a defect of ours delays mail and loses none.
