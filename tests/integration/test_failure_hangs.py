@@ -1,0 +1,180 @@
+"""What the mail system does while a server that it needs accepts connections and says nothing.
+
+A server that is gone is noticed at once; one that hangs is noticed by deadlines alone, and those of
+ours must end before Postfix's. The rule is the same: a delay, nothing refused for good, nothing
+unchecked, and all of it arrives later.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Protocol
+
+import pytest
+
+from tests.fakemta.milter import MilterFilter
+from tests.fakemta.script import Connect
+from tests.integration.conftest import Fresh
+from tests.integration.stack.ground import running
+from tests.integration.stack.imap import Mailbox
+from tests.integration.stack.mailsystem import MailSystem
+from tests.integration.stack.programs import run
+from tests.integration.stack.smtp import Client, send
+from tests.waiting import eventually
+
+SENDER = "a@sender.example"
+MESSAGE = b"Subject: while something hangs\r\n\r\ntext\r\n"
+
+_COMMAND = 30.0
+"""Seconds that Postfix waits for a milter's answer (milter_command_timeout)."""
+
+
+class Hanging(Protocol):
+    """A server that can be made to hang."""
+
+    def pause(self) -> None: ...
+    def resume(self) -> None: ...
+
+
+@contextmanager
+def hanging(server: Hanging) -> Iterator[None]:
+    """The server answers nobody."""
+    server.pause()
+    try:
+        yield
+    finally:
+        server.resume()
+
+
+@pytest.fixture
+def boxes(mailsystem: MailSystem, fresh: Fresh) -> tuple[Mailbox, Mailbox]:
+    """Two users of the test's own."""
+    mailsystem.add_domain(fresh.domain)
+    return mailsystem.add_user(fresh.address("alice")), mailsystem.add_user(fresh.address("bob"))
+
+
+def attempts(mailsystem: MailSystem, address: str) -> str:
+    """What Postfix logged of deliveries to this address."""
+    return mailsystem.postfix.log(f"to=<{address}>")
+
+
+def test_a_directory_that_hangs_is_a_delay(
+    mailsystem: MailSystem, boxes: tuple[Mailbox, Mailbox]
+) -> None:
+    alice, bob = boxes
+    # alice's message is in the queue before, and the agent has not yet asked for her.
+    with hanging(mailsystem.agent.server):
+        assert send(mailsystem.port(), SENDER, [alice.user], MESSAGE).accepted
+        mailsystem.slapd.pause()
+    try:
+        began = time.monotonic()
+        refused = send(mailsystem.port(), SENDER, [bob.user], MESSAGE).recipients[bob.user]
+        assert refused.code == 451, refused
+        # Postfix asks the directory first; the milter's own answer shows without it.
+        milter = MilterFilter(str(mailsystem.milter.socket))
+        milter.connect(Connect("192.0.2.1", "mx.example"), {"{daemon_name}": "internet"})
+        milter.helo("mx.example", {})
+        milter.mail(f"<{SENDER}>", {})
+        answer = milter.rcpt(f"<{bob.user}>", {})
+        assert answer.startswith("451 4.3.0 try again later"), answer
+        milter.quit()
+        assert time.monotonic() - began < _COMMAND
+        eventually(lambda: attempts(mailsystem, alice.user), 30, mailsystem.agent.log)
+        assert "451 4.3.0 Directory is not available" in attempts(mailsystem, alice.user)
+        assert [one.recipients for one in mailsystem.postfix.entries()] == [(alice.user,)]
+    finally:
+        mailsystem.slapd.resume()
+    assert send(mailsystem.port(), SENDER, [bob.user], MESSAGE).accepted
+    mailsystem.postfix.flush()
+    alice.wait()
+    bob.wait()
+    mailsystem.postfix.wait_empty()
+    assert "status=bounced" not in attempts(mailsystem, alice.user)
+
+
+def test_mail_waits_for_a_dovecot_that_hangs(
+    mailsystem: MailSystem, boxes: tuple[Mailbox, Mailbox]
+) -> None:
+    alice, bob = boxes
+    with hanging(mailsystem.dovecot):
+        sent = send(mailsystem.port(), SENDER, [alice.user, bob.user], MESSAGE)
+        assert set(sent.accepted) == {alice.user, bob.user}
+        eventually(lambda: any(one.queue == "active" for one in mailsystem.postfix.entries()))
+    alice.wait()
+    bob.wait()
+    mailsystem.postfix.wait_empty()
+
+
+def test_mail_outlives_a_dovecot_that_hangs_and_dies(
+    mailsystem: MailSystem, boxes: tuple[Mailbox, Mailbox]
+) -> None:
+    alice, _bob = boxes
+    mailsystem.dovecot.pause()
+    try:
+        assert send(mailsystem.port(), SENDER, [alice.user], MESSAGE).accepted
+        eventually(lambda: any(one.queue == "active" for one in mailsystem.postfix.entries()))
+    finally:
+        mailsystem.dovecot.kill()
+        log = eventually(lambda: attempts(mailsystem, alice.user), 30)
+        mailsystem.dovecot.start()
+    assert "status=deferred" in log
+    assert "451 4.4." in log
+    mailsystem.postfix.flush()
+    alice.wait()
+    mailsystem.postfix.wait_empty()
+
+
+def test_nothing_passes_a_milter_that_hangs(
+    mailsystem: MailSystem, boxes: tuple[Mailbox, Mailbox]
+) -> None:
+    alice, _bob = boxes
+    with impatient(mailsystem), hanging(mailsystem.milter.server):
+        with Client(mailsystem.port()) as smtp:
+            sent = smtp.send(SENDER, [alice.user], MESSAGE)
+        told = (sent.mail, *sent.recipients.values())
+        assert told[-1].code == 451, sent
+        assert not mailsystem.postfix.entries()
+    assert send(mailsystem.port(), SENDER, [alice.user], MESSAGE).accepted
+    alice.wait()
+    mailsystem.postfix.wait_empty()
+
+
+def test_mail_of_this_machine_waits_for_the_milter(
+    mailsystem: MailSystem, boxes: tuple[Mailbox, Mailbox], fresh: Fresh
+) -> None:
+    alice, bob = boxes
+    message_id = f"<waits@{fresh.domain}>"
+    message = f"Message-ID: {message_id}\n".encode() + MESSAGE.replace(b"\r\n", b"\n")
+    mailsystem.milter.stop()
+    try:
+        mailsystem.postfix.sendmail("-f", bob.user, alice.user, message=message)
+        eventually(
+            lambda: mailsystem.postfix.log("iems/milter.sock: "),
+            20,
+            lambda: mailsystem.postfix.log()[-3000:],
+        )
+        assert not alice.messages()
+    finally:
+        mailsystem.milter.start()
+    alice.wait(deadline=30)
+    mailsystem.postfix.wait_empty()
+    told = mailsystem.why(message_id)
+    assert {row["channel"] for row in told if row["stage"] == "end-of-message"} == {"local"}
+
+
+@contextmanager
+def impatient(mailsystem: MailSystem) -> Iterator[None]:
+    """A Postfix that waits for its milter for 3 seconds instead of 30."""
+    settings = ("milter_connect_timeout=3s", "milter_command_timeout=3s")
+    mailsystem.postfix.stop()
+    config = mailsystem.postfix.config
+    before = (config / "main.cf").read_text()
+    run("postconf", "-c", config, "-e", *settings)
+    try:
+        with running(mailsystem.postfix):
+            yield
+    finally:
+        (config / "main.cf").write_text(before)
+        mailsystem.postfix.start()
