@@ -136,7 +136,9 @@ class Message:
                 return
 
     def _change(self, name: bytes, occurrence: int, value: bytes | None) -> None:
-        named = [one for one in self.header if not one.own and one.name.lower() == name.lower()]
+        # Postfix finds a field whether blanks stand before its colon or not.
+        key = name.strip().lower()
+        named = [one for one in self.header if not one.own and one.name.strip().lower() == key]
         found = named[occurrence - 1] if 0 < occurrence <= len(named) else None
         if found is None and value is not None:
             self.header.append(HeaderField(name, value))
