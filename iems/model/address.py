@@ -14,7 +14,9 @@ from dataclasses import dataclass
 ROLES = frozenset({"postmaster", "abuse"})
 """Local parts that no choosable check may refuse (RFC 5321 section 4.5.1, RFC 2142)."""
 
-_MAX_LOCAL = 64
+_MAX_LOCAL = 256
+"""Bytes; four times the 64 of RFC 5321 section 4.5.3.1.1, since Postfix has no limit of its own."""
+
 _MAX_ADDRESS = 320
 _DOMAIN = re.compile(r"[a-z0-9_](?:[a-z0-9_-]*[a-z0-9_])?(?:\.[a-z0-9_](?:[a-z0-9_-]*[a-z0-9_])?)*")
 _LITERAL = re.compile(r"\[[0-9a-fA-F:.]{2,45}\]|\[IPv6:[0-9a-fA-F:.]{2,45}\]", re.IGNORECASE)
@@ -40,8 +42,8 @@ class Address:
         an error.
         """
         bare = text[1:-1] if text.startswith("<") and text.endswith(">") else text
-        if bare.startswith("@") and ":" in bare:
-            bare = bare.rpartition(":")[2]
+        if bare.startswith("@"):
+            bare = bare.rpartition(":")[2]  # the source route of RFC 5321 appendix F.2
         if len(bare) > _MAX_ADDRESS:
             raise AddressError(f"address of {len(bare)} characters, at most {_MAX_ADDRESS}")
         local, at, domain = bare.rpartition("@")
@@ -67,7 +69,7 @@ class Address:
         return Address(base, self.domain) if found and base else None
 
     def __str__(self) -> str:
-        if self.local and all(_ATOM.fullmatch(atom) for atom in self.local.split(".")):
+        if all(_ATOM.fullmatch(atom) for atom in self.local.split(".")):
             return f"{self.local}@{self.domain}"
         escaped = self.local.replace("\\", "\\\\").replace('"', '\\"')
         return f'"{escaped}"@{self.domain}'
@@ -95,10 +97,12 @@ def _local(text: str, whole: str) -> str:
         text = re.sub(r"\\(.)", r"\1", text[1:-1])
     if not text:
         raise AddressError(f"no local part in {whole!r}")
-    if len(text.encode("utf-8", "surrogateescape")) > _MAX_LOCAL * 4:
+    try:
+        size = len(text.encode())
+    except UnicodeEncodeError:
+        raise AddressError(f"{whole!r} is not UTF-8") from None
+    if size > _MAX_LOCAL:
         raise AddressError(f"local part of {whole!r} is too long")
     if any(ord(letter) < 0x20 or ord(letter) == 0x7F for letter in text):
         raise AddressError(f"control character in {whole!r}")
-    if any(0xD800 <= ord(letter) <= 0xDFFF for letter in text):
-        raise AddressError(f"{whole!r} is not UTF-8")
     return unicodedata.normalize("NFC", text)

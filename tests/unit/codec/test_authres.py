@@ -20,6 +20,17 @@ def test_one_result_a_line() -> None:
     )
 
 
+def test_only_properties_are_printed_and_quoted_where_they_are_no_token() -> None:
+    evidence = (("policy.iprev", "2001:db8::1"), ("name", "x"), ("policy.x", 'a "b\\'))
+    seen = (Finding("iprev", "pass", "", "", None, evidence), Finding("iprev", "x", "", "a\\b"))
+    assert authentication_results("mx.example", seen) == (
+        b"mx.example;\r\n\tiprev=pass policy.iprev=2001:db8::1 "
+        b'policy.x="a \\"b\\\\";\r\n\tiprev=x reason="a\\\\b"'
+    )
+    strange = (Finding("iprev", "p\u00e4ss"),)
+    assert authentication_results("mx.example", strange) == b"mx.example;\r\n\tiprev=p?ss"
+
+
 def test_no_method_is_none() -> None:
     assert authentication_results("mx.example", ()) == b"mx.example;\r\n\tnone"
 
@@ -33,10 +44,32 @@ def test_no_method_is_none() -> None:
         b"(a (nested) comment) mx.example; none",
         b"\r\n\tmx.example\r\n\t; none",
         b"mx.example(x); none",
+        b"(a;b) mx.example; none",
+        b"(a \\) b) mx.example; none",
+        b") mx.example; none",
+        b'("not quoted) mx.example; none',
+        b'"MX.ex\\ample"; none',
+        b'"mx.example',
     ],
 )
 def test_the_id_is_found_however_it_is_written(value: bytes) -> None:
     assert authserv_id(value) == b"mx.example"
+
+
+@pytest.mark.parametrize(
+    "value", [b"", b"; none", b"(mx.example; none", b'""; mx.example', b"\r\n\t"]
+)
+def test_where_there_is_no_id(value: bytes) -> None:
+    assert authserv_id(value) == b""
+
+
+def test_a_quoted_id_may_hold_what_would_end_it_elsewhere() -> None:
+    assert authserv_id(b'"a;(b"; none') == b"a;(b"
+
+
+def test_deeply_nested_comments_cost_no_more_than_others() -> None:
+    # With one pass a level this took a minute; the test's own time limit is the measure.
+    assert authserv_id(b"(" * 50_000 + b")" * 50_000 + b"mx.example") == b"mx.example"
 
 
 @given(st.binary(max_size=80))

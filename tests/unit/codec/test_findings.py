@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
+import hmac
+import json
 import re
 
 import pytest
@@ -93,3 +97,71 @@ def test_a_thousand_findings_are_an_error_and_not_a_larger_header() -> None:
     many = tuple(Finding(f"dnsbl/{n}", "fail", "listed") for n in range(1000))
     with pytest.raises(FindingsError, match="do not fit"):
         encode(Passed("REF", "4Abc", "internet", "", 5, many), "k1", SECRET)
+
+
+def signed(findings: str, sender: str = "", **changed: str) -> bytes:
+    """A field whose HMAC is right whatever stands in it, made after the decision record."""
+    values = {"v": "1", "k": "k1", "t": "5", "r": "REF", "q": "4Abc", "c": "internet",
+              "s": sender, "f": findings, **changed}  # fmt: skip
+    digest = hmac.new(SECRET, digestmod=hashlib.sha256)
+    for part in values.values():
+        digest.update(len(part).to_bytes(4, "big") + part.encode())
+    values["h"] = base64.b64encode(digest.digest()).decode()
+    return "".join(f" {name}={value};" for name, value in values.items()).encode()
+
+
+def rows(*rows: object) -> str:
+    return base64.b64encode(json.dumps(rows).encode()).decode()
+
+
+GOOD: list[object] = ["iprev", "pass", "", "", None, []]
+
+
+def test_the_form_is_what_the_decision_record_says() -> None:
+    assert decode(signed(rows(GOOD), "YUBiLmV4YW1wbGU="), secret_of) == PASSED
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        signed(rows(["iprev", "pass", "", "", None])),
+        signed(rows(["iprev", "pass", "", 1, None, []])),
+        signed(rows(["iprev", "pass", "", "", "0.5", []])),
+        signed(rows(["iprev", "pass", "", "", None, [["a"]]])),
+        signed(rows("abcde" + "f")),
+        signed(base64.b64encode(b"5").decode()),
+        signed(base64.b64encode(b"[").decode()),
+        signed(rows(GOOD) + "!"),
+        signed(rows(GOOD), "YUBi!"),
+        signed(rows(GOOD), t="soon"),
+    ],
+)
+def test_what_is_signed_and_yet_no_findings_is_refused(value: bytes) -> None:
+    with pytest.raises(FindingsError, match="damaged field"):
+        decode(value, secret_of)
+
+
+def test_another_version_is_refused() -> None:
+    with pytest.raises(FindingsError, match="unknown version"):
+        decode(signed(rows(GOOD), v="2"), secret_of)
+
+
+def test_a_field_of_twice_the_limit_is_read_and_a_longer_one_is_not() -> None:
+    value = encode(PASSED, "k1", SECRET)
+    padded = value + b" " * (2 * LIMIT - len(value))
+    assert decode(padded, secret_of) == PASSED
+    with pytest.raises(FindingsError, match="too long"):
+        decode(padded + b" ", secret_of)
+
+
+def test_a_sender_that_is_not_utf8_comes_back() -> None:
+    strange = Passed("REF", "4Abc", "internet", "\udcff@b.example", 5, ())
+    assert decode(encode(strange, "k1", SECRET), secret_of) == strange
+
+
+def test_lines_are_filled() -> None:
+    value = encode(PASSED, "k1", SECRET)
+    assert (
+        value.split(b"\r\n\t")[0]
+        == b" v=1; k=k1; t=5; r=REF; q=4Abc; c=internet; s=YUBiLmV4YW1wbGU=;"[1:]
+    )

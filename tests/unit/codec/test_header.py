@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -36,3 +37,23 @@ def test_names_occurrences_and_folding() -> None:
     assert [field.occurrence for field in block.named(b"X-A")] == [1, 2]
     assert unfold(block.named(b"subject")[0].value) == b"one two"
     assert block.fields[-1].name == b""
+
+
+@pytest.mark.parametrize(
+    ("data", "header"),
+    [
+        (b"A: 1\r\n\r\nbody", b"A: 1\r\n"),
+        (b"A: 1\n\nbody\n\nmore", b"A: 1\n"),
+        (b"\r\nbody\r\n\r\nmore", b""),
+        (b"\nbody", b""),
+        (b"A: 1\r\n", b"A: 1\r\n"),
+        (b"", b""),
+    ],
+)
+def test_the_first_empty_line_ends_the_header(data: bytes, header: bytes) -> None:
+    assert split_message(data) == (header, data[len(header) :])
+
+
+def test_a_value_has_no_line_end_but_those_inside() -> None:
+    (field,) = parse_header(b"X-A: 1\r\n\t2\r\n").fields
+    assert field.value == b" 1\r\n\t2"

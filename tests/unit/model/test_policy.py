@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -132,3 +133,69 @@ def test_a_finding_without_a_band_asks_for_nothing() -> None:
     decision = decide([Finding("iprev", "pass")], [Layer(SITE)])
     assert decision.action is Action.DELIVER
     assert decision.reasons == ()
+
+
+def test_a_family_s_rule_is_not_for_a_check_of_that_very_name() -> None:
+    top = Layer(SITE, {("iprev/*", "mismatch"): Rule(choice=Action.JUNK)})
+    assert decide([Finding("iprev", "fail", "mismatch")], [top]).action is Action.DELIVER
+
+
+def test_the_first_of_the_strongest_reasons_is_decisive() -> None:
+    rules = {
+        ("dnsbl/one", "listed"): Rule(choice=Action.TAG),
+        ("dnsbl/two", "listed"): Rule(choice=Action.JUNK),
+        ("dnsbl/three", "listed"): Rule(choice=Action.JUNK),
+    }
+    seen = [Finding(check, "fail", band) for check, band in rules]
+    decision = decide(seen, [Layer(SITE, rules)])
+    assert decision.decisive is not None
+    assert decision.decisive.finding is seen[1]
+    assert decide([], [Layer(SITE)]).decisive is None
+
+
+def test_who_chose_is_the_last_layer_with_a_choice_and_not_one_that_narrows() -> None:
+    band = ("iprev", "mismatch")
+    domain = Subject(Kind.DOMAIN, "example.test")
+    layers = [
+        Layer(SITE, {band: Rule(EVERY_ACTION, Action.DELIVER)}),
+        Layer(domain, {band: Rule(choice=Action.JUNK)}),
+        Layer(ALICE, {band: Rule(allow=frozenset({Action.JUNK, Action.REJECT}))}),
+    ]
+    (reason,) = decide([Finding("iprev", "fail", "mismatch")], layers).reasons
+    assert (reason.action, reason.layer, reason.enforced) == (Action.JUNK, domain, False)
+
+
+@pytest.mark.parametrize(
+    ("kind", "enforced"), [(Kind.SITE, True), (Kind.CHANNEL, True), (Kind.DOMAIN, False)]
+)
+def test_only_site_and_channel_enforce(kind: Kind, enforced: bool) -> None:
+    rule = Rule(frozenset({Action.REJECT}), Action.REJECT)
+    layers = [Layer(SITE), Layer(Subject(kind, "x"), {("iprev", "mismatch"): rule})]
+    decision = decide([Finding("iprev", "fail", "mismatch")], layers, role=True)
+    assert [reason.enforced for reason in decision.reasons] == [enforced]
+    assert decision.action is (Action.REJECT if enforced else Action.DELIVER)
+
+
+def test_a_user_alone_with_his_choice_enforces_nothing() -> None:
+    user = Layer(ALICE, {("iprev", "mismatch"): Rule(choice=Action.TAG)})
+    (reason,) = decide([Finding("iprev", "fail", "mismatch")], [user]).reasons
+    assert not reason.enforced
+
+
+def test_what_does_not_refuse_befalls_a_role_address_as_any_other() -> None:
+    band = ("iprev", "mismatch")
+    seen = [Finding("iprev", "fail", "mismatch")]
+    for action in Action:
+        decision = decide(seen, [Layer(SITE, {band: Rule(choice=action)})], role=True)
+        assert decision.action is (Action.DELIVER if action in REFUSALS else action)
+        refused = ("iprev mismatch: a role address is not refused",)
+        assert decision.notes == (refused if action in REFUSALS else ())
+
+
+def test_words() -> None:
+    assert Action.parse("Junk") is Action.JUNK
+    assert str(SITE) == "site"
+    assert str(ALICE) == "user alice@example.test"
+    words = "deliver, tag, junk, quarantine, defer, discard, reject"
+    with pytest.raises(ValueError, match=f"^'eat' is no action; expected one of {words}$"):
+        Action.parse("eat")
