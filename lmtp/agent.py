@@ -205,8 +205,17 @@ class _Delivery:
             self._agent.recorder.commit(binding, self._deadline.sooner(RECORDS))
         except RecordsError as error:
             self._agent.log.warning("records are not available", error=printable(str(error)))
+            self._withdraw(done)
             return [replace(one, reply=_NO_RECORD) if one.binding else one for one in done]
         return done
+
+    def _withdraw(self, results: Iterable[Result]) -> None:
+        """Take out of quarantine what the sender keeps: with every new try there would be more."""
+        for name in {str(one.details.get("quarantine", "")) for one in results} - {""}:
+            try:
+                self._agent.quarantine.remove(name)
+            except OSError as error:
+                self._agent.log.warning("left in quarantine", id=name, error=printable(str(error)))
 
     def _record(self, one: Result) -> Record:
         provenance = self._provenance

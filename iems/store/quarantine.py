@@ -41,6 +41,11 @@ class Quarantine:
         _sync(self._folder)
         return name
 
+    def remove(self, name: str) -> None:
+        """Forget a message that was put there; its description goes first."""
+        for suffix in (".json", ".eml"):
+            (self._folder / f"{name}{suffix}").unlink(missing_ok=True)
+
     def ids(self) -> list[str]:
         """The ids of all messages that are stored whole."""
         return sorted(file.stem for file in self._folder.glob("[!.]*.json"))

@@ -86,6 +86,7 @@ class Daemon:
 
     def __init__(self, site: Site, name: str, module: str, user: str, socket: Path) -> None:
         self.name = name
+        self.user = user
         self.socket = socket
         self._ground = site.ground
         arguments = [sys.executable, "-m", module, "--settings", str(site.settings)]

@@ -30,6 +30,7 @@ _PACKAGES = {
     "unbound-control": "unbound",
     "openssl": "openssl",
     "setpriv": "util-linux",
+    "prlimit": "util-linux",
     "useradd": "passwd",
     "usermod": "passwd",
     "groupadd": "passwd",

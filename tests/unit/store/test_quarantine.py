@@ -28,3 +28,12 @@ def test_a_disk_that_refuses_leaves_nothing(tmp_path: Path) -> None:
         quarantine.put(broken(), {})
     assert quarantine.ids() == []
     assert list((tmp_path / "quarantine").iterdir()) == []
+
+
+def test_what_is_removed_leaves_nothing(tmp_path: Path) -> None:
+    quarantine = Quarantine(tmp_path / "quarantine")
+    kept, removed = quarantine.put([b"one"], {}), quarantine.put([b"two"], {})
+    quarantine.remove(removed)
+    quarantine.remove(removed)
+    assert quarantine.ids() == [kept]
+    assert len(list((tmp_path / "quarantine").iterdir())) == 2
