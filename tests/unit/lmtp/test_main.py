@@ -10,8 +10,8 @@ from iems.model.finding import TEMPERROR
 from iems.serve.deadline import Deadline
 from iems.settings.read import SettingsError
 from iems.store import keys
-from iems.store.records import Recorder
-from lmtp.main import AgentService, main, new_reference
+from iems.store.records import Recorder, new_reference
+from lmtp.main import AgentService, main
 from tests.unit.lmtp.parts import Heard
 
 SETTINGS = """
