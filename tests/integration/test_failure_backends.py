@@ -14,6 +14,9 @@ from contextlib import contextmanager
 
 import pytest
 
+from tests.fakemta.milter import MilterFilter
+from tests.fakemta.script import parse
+from tests.fakemta.session import Session
 from tests.integration.conftest import Fresh
 from tests.integration.stack.ground import Startable
 from tests.integration.stack.imap import Mailbox
@@ -64,6 +67,11 @@ def test_slapd_stopped_is_a_delay(mailsystem: MailSystem, box: Mailbox, fresh: F
         codes = {reply.code // 100 for reply in (sent.mail, *sent.recipients.values())}
         assert 5 not in codes, sent
         assert 4 in codes, sent
+        # Postfix did not even ask the milter; what that says it says by itself.
+        steps = Session(lambda: MilterFilter(str(mailsystem.milter.socket))).run(
+            parse(f"connect {fresh.ip} mx.example\nmail <{SENDER}>\nrcpt <{box.user}>\nquit\n")
+        )
+        assert steps[2].answer.startswith("451 4.3.0")
     sent = send(mailsystem.port(), SENDER, [box.user], MESSAGE)
     assert sent.accepted == (box.user,)
     box.wait()
