@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from iems.model.policy import Layer
-from iems.settings.policy import Where, channel_layer, read_checks
+from iems.settings.policy import Where, channel_faults, channel_layer, read_checks
 from iems.settings.read import SettingsError, Table, join, read_table
 from iems.settings.schema import Settings
 
@@ -25,7 +25,7 @@ def load(file: Path = DEFAULT_FILE) -> Settings:
     origin: dict[str, Path] = {}
     for one in (file, *sorted((file.parent / "conf.d").glob("*.toml"))):
         _merge(table, _parse(one), "", one, origin)
-    return from_table(table, lambda key: _file_of(key, origin, file))
+    return from_table(table, lambda key: str(origin.get(key, file)))
 
 
 def from_table(table: Table, where: Where = lambda _key: "settings") -> Settings:
@@ -37,9 +37,10 @@ def from_table(table: Table, where: Where = lambda _key: "settings") -> Settings
             rest[name] = read(_table(rest.get(name, {}), name, where), where)
         except SettingsError as error:
             faults += error.faults
-            rest[name] = ()
+            rest[name] = {}
     try:
         settings = read_table(Settings, rest, "", where)
+        faults += channel_faults(settings.site_layer, settings.channels, where)
     except SettingsError as error:
         faults += error.faults
     if faults:
@@ -94,9 +95,3 @@ def _merge(
             _merge(inner, value, path, file, origin)
         else:
             into[name] = value
-
-
-def _file_of(key: str, origin: Mapping[str, Path], file: Path) -> str:
-    while key and key not in origin:
-        key = key.rpartition(".")[0]
-    return str(origin.get(key, file))

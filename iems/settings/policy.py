@@ -100,6 +100,26 @@ def channel_layer(name: str, table: Table, key: str, where: Where) -> Layer:
     return Layer(Subject(Kind.CHANNEL, name), rules)
 
 
+def channel_faults(site: Layer, channels: Mapping[str, Layer], where: Where) -> list[str]:
+    """What the channels say and the site does not allow them to: nobody would heed it."""
+    faults: list[str] = []
+    for name, layer in channels.items():
+        key = f"{join('channels', name)}.policy"
+        for (check, band), above in site.rules.items():
+            rule = layer.rule(check, band)
+            if rule is None or above.allow is None:
+                continue
+            may = above.allow if rule.allow is None else above.allow & rule.allow
+            action = above.choice if rule.choice is None else rule.choice
+            if action is not None and action not in may:
+                words = ", ".join(sorted(one.word for one in may)) or "nothing"
+                faults.append(
+                    f"{where(key)}: {key} makes {check} {band} {action.word!r}; expected one of "
+                    f"what is allowed there, {words}"
+                )
+    return faults
+
+
 def missing_findings(checks: Iterable[CheckSettings]) -> tuple[Finding, ...]:
     """What stands in for findings that are absent or forged: every check is `temperror`."""
     reason = "the message carries no valid findings"

@@ -141,8 +141,3 @@ class Settings:
         """The layers above every domain: the site's and, where there is one, the channel's."""
         own = self.channels.get(channel)
         return (self.site_layer, own) if own else (self.site_layer,)
-
-    def hides(self, address: str) -> bool:
-        """Whether this client address is one of ours and so not looked up."""
-        parsed = ipaddress.ip_address(address)
-        return any(parsed in network for network in self.own_networks)

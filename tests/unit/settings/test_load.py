@@ -40,8 +40,8 @@ def test_the_least_file_and_its_defaults(tmp_path: Path) -> None:
     assert settings.hostname == "mail.example.test"
     assert settings.agent.upstreams == {"local": "unix:/run/dovecot/iems/lmtp"}
     assert settings.checks == ()
-    assert settings.hides("127.0.0.9")
-    assert not settings.hides("192.0.2.1")
+    assert settings.milter.socket == Path("/var/spool/postfix/iems/milter.sock")
+    assert settings.directory.timeout == 5.0
 
 
 def test_a_later_file_overrides_a_key_and_joins_a_table(tmp_path: Path) -> None:
@@ -55,6 +55,25 @@ def test_a_later_file_overrides_a_key_and_joins_a_table(tmp_path: Path) -> None:
     )
     assert settings.milter.workers == 5
     assert [check.name for check in settings.checks] == ["iprev", "dnsbl/one"]
+
+
+def test_files_count_in_the_order_of_their_names(tmp_path: Path) -> None:
+    numbers = [f"{number:02}" for number in range(1, 41)]
+    texts = {name: f"[milter]\nworkers = {int(name)}\n" for name in sorted(numbers, key=hash)}
+    assert load(write(tmp_path, "", **texts)).milter.workers == 40
+
+
+def test_all_faults_of_all_parts_are_told_together(tmp_path: Path) -> None:
+    told = faults(
+        tmp_path,
+        "x = 1\n[checks.iprev]\nmode = 1\n[checks.dnsbl.a]\nmode = 2\n",
+        a="[channels]\none = 1\n[channels.two.policy]\nspam = {}\n[channels.three]\nx = 1\n",
+    ).splitlines()
+    assert len(told) == 6
+    for key in ("x", "checks.iprev.mode", "checks.dnsbl.a.mode", "channels.one"):
+        assert any(f": {key} is " in line for line in told)
+    assert any("conf.d/a.toml: channels.two.policy.spam is no check" in line for line in told)
+    assert any("channels.three.x is no setting; known: policy" in line for line in told)
 
 
 def test_a_fault_names_file_key_value_and_what_is_expected(tmp_path: Path) -> None:
@@ -91,10 +110,81 @@ def test_a_fault_names_file_key_value_and_what_is_expected(tmp_path: Path) -> No
         ('[agent.upstreams]\nlocal = "tcp:1"\n', "expected unix:/PATH or inet:HOST:PORT"),
         ("[channels.internet]\nx = 1\n", "channels.internet.x is no setting"),
         ("own_networks = [1]\n", "expected a list of IP networks"),
+        ("milters = 1\n", "milters is no setting; did you mean milter?"),
+        ("zzz = 1\n", "zzz is no setting; known: version, hostname, postmaster"),
+        ('[milter]\n"a.b" = 1\n', 'milter."a.b" is no setting'),
+        ("milter = 1\n", "milter is 1; expected a table"),
+        ("checks = 1\n", "checks is 1; expected a table"),
+        ("channels = 1\n", "channels is 1; expected a table"),
+        ("[channels]\ninternet = 1\n", "channels.internet is 1; expected a table"),
+        ("[channels.internet]\npolicy = 1\n", "channels.internet.policy is 1; expected a table"),
+        ("[checks.dnsbl]\na = 1\n", "checks.dnsbl.a is 1; expected a table"),
+        ('[checks.dnsbl."a/b"]\nmode = "off"\n', 'checks.dnsbl."a/b"; expected a name of letters'),
+        ('[checks.dnsbl."\u00e9"]\nmode = "off"\n', "expected a name of letters, digits, - ."),
+        ('[checks.dnsbl."-."]\nmode = "off"\n', "expected a name of letters, digits, - ."),
+        (
+            '[checks.iprev]\nmode = "delegate"\ndefault = 1\n',
+            "checks.iprev.default is 1; expected a table of bands",
+        ),
+        (
+            '[checks.iprev]\nmode = "delegate"\ndefault = { mismatch = "reject" }\n'
+            'allow = { mismatch = ["tag", "junk"] }\n',
+            "checks.iprev.default.mismatch is 'reject'; expected one of its allow list, junk, tag",
+        ),
+        (
+            '[checks.iprev]\nmode = "delegate"\nallow = { mismatch = [] }\n',
+            "expected a list of actions that is not empty",
+        ),
     ],
 )
 def test_what_is_wrong(tmp_path: Path, text: str, told: str) -> None:
     assert told in faults(tmp_path, text)
+
+
+def test_names_of_lists(tmp_path: Path) -> None:
+    text = "".join(f'[checks.dnsbl."{name}"]\nmode = "enforce"\n' for name in ("A-1", "b.c"))
+    settings = load(write(tmp_path, text))
+    assert [check.name for check in settings.checks] == ["dnsbl/a-1", "dnsbl/b.c"]
+    assert {check.family for check in settings.checks} == {"dnsbl"}
+
+
+CHANNEL = (
+    '[checks.iprev]\nmode = "delegate"\nallow = { mismatch = ["deliver", "tag", "junk"] }\n'
+    '[checks.dnsbl.hard]\nmode = "enforce"\n[channels.internet.policy.'
+)
+
+
+def test_a_channel_s_policy_becomes_its_layer(tmp_path: Path) -> None:
+    text = CHANNEL + 'iprev]\ndefault.mismatch = "tag"\nallow.mismatch = ["tag", "junk"]\n'
+    settings = load(write(tmp_path, text + 'allow.temperror = ["deliver"]\n'))
+    layer = settings.channels["internet"]
+    assert str(layer.subject) == "channel internet"
+    assert layer.rules == {
+        ("iprev", "mismatch"): Rule(frozenset({Action.TAG, Action.JUNK}), Action.TAG),
+        ("iprev", "temperror"): Rule(frozenset({Action.DELIVER}), None),
+    }
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ('iprev]\ndefault.mismatch = "reject"\n', "'reject'; expected one of what is allowed there,"
+                                                 " deliver, junk, tag"),
+        ('iprev]\nallow.mismatch = ["tag"]\n', "makes iprev mismatch 'deliver'; expected"),
+        ('iprev]\nallow.mismatch = ["reject"]\n', "expected one of what is allowed there, nothing"),
+        ('"dnsbl/*"]\ndefault.listed = "tag"\n', "policy makes dnsbl/hard listed 'tag'"),
+        ("iprev]\nmode = 1\n", "channels.internet.policy.iprev.mode is none of default, allow"),
+        ("spam]\n", "channels.internet.policy.spam is no check; known: dnsbl, iprev"),
+        ("iprev]\nallow.listed = []\n", "channels.internet.policy.iprev.allow.listed is no band"),
+        ('iprev]\ndefault.mismatch = "eat"\n', "default.mismatch is 'eat'; 'eat' is no action"),
+    ],
+)  # fmt: skip
+def test_what_a_channel_may_not_say(tmp_path: Path, text: str, told: str) -> None:
+    assert told in faults(tmp_path, CHANNEL + text)
+
+
+def test_a_policy_that_is_no_table(tmp_path: Path) -> None:
+    assert "policy.iprev is no check" in faults(tmp_path, "[channels.x.policy]\niprev = 1\n")
 
 
 def test_missing_keys_are_told(tmp_path: Path) -> None:
