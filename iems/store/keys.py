@@ -8,7 +8,6 @@ shows no secret.
 from __future__ import annotations
 
 import base64
-import binascii
 import os
 import secrets
 import tomllib
@@ -47,18 +46,21 @@ class Keyring:
         """Read the keyring file."""
         try:
             rows = tomllib.loads(path.read_text())["key"]
-            keys = {str(row["id"]): _key(row) for row in rows}
-            active = [keys[str(row["id"])] for row in rows if row["state"] == "active"]
+            keys = [_key(row) for row in rows]
+            active = [key for key, row in zip(keys, rows, strict=True) if _is_active(row)]
         except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
             raise KeyringError(f"{path}: cannot be read: {error}") from None
-        except (KeyError, TypeError, ValueError, binascii.Error):
+        except (KeyError, TypeError, ValueError):
             raise KeyringError(
                 f"{path}: expected [[key]] tables with id, secret in base64 of at least "
-                f"{_LEAST_BYTES} bytes, and state"
+                f"{_LEAST_BYTES} bytes, and state active or retiring"
             ) from None
+        by_id = {key.id: key for key in keys}
+        if len(by_id) != len(keys):
+            raise KeyringError(f"{path}: two keys have the same id")
         if len(active) != 1:
             raise KeyringError(f"{path}: {len(active)} keys are active; expected one")
-        return cls(active[0], keys)
+        return cls(active[0], by_id)
 
     def secret(self, key_id: str) -> bytes | None:
         """The secret with this id, for `iems.codec.findings.decode`."""
@@ -81,3 +83,7 @@ def _key(row: Mapping[str, object]) -> Key:
     if len(secret) < _LEAST_BYTES or not name.isalnum() or not name.isascii():
         raise ValueError
     return Key(name, secret)
+
+
+def _is_active(row: Mapping[str, object]) -> bool:
+    return ("retiring", "active").index(str(row["state"])) == 1

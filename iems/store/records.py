@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from iems.model.finding import Finding
-from iems.model.policy import Decision
+from iems.model.policy import Decision, Kind
 from iems.serve.deadline import Deadline
 
 _QUEUE = 10_000
@@ -150,8 +150,9 @@ class Recorder:
             raise RecordsError(job.error)
 
     def close(self, deadline: Deadline) -> None:
-        """Write what is queued and end the thread."""
-        self._queue.put(None)
+        """Write what is queued and end the thread; a disk that hangs is left at the deadline."""
+        with contextlib.suppress(queue.Full):
+            self._queue.put(None, timeout=deadline.remaining())
         self._thread.join(deadline.remaining())
 
     def _run(self) -> None:
@@ -221,8 +222,10 @@ def search(
 
 
 def _concerns(record: Record, recipient: str) -> bool:
+    """Whether the recipient is this one, as the client wrote him or as an alias led to him."""
     wanted = recipient.casefold()
-    return not wanted or wanted in {record.recipient.casefold(), record.subject.casefold()}
+    subject = record.subject.casefold().removeprefix(f"{Kind.USER.value} ")
+    return not wanted or wanted in {record.recipient.casefold(), subject}
 
 
 def _select(paths: Iterable[Path], where: str, values: dict[str, str]) -> Iterator[Record]:
@@ -263,7 +266,7 @@ def _utf8(value: object) -> object:
 
 
 def _open(path: Path, *, read_only: bool = False) -> sqlite3.Connection:
-    target = f"{path.resolve().as_uri()}?mode={'ro' if read_only else 'rwc'}"
+    target = f"{path.absolute().as_uri()}?mode={'ro' if read_only else 'rwc'}"
     connection = sqlite3.connect(
         target, uri=True, timeout=_BUSY, isolation_level=None, check_same_thread=False
     )

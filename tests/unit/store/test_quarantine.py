@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -37,3 +39,51 @@ def test_what_is_removed_leaves_nothing(tmp_path: Path) -> None:
     quarantine.remove(removed)
     assert quarantine.ids() == [kept]
     assert len(list((tmp_path / "quarantine").iterdir())) == 2
+
+
+def test_more_messages_are_told_in_the_order_of_their_ids(tmp_path: Path) -> None:
+    quarantine = Quarantine(tmp_path)
+    names = [quarantine.put([b"x"], {}) for _ in range(20)]
+    assert quarantine.ids() == sorted(names)
+    assert {stat.S_IMODE(file.stat().st_mode) & 0o027 for file in tmp_path.iterdir()} == {0}
+
+
+def test_nothing_has_its_name_before_it_is_on_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each file is synced with all its bytes, then renamed, then the folder is synced."""
+    steps: list[str] = []
+    fsync, rename = os.fsync, Path.rename
+
+    def synced(descriptor: int) -> None:
+        state = os.fstat(descriptor)
+        steps.append("folder" if stat.S_ISDIR(state.st_mode) else f"{state.st_size} bytes")
+        fsync(descriptor)
+
+    def renamed(self: Path, target: Path) -> Path:
+        steps.append(f"rename {self.suffix}")
+        return rename(self, target)
+
+    monkeypatch.setattr(os, "fsync", synced)
+    monkeypatch.setattr(Path, "rename", renamed)
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    name = Quarantine(tmp_path).put([b"12345"], {})
+    size = (tmp_path / f"{name}.json").stat().st_size
+    assert steps == ["5 bytes", f"{size} bytes", "rename .eml", "rename .json", "folder"]
+    assert len(list(Path("/proc/self/fd").iterdir())) == before
+
+
+def test_a_rename_that_fails_leaves_neither_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rename = Path.rename
+
+    def failing(self: Path, target: Path) -> Path:
+        if self.suffix == ".json":
+            raise OSError("input/output error")
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "rename", failing)
+    with pytest.raises(OSError, match="input/output"):
+        Quarantine(tmp_path).put([b"12345"], {})
+    assert list(tmp_path.iterdir()) == []

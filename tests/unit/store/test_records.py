@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import sqlite3
 import threading
 from pathlib import Path
 
@@ -10,7 +12,9 @@ import pytest
 from iems.model.finding import Finding
 from iems.model.policy import Action, Decision, Kind, Reason, Subject
 from iems.serve.deadline import Deadline
-from iems.store.records import Record, Recorder, RecordsError, details, search
+from iems.store import records
+from iems.store.records import Record, Recorder, RecordsError, details, new_reference, search
+from tests.waiting import eventually
 
 
 def record(reference: str, **more: object) -> Record:
@@ -35,6 +39,138 @@ def test_committed_records_are_found_by_each_name(tmp_path: Path, recorder: Reco
     assert len(search([tmp_path / "records.sqlite"], "R1", recipient="BOB@example.test")) == 1
     assert len(search([tmp_path / "records.sqlite"], "R1", since=1.5)) == 1
     assert search([tmp_path / "records.sqlite"], "R2") == []
+
+
+def test_a_recipient_is_found_also_where_an_alias_led_to_him(
+    tmp_path: Path, recorder: Recorder
+) -> None:
+    subject = "user Alice@example.test"
+    one = record("R1", recipient="both@example.test", subject=subject, details={"notes": ["n"]})
+    recorder.commit([one, record("R1", subject="internet")], Deadline.after(5))
+    for name in ("alice@example.test", "BOTH@example.test"):
+        assert search([tmp_path / "records.sqlite"], "R1", recipient=name) == [one]
+
+
+def test_records_come_in_the_order_of_their_times_whatever_the_file(tmp_path: Path) -> None:
+    for name, times in (("one", (1.0, 3.0)), ("two", (2.0, 0.0))):
+        Recorder(tmp_path / name).commit([record("R1", time=t) for t in times], Deadline.after(5))
+    found = search([tmp_path / "one", tmp_path / "two"], "R1")
+    assert [one.time for one in found] == [0.0, 1.0, 2.0, 3.0]
+
+
+def test_references_are_twelve_letters_and_digits_and_differ() -> None:
+    references = {new_reference() for _ in range(100)}
+    assert len(references) == 100
+    assert all(re.fullmatch("[A-Z2-7]{12}", one) for one in references)
+
+
+class Disk:
+    """Stands for the connections: a gate that can be shut, or a fault that is raised."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.open = threading.Event()
+        self.open.set()
+        self.reached = threading.Event()
+        self.fault: Exception | None = None
+        self.batches: list[int] = []
+        write = records._write
+
+        def gated(connection: sqlite3.Connection, batch: list[records._Job]) -> None:
+            self.reached.set()
+            assert self.open.wait(20)
+            if self.fault:
+                raise self.fault
+            self.batches.append(sum(len(job.records) for job in batch))
+            write(connection, batch)
+
+        monkeypatch.setattr(records, "_write", gated)
+
+
+@pytest.fixture
+def disk(monkeypatch: pytest.MonkeyPatch) -> Disk:
+    return Disk(monkeypatch)
+
+
+def test_a_disk_that_hangs_costs_no_more_than_the_deadline(
+    tmp_path: Path, disk: Disk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(records, "_QUEUE", 2)
+    recorder = Recorder(tmp_path / "records.sqlite")
+    disk.open.clear()
+    with pytest.raises(RecordsError, match="not written in time"):
+        recorder.commit([record("R1")], Deadline.after(0.1))
+    assert disk.reached.wait(5)
+    for number in range(5):
+        recorder.add(record(f"Q{number}"))
+    assert recorder.dropped == 3
+    with pytest.raises(RecordsError, match="queue of records is full"):
+        recorder.commit([record("R2")], Deadline.after(0.1))
+    recorder.close(Deadline.after(0.1))
+    disk.open.set()
+    recorder.commit([record("R3")], Deadline.after(5))
+    assert all(search([tmp_path / "records.sqlite"], word) for word in ("R1", "Q0", "Q1", "R3"))
+
+
+def test_those_who_wait_share_a_transaction_and_wait_for_nobody_who_comes_later(
+    recorder: Recorder, disk: Disk
+) -> None:
+    disk.open.clear()
+    threads = [
+        threading.Thread(target=recorder.commit, args=([record(f"R{n}")], Deadline.after(20)))
+        for n in range(10)
+    ]
+    threads[0].start()
+    assert disk.reached.wait(5)
+    for thread in threads[1:]:
+        thread.start()
+    eventually(lambda: recorder._queue.qsize() == 9, 5)
+    disk.open.set()
+    for thread in threads:
+        thread.join()
+    assert disk.batches == [1, 9]
+
+
+def test_what_nobody_waits_for_is_gathered(recorder: Recorder, disk: Disk) -> None:
+    for number in range(20):
+        recorder.add(record(f"R{number}"))
+    recorder.close(Deadline.after(5))
+    assert disk.batches == [20]
+
+
+def test_what_a_failing_disk_loses_is_counted_if_nobody_waited(tmp_path: Path, disk: Disk) -> None:
+    recorder = Recorder(tmp_path / "records.sqlite")
+    disk.fault = OSError("input/output error")
+    recorder.add(record("R1"))
+    with pytest.raises(RecordsError, match="OSError: input/output error"):
+        recorder.commit([record("R2"), record("R3")], Deadline.after(5))
+    assert recorder.dropped == 1
+
+
+def test_a_batch_is_written_whole_or_not_at_all(tmp_path: Path, recorder: Recorder) -> None:
+    bad = record("R2", time=None)
+    with pytest.raises(RecordsError, match="IntegrityError"):
+        recorder.commit([record("R1"), bad], Deadline.after(5))
+    assert search([tmp_path / "records.sqlite"], "R1") == []
+    recorder.commit([record("R3")], Deadline.after(5))
+    assert search([tmp_path / "records.sqlite"], "R3")
+
+
+def test_a_record_that_was_waited_for_outlives_a_loss_of_power(tmp_path: Path) -> None:
+    # FULL syncs the write-ahead log at each commit (sqlite.org/pragma.html#pragma_synchronous).
+    connection = records._open(tmp_path / "records.sqlite")
+    assert connection.execute("PRAGMA synchronous").fetchone() == (2,)
+    assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+    connection.close()
+
+
+def test_a_search_changes_nothing(tmp_path: Path, recorder: Recorder) -> None:
+    recorder.close(Deadline.after(5))
+    connection = records._open(tmp_path / "records.sqlite", read_only=True)
+    with pytest.raises(sqlite3.OperationalError, match="readonly"):
+        connection.execute("DELETE FROM record")
+    connection.close()
+    with pytest.raises(sqlite3.OperationalError, match="unable to open"):
+        records._open(tmp_path / "none.sqlite", read_only=True)
 
 
 def test_records_of_two_daemons_are_joined_by_reference(tmp_path: Path) -> None:
@@ -106,3 +242,6 @@ def test_details_name_check_action_and_layer() -> None:
         }
     ]
     assert told["notes"] == ["a note"]
+    assert told["findings"] == [
+        {"check": "iprev", "outcome": "fail", "band": "mismatch", "reason": "no name"}
+    ]
