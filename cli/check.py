@@ -16,6 +16,7 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
+from iems.directory.connect import connect
 from iems.dns.servers import servers
 from iems.dns.stub import StubResolver
 from iems.settings.load import load
@@ -42,6 +43,7 @@ def run(arguments: argparse.Namespace) -> int:
         faults = [
             *_check_faults(settings),
             *_secret_faults(settings),
+            *_directory_faults(settings),
             *_deadline_faults(settings, _postconf("milter_command_timeout")),
         ]
     if arguments.json:
@@ -78,12 +80,22 @@ def _secret_faults(settings: Settings) -> Iterable[str]:
         yield from _mode_faults(file)
 
 
+def _directory_faults(settings: Settings) -> Iterable[str]:
+    """Why a program could not ask the directory; nothing is asked here."""
+    programs = (settings.milter, settings.agent, settings.admin)
+    for program in programs if settings.directory.kind == "ldap" else programs[:1]:
+        own = (program.ldap_dn, program.ldap_password_file)
+        try:
+            connect(settings.directory, *own, lambda _note: None)
+        except SettingsError as error:
+            yield from error.faults
+
+
 def _mode_faults(file: Path) -> Iterable[str]:
     try:
         mode = stat.S_IMODE(file.stat().st_mode)
     except FileNotFoundError:
-        yield f"{file}: is missing"
-        return
+        return  # told by who reads it
     if mode & 0o027:
         yield f"{file}: its mode is {mode:04o}; expected 0640 or less, it holds a secret"
 
@@ -106,9 +118,14 @@ def _postconf(parameter: str) -> float | None:
     done = subprocess.run(
         [program, "-h", parameter], capture_output=True, text=True, check=False, timeout=10
     )
-    value = done.stdout.strip()
+    return _seconds(done.stdout.strip())
+
+
+def _seconds(value: str) -> float | None:
+    """A time as postconf(5) writes it: a number and its unit, seconds where there is none."""
     units = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
-    digits, unit = value[:-1], value[-1:]
+    digits = value.rstrip("smhdw")
+    unit = value.removeprefix(digits) or "s"
     if not digits.isdecimal() or unit not in units:
         return None
     return float(digits) * units[unit]

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -36,6 +37,7 @@ def main(argv: list[str] | None = None) -> int:
     arguments = _parser(words).parse_args(words)
     try:
         code: int = arguments.run(arguments)
+        sys.stdout.flush()
     except SettingsError as error:
         print(error, file=sys.stderr)
         return CONFIGURATION
@@ -43,7 +45,8 @@ def main(argv: list[str] | None = None) -> int:
         print(f"iems: {error.filename}: {error.strerror}; run it as root", file=sys.stderr)
         return NOT_ALLOWED
     except BrokenPipeError:
-        sys.stderr.close()
+        # Nobody reads on; Python must not try once more when it ends.
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115, PTH123 - open to the end
         return OK
     except KeyboardInterrupt:
         return 130

@@ -3,7 +3,8 @@
 Two messages: one over SMTP as from outside, which must reach the mailbox; one straight to
 Dovecot's LMTP with the agent's verdict `junk`, which the global Sieve script must file into Junk
 (a script that is broken would fail open, into INBOX, and nobody would notice). Both are deleted.
-Exit 0 if both arrived where they should, 1 if not, 75 if a server did not answer.
+Exit 0 if both arrived where they should, 1 if not or if one was refused, 75 if a server did not
+answer.
 """
 
 from __future__ import annotations
@@ -47,8 +48,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="lines of `address password`; default: %(default)s",
     )
-    parser.add_argument("--smtp", default="127.0.0.1:25", metavar="HOST:PORT")
-    parser.add_argument("--imap", default="127.0.0.1:993", metavar="HOST:PORT", help="with TLS")
+    for name, default, told in (("--smtp", ":25", ""), ("--imap", ":993", "with TLS")):
+        parser.add_argument(
+            name, type=_server, default=f"127.0.0.1{default}", metavar="HOST:PORT", help=told
+        )
     parser.add_argument("--wait", type=float, default=60.0, metavar="SECONDS")
     parser.add_argument("--json", action="store_true", help="one JSON object")
 
@@ -56,7 +59,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Send, read, explain."""
     settings = load(arguments.settings)
-    accounts = _accounts(arguments.passwords)
+    try:
+        accounts = _accounts(arguments.passwords)
+    except FileNotFoundError:
+        accounts = {}
     address = arguments.to or next(iter(accounts), "")
     if address not in accounts:
         print(f"iems: no password of {address!r} in {arguments.passwords}", file=sys.stderr)
@@ -69,8 +75,8 @@ def run(arguments: argparse.Namespace) -> int:
             junk_id = _send_junk(settings, address)
             _find(mailbox, junk_id, ("Junk",), deadline)
         records = _records(settings, message_id, deadline)
-    except ProbeError as error:
-        print(f"iems: {error}", file=sys.stderr)
+    except (ProbeError, smtplib.SMTPResponseException, smtplib.SMTPRecipientsRefused) as error:
+        print(f"iems: {type(error).__name__}: {error}", file=sys.stderr)
         return 1
     except (OSError, smtplib.SMTPException, imaplib.IMAP4.error, RecordsError) as error:
         print(f"iems: {type(error).__name__}: {error}", file=sys.stderr)
@@ -85,8 +91,16 @@ def _print(arguments: argparse.Namespace, address: str, folder: str, records: li
         answer = {"recipient": address, "folder": folder, "junk_script": "works", "way": way}
         print(json.dumps(answer, indent=2))
         return
-    print(f"probe: {arguments.smtp} -> {address}, found in {folder}; the junk script works")
+    host, port = arguments.smtp
+    print(f"probe: {host}:{port} -> {address}, found in {folder}; the junk script works")
     print("\n".join(line for record in records for line in explain(record)))
+
+
+def _server(text: str) -> tuple[str, int]:
+    host, _colon, port = text.rpartition(":")
+    if not host or not port.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r} is no server; expected HOST:PORT")
+    return host.removeprefix("[").removesuffix("]"), int(port)
 
 
 def _accounts(path: Path) -> Mapping[str, str]:
@@ -111,10 +125,10 @@ def _message(settings: Settings, address: str, *extra: str) -> tuple[str, bytes]
     return message_id, "\r\n".join(lines).encode()
 
 
-def _send(settings: Settings, server: str, address: str) -> str:
+def _send(settings: Settings, server: tuple[str, int], address: str) -> str:
     message_id, data = _message(settings, address)
-    host, _colon, port = server.rpartition(":")
-    with smtplib.SMTP(host, int(port), timeout=_TIMEOUT) as smtp:
+    # The name is given, since Python would look for one in the DNS.
+    with smtplib.SMTP(*server, local_hostname=settings.hostname, timeout=_TIMEOUT) as smtp:
         smtp.sendmail(str(settings.postmaster), [address], data)
     return message_id
 
@@ -122,24 +136,23 @@ def _send(settings: Settings, server: str, address: str) -> str:
 def _send_junk(settings: Settings, address: str) -> str:
     message_id, data = _message(settings, address, "X-IEMS-Verdict: junk; ref=probe")
     kind, _colon, target = settings.agent.upstreams["local"].partition(":")
-    host, _colon, port = target.rpartition(":")
-    lmtp = smtplib.LMTP(target) if kind == "unix" else smtplib.LMTP(host, int(port))
-    with lmtp:
+    server = (target, 0) if kind == "unix" else _server(target)
+    with smtplib.LMTP(*server, local_hostname=settings.hostname, timeout=_TIMEOUT) as lmtp:
         lmtp.sendmail(str(settings.postmaster), [address], data)
     return message_id
 
 
 @contextlib.contextmanager
-def _imap(server: str, user: str, password: str) -> Iterator[imaplib.IMAP4_SSL]:
+def _imap(server: tuple[str, int], user: str, password: str) -> Iterator[imaplib.IMAP4_SSL]:
     """A session; on loopback the certificate may be any, elsewhere it must be right."""
-    host, _colon, port = server.rpartition(":")
+    host, port = server
     context = ssl.create_default_context()
-    if host.startswith("127.") or host in {"localhost", "[::1]"}:
+    if host.startswith("127.") or host in {"localhost", "::1"}:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
-    mailbox = imaplib.IMAP4_SSL(host, int(port), ssl_context=context, timeout=_TIMEOUT)
-    mailbox.login(user, password)
+    mailbox = imaplib.IMAP4_SSL(host, port, ssl_context=context, timeout=_TIMEOUT)
     try:
+        mailbox.login(user, password)
         yield mailbox
     finally:
         mailbox.logout()
@@ -151,10 +164,13 @@ def _find(
     """The folder in which the message is found; there it is deleted."""
     while True:
         for folder in folders:
-            mailbox.select(folder)
+            status, _count = mailbox.select(folder)
+            if status != "OK":
+                continue
             _status, found = mailbox.search(None, "HEADER", "Message-ID", f'"{message_id}"')
             if found and found[0]:
-                mailbox.store(found[0].split()[0].decode(), "+FLAGS", "\\Deleted")
+                for number in found[0].decode().split():
+                    mailbox.store(number, "+FLAGS", "\\Deleted")
                 mailbox.expunge()
                 return folder
         if deadline.expired:

@@ -52,7 +52,12 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def explain(record: Record) -> Iterable[str]:
-    """One record as lines for people."""
+    """One record as lines for people; what a terminal would take for a command is shown as `?`."""
+    for line in _lines(record):
+        yield "".join(letter if letter.isprintable() else "?" for letter in line)
+
+
+def _lines(record: Record) -> Iterable[str]:
     at = datetime.datetime.fromtimestamp(record.time, datetime.UTC)
     subject = record.subject if record.subject != f"user {record.recipient}" else ""
     whom = f" for {record.recipient}" if record.recipient else ""

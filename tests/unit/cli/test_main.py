@@ -54,3 +54,48 @@ def test_version(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyP
         main(["--version"])
     assert caught.value.code == 0
     assert capsys.readouterr().out == "iems iems 9.8\n"
+
+
+def test_who_is_not_allowed_and_who_gives_up_have_codes_of_their_own(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def ends(error: BaseException) -> int:
+        def fail(_arguments: object) -> int:
+            raise error
+
+        monkeypatch.setattr("cli.why.run", fail)
+        return main(["why", "X"])
+
+    assert ends(PermissionError(13, "Permission denied", "/etc/iems/iems.toml")) == 77
+    told = capsys.readouterr().err
+    assert told == "iems: /etc/iems/iems.toml: Permission denied; run it as root\n"
+    assert ends(KeyboardInterrupt()) == 130
+
+
+def test_a_reader_who_leaves_is_no_error() -> None:
+    code = (
+        "import sys, cli.key\n"
+        "from cli.main import main\n"
+        "cli.key.run = lambda arguments: print('x' * 100)\n"
+        "sys.stdin.readline()\n"
+        "sys.exit(main(['key', 'create', 'x']))\n"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", code],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as program:
+        assert program.stdin
+        assert program.stdout
+        assert program.stderr
+        program.stdout.close()
+        program.stdin.close()
+        assert program.stderr.read() == b""
+        assert program.wait() == 0
+
+
+def test_without_a_command_there_is_nothing_to_do(tmp_path: Path) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main(["--settings", str(tmp_path)])
+    assert caught.value.code == USAGE

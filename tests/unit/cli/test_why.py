@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import argparse
+import datetime
 import json
 from pathlib import Path
 
 import pytest
 
 from cli.main import main
+from cli.why import _since, explain
 from iems.model.finding import Finding
 from iems.model.policy import Action, Decision, Kind, Reason, Subject
 from iems.serve.deadline import Deadline
@@ -70,6 +73,58 @@ def test_every_name_of_a_message_tells_its_whole_way(
     assert "iprev: pass" in told
     assert "note: a note" in told
     assert told.index("rcpt for alice") < told.index("delivery for bob")
+
+
+def test_all_that_is_known_is_told_and_nothing_that_is_not(
+    settings: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([*settings, "why", "REF1"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[:6] == [
+        "1970-01-01 00:00:10Z rcpt for alice@example.test: reject",
+        "    reference REF1, client 192.0.2.66, sender <>, reply 550 5.7.1 no",
+        "    dnsbl/soft listed: reject, chosen by user alice@example.test; "
+        "client 192.0.2.66 is listed by soft",
+        "    iprev: pass",
+        "    note: a note",
+        "1970-01-01 00:00:11Z end-of-message: accept",
+    ]
+    assert lines[6] == "    reference REF1, queue id 4Q, message id <m@x>, sender <>"
+
+
+def test_an_alias_names_whom_it_led_to_and_an_enforced_reason_says_so() -> None:
+    reason = {"check": "c", "band": "b", "action": "junk", "enforced": True, "layer": "site"}
+    record = Record(
+        "REF",
+        "rcpt",
+        "junk",
+        recipient="both@example.test",
+        subject="user alice@example.test",
+        channel="internet",
+        details={"reasons": [reason, 5], "findings": 5, "notes": "x"},
+        time=0.0,
+    )
+    first, second, third = explain(record)
+    assert "for both@example.test (user alice@example.test): junk" in first
+    assert "channel internet" in second
+    assert third.startswith("    c b: junk, enforced by site; ")
+
+
+def test_nothing_from_outside_commands_the_terminal() -> None:
+    record = Record("REF", "rcpt", "junk", message_id="<\x1b[2J\u00e9\udcff@x>", sender="a\nb")
+    lines = list(explain(record))
+    assert all(line.isprintable() for line in lines)
+    assert "message id <?[2J\u00e9?@x>, sender <a?b>" in lines[1]
+
+
+def test_ages_and_times() -> None:
+    now = datetime.datetime.now(datetime.UTC).timestamp()
+    for text, seconds in (("90s", 90), ("30m", 1800), ("12h", 43200), ("7d", 604800)):
+        assert abs(now - seconds - _since(text)) < 60
+    assert _since("2026-01-02T03:04:05+01:00") == 1767319445.0
+    for text in ("", "m", "1.5h", "5x"):
+        with pytest.raises(argparse.ArgumentTypeError, match="is no time; expected ISO 8601"):
+            _since(text)
 
 
 def test_recipient_and_time_narrow_the_answer(
