@@ -10,12 +10,13 @@ worker gives up on what is left; its clients see a closed connection and try aga
 
 from __future__ import annotations
 
+import contextlib
 import select
 import socket
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from iems.serve.control import Control
 from iems.serve.deadline import Deadline
@@ -29,9 +30,6 @@ CONNECTIONS = 64
 _TICK = 0.1
 """Seconds until a draining worker notices; far below the 10 s by which mail may be delayed."""
 
-_FRESH = 5.0
-"""Seconds in which a new connection may begin its first transaction in a draining worker."""
-
 
 @dataclass(eq=False)
 class _Open:
@@ -39,7 +37,6 @@ class _Open:
 
     connection: socket.socket
     session: Session
-    since: float = field(default_factory=time.monotonic)
 
 
 class Server:
@@ -111,14 +108,8 @@ class Server:
         self._log.warning("gave up on sessions at the end of the drain", sessions=len(self._open))
 
     def _see_off(self, one: _Open) -> None:
-        """End the session where nothing is under way; see `Session._next` for the order."""
-        fresh = one.session.transactions == 0 and time.monotonic() - one.since < _FRESH
-        if fresh:
-            return
-        one.session.closing = True
-        if one.session.resting:
-            try:
-                # A read that waits returns nothing; what was received before it is still read.
+        """Tell the session to leave; where nothing is under way it does so at once."""
+        if one.session.leave():
+            # A read that waits returns nothing; what was received before it is still read.
+            with contextlib.suppress(OSError):
                 one.connection.shutdown(socket.SHUT_RD)
-            except OSError:
-                return

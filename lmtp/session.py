@@ -8,6 +8,7 @@ taken or delivered costs a delay (4xx), and no client is told what an exception 
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -29,6 +30,9 @@ from lmtp.wire import DisconnectedError, LineTooLongError, SilentError, Wire
 
 LINE = 2048
 """Bytes of a command: 512 of RFC 5321, 10 of RFC 6531, 500 + 28 of RFC 3461, 512 of XFORWARD."""
+
+EXPECTED = 5.0
+"""Seconds in which a client that has begun may go on to a transaction in a draining worker."""
 
 _OK = reply(250, "2.0.0", "OK")
 _BYE = reply(221, "2.0.0", "Bye")
@@ -66,11 +70,16 @@ class Session:
     def __init__(
         self, wire: Wire, hostname: str, spool: Spool, agent: Deliver, log: Log, limits: Limits
     ) -> None:
-        self.closing = False
-        """Set by the server: leave at the next command boundary outside of a transaction."""
-        self.resting = False
-        """Whether nothing is under way, so that a read may be cut short."""
-        self.transactions = 0
+        self._lock = threading.Lock()
+        """Held where it is settled whether the session or `leave` comes first at a boundary."""
+        self._leaving = False
+        self._closing = False
+        self._resting = False
+        # Whether the client has begun something: it connected, or a command was answered that
+        # ended no transaction. Postfix tries a connection that it kept with RSET, and takes a
+        # message out of the queue for it; one that ends after the RSET defers that message.
+        self._expectant = True
+        self._spoke = time.monotonic()
         self._wire = wire
         self._hostname = hostname
         self._spool = spool
@@ -106,8 +115,19 @@ class Session:
         except SilentError:
             self._farewell(_IDLE)
         except DisconnectedError:
-            if self.closing:
+            if self._closing:
                 self._farewell(_DRAINING)
+
+    def leave(self) -> bool:
+        """End after what is under way; True where nothing is, and reading may be cut short.
+
+        Called by the server's thread, again and again while it drains.
+        """
+        with self._lock:
+            self._leaving = True
+            waited = time.monotonic() - self._spoke
+            self._closing = self._resting and (not self._expectant or waited > EXPECTED)
+            return self._closing
 
     def _step(self) -> Reply | None:
         """Read and answer one command; a reply that is returned is the last one."""
@@ -134,15 +154,16 @@ class Session:
     def _next(self) -> str | None:
         """The next command, or None where the session is to end before it."""
         resting = self._mail is None and self._wire.idle
-        self.resting = resting
-        # The server sets `closing` before it reads `resting`, and this thread sets `resting`
-        # before it reads `closing`: one of the two sees the other, whatever happens between.
-        if resting and self.closing:
-            return None
+        with self._lock:
+            if resting and self._leaving and not self._expectant:
+                return None
+            self._resting = resting
         line = self._wire.line(LINE)
-        self.resting = False
-        if resting and self.closing:
-            return None
+        with self._lock:
+            self._resting = False
+            self._expectant, self._spoke = True, time.monotonic()
+            if self._closing:
+                return None
         try:
             return line.decode("utf-8")
         except UnicodeDecodeError:
@@ -213,8 +234,8 @@ class Session:
             replies = self._take(incoming, self._mail, tuple(self._recipients))
         for answer in replies:
             self._send(answer)
-        self.transactions += 1
         self._reset()
+        self._expectant = False
 
     def _rset(self, argument: str) -> Reply:
         if argument:

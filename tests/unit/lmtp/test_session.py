@@ -17,6 +17,8 @@ from lmtp.session import Limits, Session
 from lmtp.transaction import Transaction
 from lmtp.wire import Wire
 from tests.unit.lmtp.parts import Heard
+from tests.waiting import eventually
+from tests.waiting import eventually
 
 OK = reply(250, "2.0.0", "Saved")
 MESSAGE = b"Subject: x\r\n\r\nbody\r\n.\r\n"
@@ -294,18 +296,46 @@ def test_a_message_that_breaks_off_is_no_message(caller: Caller) -> None:
     assert not caller.agent.seen
 
 
-def test_a_session_that_has_to_leave_ends_at_a_boundary(caller: Caller) -> None:
+def test_a_session_that_has_to_leave_ends_after_its_transaction(caller: Caller) -> None:
     caller.ask(b"LHLO me\r\nMAIL FROM:<>\r\n", 2)
-    caller.session.closing = True
-    assert not caller.session.resting
+    assert not caller.session.leave()
     assert caller.codes(b"RCPT TO:<a@b.test>\r\nDATA\r\n", 2) == [250, 354]
     assert caller.codes(MESSAGE, 2) == [250, 421]
     assert caller.over
     assert len(caller.agent.seen) == 1
 
 
-def test_a_resting_session_is_told_to_leave_with_the_next_command(caller: Caller) -> None:
-    caller.ask(b"LHLO me\r\n")
-    caller.session.closing = True
+def test_a_kept_connection_is_told_to_leave_with_the_next_command(caller: Caller) -> None:
+    transact(caller)
+    eventually(caller.session.leave)
+    assert caller.codes(b"RSET\r\n", 1) == [421]
+    assert caller.over
+
+
+def test_a_client_that_tried_its_connection_may_go_on(caller: Caller) -> None:
+    transact(caller)
+    assert caller.codes(b"RSET\r\n", 1) == [250]
+    for _time in range(3):
+        assert not caller.session.leave()
+    caller.ask(b"MAIL FROM:<>\r\nRCPT TO:<b@b.test>\r\nDATA\r\n", 3)
+    assert caller.codes(MESSAGE, 2) == [250, 421]
+    assert caller.over
+
+
+@pytest.mark.parametrize("after", [b"", b"LHLO me\r\n", b"RSET\r\n"])
+def test_a_client_that_goes_on_to_nothing_is_not_waited_for(
+    caller: Caller, monkeypatch: pytest.MonkeyPatch, after: bytes
+) -> None:
+    if after:
+        caller.ask(after)
+    assert not caller.session.leave()
+    monkeypatch.setattr("lmtp.session.EXPECTED", 0.0)
+    eventually(caller.session.leave)
     assert caller.codes(b"MAIL FROM:<>\r\n", 1) == [421]
     assert caller.over
+
+
+def transact(caller: Caller) -> None:
+    """One message."""
+    caller.ask(b"LHLO me\r\nMAIL FROM:<>\r\nRCPT TO:<a@b.test>\r\nDATA\r\n", 4)
+    assert caller.ask(MESSAGE)[0].startswith("250")
