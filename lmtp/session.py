@@ -8,6 +8,7 @@ taken or delivered costs a delay (4xx), and no client is told what an exception 
 from __future__ import annotations
 
 import contextlib
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -126,7 +127,8 @@ class Session:
         with self._lock:
             self._leaving = True
             waited = time.monotonic() - self._spoke
-            self._closing = self._resting and (not self._expectant or waited > EXPECTED)
+            if self._resting and (not self._expectant or waited > EXPECTED):
+                self._closing = True
             return self._closing
 
     def _step(self) -> Reply | None:

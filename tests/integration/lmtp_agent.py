@@ -82,6 +82,12 @@ class AgentDaemon:
         self.server = self._program()
         self.start()
 
+    def renew(self, how: signal.Signals) -> None:
+        """Reload (HUP) or restart (USR2), and wait until the new workers have taken over."""
+        before = len(self.log("new settings"))
+        self.server.signal(how)
+        eventually(lambda: len(self.log("new settings")) > before, 20, self.server.tail)
+
     def user(self, action: str = "deliver") -> str:
         """The address of a user whom no other test has, who chose this action."""
         return f"{action}{next(self._numbers)}@{self.domain}"

@@ -206,11 +206,12 @@ def test_kill_9_of_the_workers_at_any_moment_loses_nothing(
     post: Postfix, agent: AgentDaemon, dovecot: Dovecot
 ) -> None:
     box = agent.box(dovecot)
-    with Flood(post, box, 60) as flood:
-        for at in (10, 30, 50):
-            flood.until(at)
+    with Flood(post, box) as flood:
+        for _time in range(3):
+            flood.more(15)
             for pid in set(agent.server.members()) - {agent.server.pid}:
                 os.kill(pid, signal.SIGKILL)
+        flood.more(15)
     post.flush()
     post.wait_empty(40)
     assert flood.arrived() == flood.numbers
@@ -220,10 +221,11 @@ def test_a_restart_under_load_delays_nothing_by_ten_seconds(
     post: Postfix, agent: AgentDaemon, dovecot: Dovecot
 ) -> None:
     box = agent.box(dovecot)
-    with Flood(post, box, 90) as flood:
-        for at, what in ((15, signal.SIGHUP), (40, signal.SIGUSR2), (65, signal.SIGHUP)):
-            flood.until(at)
-            agent.server.signal(what)
+    with Flood(post, box) as flood:
+        for what in (signal.SIGHUP, signal.SIGUSR2, signal.SIGHUP):
+            flood.more(10)
+            agent.renew(what)
+        flood.more(20)
     post.wait_empty()
     assert flood.arrived() == flood.numbers
     assert len(box.messages()) == len(flood.numbers)
@@ -234,18 +236,13 @@ def test_a_restart_under_load_delays_nothing_by_ten_seconds(
 
 @dataclass
 class Flood:
-    """Numbered messages from four senders at once."""
+    """Numbered messages from four senders at once, until the end of the block."""
 
     post: Postfix
     box: Mailbox
-    count: int
-    sent: int = 0
+    numbers: set[int] = field(default_factory=set)
     failures: list[str] = field(default_factory=list)
-
-    @property
-    def numbers(self) -> set[int]:
-        """Those of all messages."""
-        return set(range(self.count))
+    _over: threading.Event = field(default_factory=threading.Event)
 
     def __enter__(self) -> Flood:
         self._threads = [threading.Thread(target=self._run, args=(part,)) for part in range(4)]
@@ -254,25 +251,29 @@ class Flood:
         return self
 
     def __exit__(self, *_error: object) -> None:
+        self._over.set()
         for thread in self._threads:
             thread.join(60)
         assert not self.failures
 
-    def until(self, count: int) -> None:
-        """Wait until so many were sent."""
-        eventually(lambda: self.sent >= count, 30, lambda: f"{self.sent} sent; {self.failures}")
+    def more(self, count: int) -> None:
+        """Wait until so many more were sent."""
+        goal = len(self.numbers) + count
+        eventually(lambda: len(self.numbers) >= goal or self.failures, 30)
 
     def arrived(self) -> set[int]:
         """The numbers of those in the mailbox."""
         found = (re.search(rb"Subject: number (\d+)\r\n", text) for text in self.box.messages())
         return {int(one.group(1)) for one in found if one}
 
-    def _run(self, part: int) -> None:
-        for number in range(part, self.count, 4):
+    def _run(self, number: int) -> None:
+        while not self._over.wait(0.05):
             text = f"Subject: number {number}\r\n\r\nbody\r\n".encode()
             if not send(self.post.port(), SENDER, [self.box.user], text).accepted:
                 self.failures.append(f"{number} was not accepted")
-            self.sent += 1
+                return
+            self.numbers.add(number)
+            number += 4
 
 
 def test_the_delivered_report_comes_back(

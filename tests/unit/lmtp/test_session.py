@@ -18,7 +18,6 @@ from lmtp.transaction import Transaction
 from lmtp.wire import Wire
 from tests.unit.lmtp.parts import Heard
 from tests.waiting import eventually
-from tests.waiting import eventually
 
 OK = reply(250, "2.0.0", "Saved")
 MESSAGE = b"Subject: x\r\n\r\nbody\r\n.\r\n"
