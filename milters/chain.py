@@ -59,9 +59,9 @@ class Runtime:
 
 @dataclass
 class _Connection:
-    client: Client
-    channel: str
-    resolved: str
+    client: Client = field(default_factory=lambda: Client(None))
+    channel: str = INTERNET
+    resolved: str = ""
     helo: str = ""
     started: dict[Stage, list[tuple[Check, Pending]]] = field(default_factory=dict)
 
@@ -86,7 +86,7 @@ class Chain:
 
     def __init__(self, runtime: Runtime) -> None:
         self._run = runtime
-        self._connection = _Connection(Client(None), INTERNET, "")
+        self._connection = _Connection()
         self._message: _Message | None = None
 
     @property
@@ -110,7 +110,6 @@ class Chain:
     def helo(self, name: str) -> Reply:
         """HELO or EHLO; a new one ends the findings of the one before."""
         self._connection.helo = printable(name)
-        self._connection.started.pop(Stage.HELO, None)
         self._start(Stage.HELO, self._connection.started)
         return Continue()
 
@@ -185,7 +184,7 @@ class Chain:
     def close(self) -> None:
         """The connection ended."""
         self._message = None
-        self._connection = _Connection(Client(None), INTERNET, "")
+        self._connection = _Connection()
 
     def _open_message(self) -> _Message:
         if self._message is None:

@@ -39,11 +39,9 @@ def authserv_id(value: bytes) -> bytes:
         elif piece in b"()":
             depth = max(0, depth + (1 if piece == b"(" else -1))
             bare.append(b" ")
-        elif depth:
-            continue
-        elif piece == b";":
-            break
-        else:
+        elif not depth:
+            if piece == b";":
+                break
             bare.append(piece)
     words = b"".join(bare).split()
     return words[0].lower() if words else b""

@@ -10,12 +10,12 @@ a field is one error, `FindingsError`: a reader never sees half of it.
 from __future__ import annotations
 
 import base64
-import binascii
 import hashlib
 import hmac
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Any
 
 from iems.model.finding import Finding
 
@@ -73,7 +73,7 @@ def decode(value: bytes, secret_of: Callable[[str], bytes | None]) -> Passed:
         sender = base64.b64decode(given["s"], validate=True).decode("utf-8", "surrogateescape")
         findings = tuple(_finding(row) for row in rows)
         return Passed(given["r"], given["q"], given["c"], sender, int(given["t"]), findings)
-    except (ValueError, TypeError, KeyError, IndexError, binascii.Error) as error:
+    except (ValueError, TypeError) as error:
         raise FindingsError(f"damaged field: {type(error).__name__}") from None
 
 
@@ -89,7 +89,7 @@ def _encode(passed: Passed, key_id: str, secret: bytes) -> bytes:
         ]
         for one in passed.findings
     ]
-    text = json.dumps(rows, separators=(",", ":"), ensure_ascii=True)
+    text = json.dumps(rows, separators=(",", ":"))
     parts = [
         VERSION,
         key_id,
@@ -136,9 +136,7 @@ def _mac(secret: bytes, parts: list[str]) -> str:
     return base64.b64encode(digest.digest()).decode()
 
 
-def _finding(row: object) -> Finding:
-    if not isinstance(row, list):
-        raise TypeError("a finding is a list")
+def _finding(row: Any) -> Finding:  # noqa: ANN401 - whatever JSON can hold
     check, outcome, band, reason, score, evidence = row
     texts = (check, outcome, band, reason)
     if not all(isinstance(text, str) for text in texts):

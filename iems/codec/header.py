@@ -18,15 +18,9 @@ _END = re.compile(rb"\n(\r?\n)")
 
 def parse_header(raw: bytes) -> HeaderBlock:
     """The block as fields; `raw` holds no empty line."""
-    fields: list[Field] = []
     seen: dict[bytes, int] = {}
-    start = 0
-    while start < len(raw):
-        match = _FIELD.match(raw, start)
-        end = len(raw) if match is None else max(match.end(), start + 1)
-        fields.append(_field(raw[start:end], start, seen))
-        start = end
-    return HeaderBlock(raw, tuple(fields))
+    lines = (match for match in _FIELD.finditer(raw) if match.group())
+    return HeaderBlock(raw, tuple(_field(one.group(), one.start(), seen) for one in lines))
 
 
 def split_message(data: bytes) -> tuple[bytes, bytes]:

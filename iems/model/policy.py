@@ -131,7 +131,8 @@ def decide(findings: Iterable[Finding], layers: Iterable[Layer], *, role: bool =
 
 def allowed(check: str, band: str, layers: Iterable[Layer]) -> frozenset[Action]:
     """The actions that a subject beneath `layers` may still choose for this band."""
-    return _narrow(Finding(check, "", band), tuple(layers), [])[0]
+    may, *_rest = _narrow(Finding(check, "", band), layers, [])
+    return may
 
 
 def _walk(finding: Finding, layers: tuple[Layer, ...], notes: list[str], *, role: bool) -> Reason:
@@ -143,7 +144,7 @@ def _walk(finding: Finding, layers: tuple[Layer, ...], notes: list[str], *, role
 
 
 def _narrow(
-    finding: Finding, layers: tuple[Layer, ...], notes: list[str]
+    finding: Finding, layers: Iterable[Layer], notes: list[str]
 ) -> tuple[frozenset[Action], Action, Subject, bool]:
     may, action, chooser, enforced = EVERY_ACTION, Action.DELIVER, SITE, False
     for layer in layers:

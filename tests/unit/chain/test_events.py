@@ -13,7 +13,7 @@ from iems.model.finding import Finding
 from iems.serve.deadline import Deadline
 from milters.chain import Chain
 from milters.checks.protocol import Known, Pending, Stage, View
-from milters.reply import InsertHeader
+from milters.reply import Continue, InsertHeader
 from tests.unit.chain.world import KEY, World, finish, rcpt
 
 
@@ -65,11 +65,14 @@ def passed(edits: tuple[object, ...]) -> list[tuple[str, str]]:
 def test_each_stage_is_shown_what_is_known_by_then(world: World, watchers: list[Watcher]) -> None:
     chain = Chain(world.runtime)
     macros = {"{daemon_name}": "submission", "{client_resolve}": "OK"}
-    chain.connect(Client("192.0.2.1", "mx.example", 25), macros)
-    chain.helo("mx\u00e9.example")
-    chain.mail("<a@sender.example>", {"{auth_authen}": "alice"})
+    assert chain.connect(Client("192.0.2.1", "mx.example", 25), macros) == Continue()
+    assert chain.helo("mx\u00e9.example") == Continue()
+    assert chain.mail("<a@sender.example>", {"{auth_authen}": "alice"}) == Continue()
     rcpt(chain, "alice")
-    finish(chain, (b"Subject", b" hi"), (b"X-A", b" 1\r\n 2"))
+    chain.header(b"Subject", b" hi")
+    chain.header(b"X-A", b" 1\r\n 2")
+    assert chain.end_of_headers() == Continue()
+    chain.end_of_message({})
     connect, helo, mail, headers = (one.views[0] for one in watchers)
     assert connect == View(
         Client("192.0.2.1", "mx.example", 25), "", "submission", "", None, None, "OK"
@@ -109,6 +112,7 @@ def test_a_new_helo_ends_the_findings_of_its_own_stage_alone(
     chain.helo("again.example")
     chain.mail("<one@sender.example>", {})
     chain.abort()
+    assert chain.reference == "-"
     chain.mail("<two@sender.example>", {})
     _reply, edits = finish(chain)
     assert passed(edits) == [("CONNECT", "1"), ("HELO", "2"), ("MAIL", "2"), ("HEADERS", "1")]
@@ -125,11 +129,13 @@ def test_another_client_on_the_same_connection_starts_afresh(
     _reply, edits = finish(chain)
     assert passed(edits) == [("CONNECT", "2"), ("MAIL", "2"), ("HEADERS", "1")]
     assert watchers[2].views[-1].helo == ""
+    assert watchers[2].views[-1].resolved == ""
 
 
 def test_the_end_of_the_connection_ends_all(world: World, watchers: list[Watcher]) -> None:
     chain = world.connect()
     chain.mail("<a@sender.example>", {})
+    chain.close()
     chain.close()
     assert (chain.reference, chain.queue_id) == ("-", "")
     chain.mail("<a@sender.example>", {})

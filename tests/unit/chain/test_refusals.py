@@ -16,8 +16,8 @@ from iems.serve.deadline import Deadline
 from milters.chain import Chain
 from milters.checks.protocol import Stage
 from milters.refusal import refusal
-from milters.reply import Continue, Reject, TempFail
-from tests.unit.chain.world import LISTED, World, finish, rcpt
+from milters.reply import ChangeHeader, Continue, Reject, TempFail
+from tests.unit.chain.world import LISTED, ListCheck, World, finish, rcpt
 
 ENFORCED = "192.0.2.99"
 MANY = b"x" * (1 << 19)
@@ -130,14 +130,20 @@ def test_a_header_that_the_agent_would_not_take_is_refused_and_not_kept(world: W
     chain = world.connect("192.0.2.1")
     chain.mail("<a@sender.example>", {})
     rcpt(chain, "bob")
+    chain.header(b"X", MANY)
+    chain.header(b"X", MANY)
+    assert chain._message is not None
+    assert len(chain._message.header) == 1
     text = "more than 1048576 bytes of header; reference REF00"
-    assert finish(chain, *[(b"X", MANY)] * 2) == (Reject(552, "5.3.4", text), ())
+    assert finish(chain) == (Reject(552, "5.3.4", text), ())
     (record,) = world.recorder.committed
     assert (record.stage, record.action) == ("end-of-message", "reject")
     assert record.reply == f"552 5.3.4 {text}"
     chain.mail("<a@sender.example>", {})
     rcpt(chain, "bob")
-    assert finish(chain, (b"X", MANY), (b"X", MANY[2:]))[0] == Continue()
+    reply, edits = finish(chain, (b"X", MANY), (b"X-IEMS-Verdict", MANY[15:]))
+    assert reply == Continue()
+    assert edits[0] == ChangeHeader(b"X-IEMS-Verdict", 1, None)
     world.recorder.broken = True
     chain.mail("<a@sender.example>", {})
     assert isinstance(finish(chain, *[(b"X", MANY)] * 2)[0], TempFail)
@@ -164,6 +170,23 @@ def test_a_client_without_address_has_none_in_record_and_log(world: World) -> No
             "message_id": "",
         }
     ]
+
+
+def test_whoever_was_refused_is_no_recipient_any_more(world: World) -> None:
+    chain = world.connect()
+    chain.mail("<a@sender.example>", {})
+    rcpt(chain, "alice", "bob")
+    finish(chain)
+    assert world.log.lines[-1]["recipients"] == 1
+
+
+def test_all_checks_that_led_to_a_refusal_are_logged(world: World) -> None:
+    names = ("dnsbl/free", "dnsbl/more")
+    world.use(*(ListCheck(name, frozenset({LISTED})) for name in names))
+    chain = world.connect()
+    chain.mail("<a@sender.example>", {})
+    rcpt(chain, "strict")
+    assert world.log.lines[-1]["check"] == "dnsbl/free,dnsbl/more"
 
 
 def test_failures_are_logged_with_their_cause(world: World) -> None:

@@ -44,6 +44,7 @@ def test_no_method_is_none() -> None:
         b"(a (nested) comment) mx.example; none",
         b"\r\n\tmx.example\r\n\t; none",
         b"mx.example(x); none",
+        b"mx.example(x)1; none",
         b"(a;b) mx.example; none",
         b"(a \\) b) mx.example; none",
         b") mx.example; none",

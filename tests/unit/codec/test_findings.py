@@ -121,9 +121,16 @@ def test_the_form_is_what_the_decision_record_says() -> None:
     assert decode(signed(rows(GOOD), "YUBiLmV4YW1wbGU="), secret_of) == PASSED
 
 
+def test_evidence_is_text() -> None:
+    (finding,) = decode(signed(rows([*GOOD[:5], [["a", 1], [2, "b"]]])), secret_of).findings
+    assert finding.evidence == (("a", "1"), ("2", "b"))
+
+
 @pytest.mark.parametrize(
     "value",
     [
+        signed(rows(dict.fromkeys("abcdef"))),
+        signed(rows(5)),
         signed(rows(["iprev", "pass", "", "", None])),
         signed(rows(["iprev", "pass", "", 1, None, []])),
         signed(rows(["iprev", "pass", "", "", "0.5", []])),
@@ -157,6 +164,13 @@ def test_a_field_of_twice_the_limit_is_read_and_a_longer_one_is_not() -> None:
 def test_a_sender_that_is_not_utf8_comes_back() -> None:
     strange = Passed("REF", "4Abc", "internet", "\udcff@b.example", 5, ())
     assert decode(encode(strange, "k1", SECRET), secret_of) == strange
+
+
+def test_blanks_take_no_room() -> None:
+    many = Passed("REF", "4Abc", "internet", "", 5, PASSED.findings * 2)
+    text = b"".join(encode(many, "k1", SECRET).split()).partition(b";f=")[2].partition(b";")[0]
+    row = b'["iprev","pass","","",null,[]]'
+    assert base64.b64decode(text) == b"[%s,%s]" % (row, row)
 
 
 def test_lines_are_filled() -> None:

@@ -55,5 +55,5 @@ def test_the_first_empty_line_ends_the_header(data: bytes, header: bytes) -> Non
 
 
 def test_a_value_has_no_line_end_but_those_inside() -> None:
-    (field,) = parse_header(b"X-A: 1\r\n\t2\r\n").fields
-    assert field.value == b" 1\r\n\t2"
+    (field,) = parse_header(b"X-A: 1\r\n\t2X\r\n").fields
+    assert field.value == b" 1\r\n\t2X"

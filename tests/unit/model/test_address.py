@@ -43,7 +43,7 @@ def test_parse(text: str, key: str) -> None:
 @pytest.mark.parametrize(
     "text",
     ["", "<>", "alice", "@example.test", "a@", "a@b..c", "a@-b.test", "a\n@b.test", "a@b\x00.test",
-     "a@b.test>", "a\x1f@b.test", "a\x7f@b.test", "a\ud800@b.test",
+     "ab@b.test>", "a\x1f@b.test", "a\x7f@b.test", "a\ud800@b.test",
      "a" * 257 + "@b.test", "a" * 71 + "@" + LONG, "@relay.example", '""@b.test',
      "a@" + "x" * 64 + ".test", "a@" + "b" * 400, "a@ü" + "x" * 300, "\udcff@b.test"],
 )  # fmt: skip

@@ -192,6 +192,22 @@ def test_what_does_not_refuse_befalls_a_role_address_as_any_other() -> None:
         assert decision.notes == (refused if action in REFUSALS else ())
 
 
+def test_what_may_still_be_chosen() -> None:
+    band = ("iprev", "mismatch")
+    rules = [frozenset({Action.TAG, Action.JUNK, Action.REJECT}), frozenset({Action.TAG})]
+    layers = [Layer(SITE, {band: Rule(may, Action.TAG)}) for may in rules]
+    assert allowed(*band, layers[:1]) == rules[0]
+    assert allowed(*band, layers) == rules[1]
+    assert allowed(*band, []) == EVERY_ACTION
+
+
+def test_layers_are_walked_for_each_finding() -> None:
+    rules = {band: Rule(choice=Action.TAG) for band in BANDS}
+    seen = [Finding(check, "fail", band) for check, band in BANDS]
+    decision = decide(seen, iter([Layer(SITE, rules)]))
+    assert [reason.action for reason in decision.reasons] == [Action.TAG] * len(BANDS)
+
+
 def test_words() -> None:
     assert Action.parse("Junk") is Action.JUNK
     assert str(SITE) == "site"
