@@ -155,7 +155,12 @@ def test_a_client_without_address_has_none_in_record_and_log(world: World) -> No
     chain.mail("<a@sender.example>", {})
     rcpt(chain, "bob", "carol")
     chain.end_of_message({"i": "4Q"})
-    assert world.recorder.added[0].client == ""
+    (record,) = world.recorder.added
+    assert (record.client, record.stage, record.action) == ("", "end-of-message", "accept")
+    assert (record.recipient, record.queue_id) == ("", "4Q")
+    findings = record.details["findings"]
+    assert isinstance(findings, list)
+    assert [one["check"] for one in findings] == ["dnsbl/free", "dnsbl/hard"]
     assert world.log.lines == [
         {
             "reference": "REF00",
@@ -178,6 +183,7 @@ def test_whoever_was_refused_is_no_recipient_any_more(world: World) -> None:
     rcpt(chain, "alice", "bob")
     finish(chain)
     assert world.log.lines[-1]["recipients"] == 1
+    assert world.log.lines[-1]["client"] == LISTED
 
 
 def test_all_checks_that_led_to_a_refusal_are_logged(world: World) -> None:

@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from iems.model.finding import Finding
 from iems.model.policy import EVERY_ACTION, Action, Rule
 from iems.settings.load import from_table, load
-from iems.settings.policy import missing_findings
+from iems.settings.policy import CheckSettings, Mode, missing_findings
 from iems.settings.read import SettingsError
 
 LEAST = """
@@ -192,6 +193,20 @@ def test_missing_keys_are_told(tmp_path: Path) -> None:
     file.write_text("version = 1\n")
     with pytest.raises(SettingsError, match="hostname is missing"):
         load(file)
+
+
+def test_a_check_that_is_off_is_none_and_the_options_of_one_are_its_own(tmp_path: Path) -> None:
+    lists = '[checks.dnsbl.a]\nmode = "off"\n[checks.dnsbl.b]\nmode = "enforce"\nzone = "b.test"\n'
+    (check,) = load(write(tmp_path, lists + 'default = { listed = "tag" }\n')).checks
+    assert (check.name, check.options) == ("dnsbl/b", {"zone": "b.test"})
+    with pytest.raises(SettingsError, match=r"none\.toml: cannot be read"):
+        load(tmp_path / "none.toml")
+
+
+def test_what_stands_in_for_findings_that_are_missing_says_so() -> None:
+    check = CheckSettings("iprev", Mode.DELEGATE, {}, {})
+    reason = "the message carries no valid findings"
+    assert missing_findings([check]) == (Finding("iprev", "temperror", "temperror", reason),)
 
 
 @pytest.mark.parametrize("content", [b"\xff", b"[", b""])

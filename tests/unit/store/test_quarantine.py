@@ -16,6 +16,7 @@ def test_a_message_and_its_description(tmp_path: Path) -> None:
     quarantine = Quarantine(tmp_path / "quarantine")
     name = quarantine.put([b"Subject: x\r\n", b"\r\nbody"], {"recipient": "a@b.test"})
     assert quarantine.ids() == [name]
+    assert stat.S_IMODE((tmp_path / "quarantine").stat().st_mode) & 0o027 == 0
     assert quarantine.message(name).read_bytes() == b"Subject: x\r\n\r\nbody"
     assert quarantine.describe(name) == {"id": name, "recipient": "a@b.test"}
 
