@@ -32,7 +32,11 @@ def reload(*daemons: Daemon) -> None:
     before = {daemon.name: _reloads(daemon) for daemon in daemons}
     for daemon in daemons:
         daemon.reload()
-    eventually(lambda: all(_reloads(one) > before[one.name] for one in daemons), 30)
+    eventually(
+        lambda: all(_reloads(one) > before[one.name] for one in daemons),
+        30,
+        lambda: "\n".join(one.log(f"{one.name}[{one.server.pid}]") for one in daemons),
+    )
 
 
 def _reloads(daemon: Daemon) -> int:
