@@ -45,10 +45,11 @@ def test_a_recipient_is_found_also_where_an_alias_led_to_him(
     tmp_path: Path, recorder: Recorder
 ) -> None:
     subject = "user Alice@example.test"
-    one = record("R1", recipient="both@example.test", subject=subject, details={"notes": ["n"]})
+    one = record("R1", recipient="Both@example.test", subject=subject, details={"notes": ["n"]})
     recorder.commit([one, record("R1", subject="internet")], Deadline.after(5))
     for name in ("alice@example.test", "BOTH@example.test"):
         assert search([tmp_path / "records.sqlite"], "R1", recipient=name) == [one]
+    assert one in search([tmp_path / "records.sqlite"], "R1")
 
 
 def test_records_come_in_the_order_of_their_times_whatever_the_file(tmp_path: Path) -> None:
@@ -130,11 +131,53 @@ def test_those_who_wait_share_a_transaction_and_wait_for_nobody_who_comes_later(
     assert disk.batches == [1, 9]
 
 
-def test_what_nobody_waits_for_is_gathered(recorder: Recorder, disk: Disk) -> None:
-    for number in range(20):
+def test_a_transaction_has_a_bound(
+    recorder: Recorder, disk: Disk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(records, "_BATCH", 3)
+    monkeypatch.setattr(records, "_GATHER", 60.0)
+    for number in range(7):
         recorder.add(record(f"R{number}"))
     recorder.close(Deadline.after(5))
-    assert disk.batches == [20]
+    assert disk.batches == [3, 3, 1]
+
+
+def test_what_nobody_waits_for_is_gathered_until_somebody_waits(
+    recorder: Recorder, disk: Disk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(records, "_GATHER", 60.0)
+    recorder.add(record("R1"))
+    eventually(lambda: recorder._queue.qsize() == 0, 5)
+    recorder.add(record("R2"))
+    recorder.commit([record("R3")], Deadline.after(5))
+    assert disk.batches == [3]
+    recorder.commit([record("R4")], Deadline.after(5))
+    recorder.add(record("R5"))
+    recorder.close(Deadline.after(5))
+    assert disk.batches == [3, 1, 1]
+    assert not recorder._thread.is_alive()
+
+
+def test_what_nobody_waits_for_is_written_all_the_same(recorder: Recorder, disk: Disk) -> None:
+    recorder.add(record("R1"))
+    eventually(lambda: disk.batches == [1], 5)
+
+
+def test_a_process_opens_its_file_once_and_closes_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def opened() -> int:
+        links = (str(one.readlink()) for one in Path("/proc/self/fd").iterdir() if one.exists())
+        return sum("once.sqlite" in link for link in links)
+
+    recorder = Recorder(tmp_path / "once.sqlite")
+    recorder.commit([record("R1")], Deadline.after(5))
+    before = opened()
+    monkeypatch.setattr(records, "_open", lambda *_arguments: pytest.fail("opened again"))
+    recorder.commit([record("R2")], Deadline.after(5))
+    assert opened() == before > 0
+    recorder.close(Deadline.after(5))
+    assert opened() == 0
 
 
 def test_what_a_failing_disk_loses_is_counted_if_nobody_waited(tmp_path: Path, disk: Disk) -> None:
