@@ -10,7 +10,7 @@ from pathlib import Path
 
 from tests.integration.stack.ground import GROUP, Ground, accepts, accepts_unix
 from tests.integration.stack.imap import PASSWORD, Mailbox
-from tests.integration.stack.process import Server
+from tests.integration.stack.process import Server, command
 from tests.integration.stack.programs import need, run
 from tests.waiting import eventually
 
@@ -179,6 +179,11 @@ class Dovecot:
         home = self.folder / "mail" / domain / local
         run("install", "-d", "-o", _OWNER, "-g", _OWNER, home.parent, home)
         run("install", "-o", _OWNER, "-g", _OWNER, "/dev/stdin", home / ".dovecot.sieve", text=text)
+
+    def processes(self, service: str) -> tuple[int, ...]:
+        """The processes of a service, such as `lmtp`."""
+        named = f"dovecot/{service}"
+        return tuple(pid for pid in self._server.members() if command(pid).startswith(named))
 
     def log(self, text: str = "") -> str:
         """The log, or only its lines that hold `text`."""

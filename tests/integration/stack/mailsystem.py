@@ -28,6 +28,7 @@ from tests.integration.stack.rbldnsd import Rbldnsd
 from tests.integration.stack.sink import Sink
 from tests.integration.stack.slapd import Slapd
 from tests.integration.stack.unbound import Unbound
+from tests.waiting import eventually
 
 HOSTNAME = "mail.example.test"
 CONTACT = "https://mail.example.test/refused"
@@ -120,10 +121,21 @@ class MailSystem:
         """A user's password."""
         return tree.password(address.partition("@")[0])
 
-    def why(self, word: str) -> list[dict[str, object]]:
-        """What `iems why` says of a reference, queue id or Message-ID."""
-        found = json.loads(self.iems("why", "--json", word))
-        assert isinstance(found, list)
+    def why(self, word: str, rows: int = 1) -> list[dict[str, object]]:
+        """What `iems why` says of a reference, queue id or Message-ID.
+
+        What binds nobody is written a moment later, so this waits until there are `rows` records.
+        """
+        found: list[dict[str, object]] = []
+
+        def told() -> bool:
+            try:
+                found[:] = json.loads(self.iems("why", "--json", word))
+            except RuntimeError:
+                return False
+            return len(found) >= rows
+
+        eventually(told, 15, lambda: f"{len(found)} records of {rows} about {word}")
         return found
 
     def iems(self, *words: str) -> bytes:

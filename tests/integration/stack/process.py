@@ -121,7 +121,7 @@ class Server:
         return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:])
 
     def _left(self) -> str:
-        return f"{self.name} left {[(pid, _command(pid)) for pid in self.members()]}"
+        return f"{self.name} left {[(pid, command(pid)) for pid in self.members()]}"
 
 
 def processes_in(sessions: Collection[int]) -> tuple[int, ...]:
@@ -135,9 +135,9 @@ def processes_below(folder: Path) -> dict[int, str]:
     for pid in _pids():
         if pid == os.getpid():
             continue
-        places = [_link(pid, "cwd"), _link(pid, "root"), _command(pid)]
+        places = [_link(pid, "cwd"), _link(pid, "root"), command(pid)]
         if any(str(folder) in place for place in places):
-            found[pid] = _command(pid)
+            found[pid] = command(pid)
     return found
 
 
@@ -171,7 +171,8 @@ def _link(pid: int, name: str) -> str:
         return ""
 
 
-def _command(pid: int) -> str:
+def command(pid: int) -> str:
+    """Its command line; empty where it is gone."""
     try:
         return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode().strip()
     except OSError:
