@@ -73,7 +73,7 @@ class AgentSettings:
     upstreams: Mapping[str, str] = setting(
         read.upstreams,
         "destination channel -> LMTP server, `unix:PATH` or `inet:HOST:PORT`",
-        {"local": "unix:/run/dovecot/iems/lmtp"},
+        {"local": "unix:/run/dovecot/iems-lmtp"},
     )
 
 

@@ -39,7 +39,7 @@ def faults(folder: Path, text: str, **more: str) -> str:
 def test_the_least_file_and_its_defaults(tmp_path: Path) -> None:
     settings = load(write(tmp_path, ""))
     assert settings.hostname == "mail.example.test"
-    assert settings.agent.upstreams == {"local": "unix:/run/dovecot/iems/lmtp"}
+    assert settings.agent.upstreams == {"local": "unix:/run/dovecot/iems-lmtp"}
     assert settings.checks == ()
     assert settings.milter.socket == Path("/var/spool/postfix/iems/milter.sock")
     assert settings.directory.timeout == 5.0
