@@ -22,6 +22,9 @@ _TOKEN = re.compile(rb"^Subject: token (\d+\.\d+)\r?$", re.MULTILINE)
 _SESSION = 5
 """Messages on one connection."""
 
+_PAUSE = 0.1
+"""Seconds until a client that was told to come back later does so."""
+
 
 @dataclass(frozen=True)
 class Way:
@@ -92,7 +95,7 @@ class Load:
     def _run(self) -> None:
         while numbers := self._take():
             failed = self._session([(number, 0) for number in numbers])
-            while failed and not self._over.is_set():
+            while failed and not self._over.wait(_PAUSE):
                 failed = self._session([(number, attempt + 1) for number, attempt in failed])
 
     def _take(self) -> list[int]:

@@ -1,61 +1,48 @@
-"""Nothing that was answered 250 is lost when processes die, however they die.
+"""Nothing that was answered 250 is lost when processes die: `kill -9` in DATA and at random points.
 
-Real daemons under their own users between a real Postfix and a real Dovecot; `kill -9` at exact
-moments and at random ones.
+Under a load of 2,000 numbered messages workers and supervisors of both daemons and Dovecot's LMTP
+server are killed 20 times; what nobody else starts again the test does. A victim is stopped first,
+so that it is known which messages are under way when it dies: only those may come twice. A message
+whose sender was told to come back later is nowhere.
 """
 
 from __future__ import annotations
 
-import os
 import random
 import re
 import signal
-import threading
-import time
-from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
-from typing import TypeVar
+import sqlite3
+from collections.abc import Callable, Iterable
+from contextlib import closing
+from dataclasses import dataclass
 
 import pytest
 
 from tests.integration.conftest import Fresh
+from tests.integration.numbered import SENDER, Load, Way, tokens
 from tests.integration.stack.daemons import Daemon
 from tests.integration.stack.imap import Mailbox
 from tests.integration.stack.mailsystem import DELEGATED, MailSystem
+from tests.integration.stack.process import kill
 from tests.integration.stack.smtp import Client, send
 from tests.waiting import eventually
 
-_Value = TypeVar("_Value")
-
-SENDER = "a@sender.example"
-NAME = "mx.sender.example"
-
+SEED = 5321
 MESSAGES = 2000
-KILLS = 20
-SENDERS = 8
-SUPERVISOR_EVERY = 5
-"""Every so many kills it is a supervisor, with all of its workers, that dies."""
-
-_NOTICED = 5.0
-"""Seconds after a death by which Postfix has lost the connection and said so."""
-
-_NUMBER = re.compile(rb"^Subject: number (\d+)\r?$", re.MULTILINE)
-
-
-def kill_workers(daemon: Daemon) -> None:
-    """kill -9 of everything beneath the supervisor."""
-    for pid in daemon.workers():
-        kill(pid)
-
-
-def kill(pid: int) -> None:
-    """kill -9; that it is gone already is no harm."""
-    try:
-        os.kill(pid, signal.SIGKILL)
-    except ProcessLookupError:
-        return
+CLIENTS = 10
+KILLS = {
+    "milter worker": 4,
+    "milter supervisor": 3,
+    "agent worker": 4,
+    "agent supervisor": 3,
+    "whole agent": 2,
+    "dovecot lmtp": 4,
+}
+_QUEUE_ID = re.compile(r": ([A-Za-z0-9]{12,}): to=<")
+_BROKEN = ("message may be sent more than once", "451 4.4.2 Connection to the next hop was lost")
+_NAME = "mx.sender.example"
+_WITHIN = 100.0
+"""Seconds until so many messages are accepted as a kill waits for."""
 
 
 @pytest.fixture
@@ -71,7 +58,8 @@ def test_a_worker_killed_in_data_costs_a_delay(mailsystem: MailSystem, box: Mail
         assert smtp.command(f"RCPT TO:<{box.user}>").code == 250
         assert smtp.command("DATA").code == 354
         smtp.raw(b"Subject: cut\r\n\r\nfirst half\r\n")
-        kill_workers(mailsystem.milter)
+        for pid in mailsystem.milter.workers():
+            kill(pid)
         smtp.raw(b"second half\r\n.\r\n")
         assert smtp.reply().code == 451
     whole = b"Subject: x\r\n\r\n"
@@ -80,146 +68,128 @@ def test_a_worker_killed_in_data_costs_a_delay(mailsystem: MailSystem, box: Mail
     mailsystem.postfix.wait_empty()
 
 
-@dataclass
-class Load:
-    """Numbered messages over several connections, each sent until it is answered 250."""
-
-    port: int
-    route: Callable[[int], tuple[str, str]]
-    """Number to recipient and client address."""
-    queued: dict[int, str] = field(default_factory=dict)
-    """What was answered 250, with the queue id of the answer."""
-    unclear: set[int] = field(default_factory=set)
-    """Sent without having heard an answer: they may arrive, and once more with the next try."""
-    refusals: list[str] = field(default_factory=list)
-    over: threading.Event = field(default_factory=threading.Event)
-    _next: int = 0
-    _lock: threading.Lock = field(default_factory=threading.Lock)
-
-    @contextmanager
-    def running(self) -> Iterator[None]:
-        """All senders at work; at the end they have sent everything."""
-        threads = [threading.Thread(target=self._send, daemon=True) for _one in range(SENDERS)]
-        for thread in threads:
-            thread.start()
-        try:
-            yield
-            for thread in threads:
-                thread.join(100)
-            assert not any(thread.is_alive() for thread in threads)
-        finally:
-            self.over.set()
-
-    def _send(self) -> None:
-        while (number := self._take()) is not None:
-            recipient, client = self.route(number)
-            message = f"Subject: number {number}\r\n\r\ntext\r\n".encode()
-            while not (self._taken(number, recipient, client, message) or self.over.is_set()):
-                pass
-
-    def _taken(self, number: int, recipient: str, client: str, message: bytes) -> bool:
-        """Whether this attempt ended the matter."""
-        try:
-            sent = send(self.port, SENDER, [recipient], message, client=(client, NAME))
-        except OSError:
-            self.unclear.add(number)
-            return False
-        if sent.accepted and sent.data:
-            self.queued[number] = sent.data.text.rpartition(" ")[2]
-            return True
-        last = sent.data or sent.recipients.get(recipient) or sent.mail
-        if last.code // 100 != 4:
-            self.refusals.append(f"{number}: {last}")
-            return True
-        return False
-
-    def _take(self) -> int | None:
-        with self._lock:
-            if self._next == MESSAGES or self.over.is_set():
-                return None
-            self._next += 1
-            return self._next
-
-
 @dataclass(frozen=True)
 class Killed:
-    """One kill: the daemon, and when."""
+    """One kill, the queue ids of what was under way then, and how much Postfix had deferred."""
 
-    daemon: str
-    time: float
+    whom: str
+    under_way: frozenset[str]
+    deferrals: int
 
 
-@pytest.mark.timeout(240)
+class Killer:
+    """Kills what it is told to, and sees to it that it is there again."""
+
+    def __init__(self, system: MailSystem, chance: random.Random) -> None:
+        self._system = system
+        self._chance = chance
+
+    def kill(self, whom: str) -> Killed:
+        """`whom` is one of KILLS."""
+        daemon = self._system.milter if whom.startswith("milter") else self._system.agent
+        before = len(deferrals(self._system))
+        match whom.split()[-1]:
+            case "worker":
+                under_way = self._die(self._one(daemon.workers))
+            case "lmtp":
+                under_way = self._die(self._one(lambda: self._system.dovecot.processes("lmtp")))
+            case "supervisor":
+                under_way = self._die((daemon.server.pid,), daemon.workers())
+                self._again(daemon)
+            case _:
+                under_way = self._die(daemon.server.members())
+                self._again(daemon)
+        return Killed(whom, under_way, before)
+
+    def _again(self, daemon: Daemon) -> None:
+        eventually(lambda: not daemon.server.running)
+        daemon.server.gone()
+        daemon.start()
+
+    def _one(self, find: Callable[[], Iterable[int]]) -> tuple[int, ...]:
+        return (self._chance.choice(sorted(eventually(lambda: tuple(find()), 30))),)
+
+    def _die(self, victims: Iterable[int], others: Iterable[int] = ()) -> frozenset[str]:
+        """Kill the victims; the others hang until then, and go on to notice it."""
+        stopped = (*victims, *others)
+        for pid in stopped:
+            kill(pid, signal.SIGSTOP)
+        before = self._queued("active")
+        for pid in victims:
+            kill(pid)
+        for pid in others:
+            kill(pid, signal.SIGCONT)
+        return before | self._queued("active", "deferred")
+
+    def _queued(self, *queues: str) -> frozenset[str]:
+        entries = self._system.postfix.entries()
+        return frozenset(one.queue_id for one in entries if one.queue in queues)
+
+
+def deferrals(system: MailSystem) -> list[str]:
+    """The queue ids of the deliveries that broke after the whole text was sent, in their order.
+
+    Postfix says so of the agent, and the agent of Dovecot.
+    """
+    lines = system.postfix.log("status=deferred").splitlines()
+    broken = (line for line in lines if any(words in line for words in _BROKEN))
+    return [found.group(1) for line in broken if (found := _QUEUE_ID.search(line))]
+
+
+def cut(system: MailSystem, killed: Iterable[Killed]) -> set[str]:
+    """What was under way at a kill that Postfix noticed, so that it tried it again."""
+    log = deferrals(system)
+    return {queue_id for one in killed for queue_id in one.under_way & set(log[one.deferrals :])}
+
+
+@pytest.mark.timeout(300)
 def test_two_thousand_messages_and_twenty_kills(mailsystem: MailSystem, fresh: Fresh) -> None:
-    system = mailsystem
-    system.add_domain(fresh.domain)
-    inbox = system.add_user(fresh.address("inbox"))
-    junk = system.add_user(fresh.address("junk"), "dnsbl/delegated listed choice junk")
-    held = system.add_user(fresh.address("held"), "dnsbl/delegated listed choice quarantine")
-    system.lists.list(DELEGATED, fresh.ip)
-    routes = ((inbox.user, fresh.ip6), (junk.user, fresh.ip), (held.user, fresh.ip))
-    load = Load(system.port(), lambda number: routes[number % 3])
-    with load.running():
-        killed = _kill_at_random(system, load, random.Random(fresh.domain))
-    assert load.refusals == []
-    assert len(load.queued) == MESSAGES
-    assert len(killed) == KILLS
+    system, chance = mailsystem, random.Random(SEED)
+    boxes, ways = _users(system, fresh)
+    order = [whom for whom, times in KILLS.items() for _time in range(times)]
+    chance.shuffle(order)
+    moments = sorted(chance.sample(range(20, MESSAGES - 20), len(order)))
+    killer, killed, outside = Killer(system, chance), [], len(system.outside.caught())
+    with Load(system.port(), lambda number: ways[number % len(ways)], CLIENTS, MESSAGES) as load:
+        for moment, whom in zip(moments, order, strict=True):
+            eventually(lambda due=moment: load.count >= due or load.refused, _WITHIN)  # type: ignore[misc]
+            killed.append(killer.kill(whom))
+    assert load.refused == []
+    assert load.count == MESSAGES
     system.postfix.flush()
     system.postfix.wait_empty(60)
 
-    # Where it could not be found out whether the client is listed, it counts as not listed.
-    arrived = Counter(_numbers(system.quarantined_for(held.user)))
-    for mailbox, folder in ((inbox, "INBOX"), (junk, "INBOX"), (junk, "Junk"), (held, "INBOX")):
-        arrived.update(_numbers(mailbox.headers(folder)))
-    assert set(arrived) == set(load.queued)
-    twice = {number for number, count in arrived.items() if count > 1} - load.unclear
-    print(
-        "TWICE",
-        len(twice),
-        len(arrived),
-        Counter(one.daemon for one in killed),
-        len(load.unclear),
-        len(_numbers(system.quarantined_for(held.user))),
-    )
-    unexplained = {number for number in twice if not _cut(system, load.queued[number], killed)}
-    assert not unexplained
+    held = tokens(message for box in boxes for message in system.quarantined_for(box.user))
+    found = held + tokens(message for box in boxes for message in everything(box))
+    assert set(found) == set(load.accepted.queue_ids)
+    assert len(held) > MESSAGES // 4
+    recorded = quarantine_records(system)
+    assert {load.accepted.queue_ids[one] for one in held if found[one] == 1} <= recorded
+    twice = {load.accepted.queue_ids[token] for token, count in found.items() if count > 1}
+    assert twice <= cut(system, (one for one in killed if not one.whom.startswith("milter")))
+    assert len(system.outside.caught()) == outside
 
 
-def _kill_at_random(system: MailSystem, load: Load, chance: random.Random) -> list[Killed]:
-    """Kill as the load goes on, at moments spread over all of it."""
-    killed: list[Killed] = []
-    moments = sorted(chance.randrange(20, MESSAGES - 20) for _kill in range(KILLS))
-    for place, moment in enumerate(moments, 1):
-        _wait(lambda due=moment: len(load.queued) >= due)  # type: ignore[misc]
-        daemon = chance.choice((system.milter, system.agent))
-        if place % SUPERVISOR_EVERY == 0:
-            killed.append(Killed(daemon.name, time.time()))
-            daemon.server.kill()
-            daemon.start()
-        else:
-            workers = _wait(daemon.workers)
-            killed.append(Killed(daemon.name, time.time()))
-            kill(chance.choice(sorted(workers)))
-    return killed
+def everything(box: Mailbox) -> list[bytes]:
+    """The header of every message of a user."""
+    return [*box.headers(), *box.headers("Junk")]
 
 
-def _wait(predicate: Callable[[], _Value]) -> _Value:
-    return eventually(predicate, 100)
+def quarantine_records(system: MailSystem) -> set[str]:
+    """The queue ids of which it is recorded that they are in quarantine."""
+    wanted = "SELECT queue_id FROM record WHERE action = 'quarantine' AND reply LIKE '250%'"
+    with closing(sqlite3.connect(system.site.agent_state / "records.sqlite")) as records:
+        return {row[0] for row in records.execute(wanted)}
 
 
-def _cut(system: MailSystem, queue_id: str, killed: list[Killed]) -> bool:
-    """Whether Postfix had to defer this message when a process of the agent had just died."""
-    deaths = [one.time for one in killed if one.daemon == system.agent.name]
-    year = time.localtime().tm_year
-    for line in system.postfix.log(queue_id).splitlines():
-        if "status=deferred" in line:
-            stamp = time.strptime(f"{year} {line[:15]}", "%Y %b %d %H:%M:%S")
-            after = [time.mktime(stamp) - death for death in deaths]
-            if any(-1 <= seconds <= _NOTICED for seconds in after):
-                return True
-    return False
-
-
-def _numbers(texts: list[bytes]) -> list[int]:
-    found = [_NUMBER.search(text) for text in texts]
-    return [int(one.group(1)) for one in found if one]
+def _users(system: MailSystem, fresh: Fresh) -> tuple[list[Mailbox], list[Way]]:
+    """Four users, and the way to each: from a clear client, or from a listed one."""
+    system.add_domain(fresh.domain)
+    system.lists.list(DELEGATED, fresh.ip)
+    choices = {"inbox": "deliver", "junk": "junk", "held": "quarantine", "kept": "quarantine"}
+    boxes = [
+        system.add_user(fresh.address(name), f"dnsbl/delegated listed choice {choice}")
+        for name, choice in choices.items()
+    ]
+    clear, listed = (fresh.ip6, _NAME), (fresh.ip, _NAME)
+    return boxes, [Way(box.user, listed if box is not boxes[0] else clear) for box in boxes]
