@@ -125,6 +125,7 @@ class Recorder:
         self.dropped = 0
         self._path = path
         self._queue: queue.Queue[_Job | None] = queue.Queue(_QUEUE)
+        self._hurry = threading.Event()
         with contextlib.closing(_open(path)) as connection:
             connection.executescript(_SCHEMA)
         self._thread = threading.Thread(target=self._run, name="records", daemon=True)
@@ -136,6 +137,8 @@ class Recorder:
             self._queue.put_nowait(_Job((record,)))
         except queue.Full:
             self.dropped += 1
+        if self._queue.qsize() >= _BATCH:
+            self._hurry.set()
 
     def commit(self, records: Iterable[Record], deadline: Deadline) -> None:
         """Return when the records are on disk, together with all others that wait now."""
@@ -144,6 +147,7 @@ class Recorder:
             self._queue.put(job, timeout=deadline.remaining())
         except queue.Full:
             raise RecordsError("the queue of records is full") from None
+        self._hurry.set()
         if not job.done.wait(deadline.remaining()):
             raise RecordsError("the record was not written in time")
         if job.error:
@@ -153,6 +157,7 @@ class Recorder:
         """Write what is queued and end the thread; a disk that hangs is left at the deadline."""
         with contextlib.suppress(queue.Full):
             self._queue.put(None, timeout=deadline.remaining())
+        self._hurry.set()
         self._thread.join(deadline.remaining())
 
     def _run(self) -> None:
@@ -179,17 +184,16 @@ class Recorder:
     def _batch(self) -> list[_Job | None]:
         """What is written together: all that comes within `_GATHER`, or until somebody waits."""
         jobs = [self._queue.get()]
-        ends = Deadline.after(_GATHER)
+        if jobs[0] is not None and not jobs[0].waited_for:
+            self._hurry.wait(_GATHER)
+        self._hurry.clear()
         while jobs[-1] is not None and len(jobs) < _BATCH:
-            waited_for = any(job.waited_for for job in jobs if job)
             try:
-                jobs.append(self._next(0.0 if waited_for else ends.remaining()))
+                jobs.append(self._queue.get_nowait())
             except queue.Empty:
-                break
+                return jobs
+        self._hurry.set()  # somebody in the rest of the queue may wait
         return jobs
-
-    def _next(self, seconds: float) -> _Job | None:
-        return self._queue.get(timeout=seconds) if seconds > 0 else self._queue.get_nowait()
 
 
 class _Job:
