@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-TREE = Path(__file__).parents[3]
+TREE = Path(__file__).parents[2]
 CHECKER = '! grep -H "wrong" "$1/server.conf" "$1/maps/one.cf"'
 """Fails, and says where, if a staged file has the word in it."""
 
