@@ -14,6 +14,7 @@ from contextlib import contextmanager
 
 import pytest
 
+from iems.model.finding import TEMPERROR
 from tests.fakemta.milter import MilterFilter
 from tests.fakemta.script import parse
 from tests.fakemta.session import Session
@@ -104,6 +105,14 @@ def test_dovecot_stopped_is_a_delay(mailsystem: MailSystem, box: Mailbox) -> Non
     mailsystem.postfix.wait_empty()
 
 
+def findings(mailsystem: MailSystem, queue_id: str) -> dict[str, str]:
+    """The band of each check's finding, as the milter passed it on."""
+    (row,) = (one for one in mailsystem.why(queue_id) if one["stage"] == "end-of-message")
+    details = row["details"]
+    assert isinstance(details, dict)
+    return {one["check"]: one["band"] for one in details["findings"]}
+
+
 def test_a_resolver_that_hangs_lets_mail_through(
     mailsystem: MailSystem, box: Mailbox, fresh: Fresh
 ) -> None:
@@ -119,6 +128,10 @@ def test_a_resolver_that_hangs_lets_mail_through(
         mailsystem.resolver.resume()
     assert sent.accepted == (box.user,)
     assert took < _ANSWER
+    # It is passed on that nothing is known, never that the client is clear.
+    assert sent.data
+    told = findings(mailsystem, sent.data.text.rpartition(" ")[2])
+    assert told.items() >= {"dnsbl/enforced": TEMPERROR, "dnsbl/delegated": TEMPERROR}.items()
     box.wait()
     mailsystem.postfix.wait_empty()
     refused = send(mailsystem.port(), SENDER, [box.user], MESSAGE, client=(fresh.ip, "mx.example"))
