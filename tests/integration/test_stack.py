@@ -45,7 +45,7 @@ def test_the_queue_and_the_log_can_be_read(ground: Ground) -> None:
     with running(postfix):
         send(postfix.port(), "a@sender.example", ["a@box.test"], MESSAGE)
         eventually(lambda: "Connection refused" in str(postfix.entries()))
-        assert "status=deferred" in postfix.log("to=<a@box.test>")
+        eventually(lambda: "status=deferred" in postfix.log("to=<a@box.test>"))
         postfix.empty()
 
 
