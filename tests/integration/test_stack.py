@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 
+from tests.conftest import ROOT
 from tests.integration.conftest import Fresh
 from tests.integration.stack.dovecot import Dovecot
 from tests.integration.stack.ground import Ground, running
 from tests.integration.stack.packets import ask
 from tests.integration.stack.postfix import Listener, Postfix
-from tests.integration.stack.process import Server
+from tests.integration.stack.process import Server, processes_in
 from tests.integration.stack.programs import MissingProgramError, need
 from tests.integration.stack.rbldnsd import Rbldnsd, reverse
 from tests.integration.stack.slapd import BASE, Slapd
@@ -139,3 +144,29 @@ def test_two_instances_of_postfix_stand_side_by_side(ground: Ground) -> None:
     other = Postfix(ground, main={}, listeners=[Listener("submission", ground.port(), {})])
     with running(other), Client(other.port("submission")) as smtp:
         assert smtp.ehlo.code == 250
+
+
+def test_a_killed_run_leaves_nothing() -> None:
+    program = (
+        "import sys\n"
+        "from tests.integration.stack.ground import Ground\n"
+        "from tests.integration.stack.process import Server\n"
+        "ground = Ground()\n"
+        "server = Server('lives on', ['sleep', '1000'], ground.folder / 'output')\n"
+        "ground.started(server)\n"
+        "print(ground.folder, server.pid, flush=True)\n"
+        "sys.stdin.read()\n"
+    )
+    run = subprocess.Popen(
+        [sys.executable, "-c", program],
+        cwd=ROOT,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    with run:
+        assert run.stdout is not None
+        folder, pid = run.stdout.readline().split()
+        assert processes_in({int(pid)})
+        run.kill()
+    eventually(lambda: not processes_in({int(pid)}) and not Path(folder).exists())
