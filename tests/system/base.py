@@ -45,7 +45,7 @@ def copy_tree(name: str) -> Path:
     recipe = "\n".join((SUITE, mirror, *PACKAGES))
     tree = CACHE / f"{SUITE}-{hashlib.sha256(recipe.encode()).hexdigest()[:12]}"
     target = CACHE / "machines" / name
-    with _lock():
+    with lock("base"):
         if not _fresh(tree):
             _build(tree, mirror)
         target.parent.mkdir(exist_ok=True)
@@ -55,10 +55,11 @@ def copy_tree(name: str) -> Path:
 
 
 @contextmanager
-def _lock() -> Iterator[None]:
+def lock(name: str) -> Iterator[None]:
+    """Hold one of the locks of `CACHE`; BlockingIOError if another process holds it."""
     CACHE.mkdir(parents=True, exist_ok=True)
-    with (CACHE / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with (CACHE / f"{name}.lock").open("w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
         yield
 
 

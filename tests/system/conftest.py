@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from tests.system import base, network, probe
-from tests.system.machine import Machine, machine
+from tests.system.machine import Machine, machine, remove_leftovers
+from tests.system.network import Bridge
 from tests.system.provision import provision
 from tests.system.server import DOMAIN, LISTS, Server
 from tests.system.world import World, world
@@ -40,16 +41,27 @@ def logs() -> Path:
 
 
 @pytest.fixture(scope="session")
-def outside(logs: Path) -> Iterator[World]:
-    """The bridge and the world on it."""
+def bridge() -> Iterator[Bridge]:
+    """The bridge of the one run that this host has at a time; nothing is left of a killed one."""
     if reason := probe.obstacle():
         pytest.fail(f"no machine can be booted here: {reason}", pytrace=False)
-    names = {"mail.example.test": "", "plain.example.test": "", "bare.example.test": ""}
-    with network.bridge() as bridge:
-        for number, name in enumerate(names, start=10):
-            names[name] = bridge.address(number)
-        with world(bridge, logs / "world", names) as made:
-            yield made
+    try:
+        with base.lock("run"):
+            remove_leftovers()
+            with network.bridge() as made:
+                yield made
+            remove_leftovers()
+    except BlockingIOError:
+        pytest.fail(f"another run holds {base.CACHE}/run.lock", pytrace=False)
+
+
+@pytest.fixture(scope="session")
+def outside(bridge: Bridge, logs: Path) -> Iterator[World]:
+    """The world on the bridge; it knows the names of the machines."""
+    names = ("mail.example.test", "plain.example.test", "bare.example.test")
+    addresses = {name: bridge.address(number) for number, name in enumerate(names, start=10)}
+    with world(bridge, logs / "world", addresses) as made:
+        yield made
 
 
 @pytest.fixture(scope="session")

@@ -204,6 +204,29 @@ def machine(
         made.stop()
 
 
+def remove_leftovers() -> None:
+    """End the machines that a killed run left behind, and remove their trees."""
+    place = base.CACHE / "machines"
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit() and _belongs(entry, str(place)):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(int(entry.name), signal.SIGKILL)
+    shutil.rmtree(place, ignore_errors=True)
+
+
+def _belongs(process: Path, place: str) -> bool:
+    """Whether this is a process of a machine below `place`, or the nspawn that holds one."""
+    try:
+        command = (process / "cmdline").read_bytes().decode(errors="replace")
+        mounts = [line.split() for line in (process / "mountinfo").read_text().splitlines()]
+    except OSError:
+        return False
+    roots = [fields[3] for fields in mounts if fields[4] == "/"]
+    # Field 4 of mountinfo is the root's folder as its own file system has it (proc(5)).
+    inside = any(root.startswith(f"{place}/") for root in roots)
+    return inside or (command.startswith("systemd-nspawn") and f"={place}/" in command)
+
+
 def _prepare(made: Machine, hostname: str) -> None:
     tree = made.tree
     host.carry_over(tree, host.debian_sources(base.SUITE))

@@ -28,6 +28,10 @@ PROGRAMS = {
 """What the tests run on the host, and the Debian package that has it."""
 
 
+NETWORK, NAME = "198.18.254.0/24", "iems-probe"
+"""Not the bridge of a run, which may stand now."""
+
+
 def obstacle() -> str:
     """Why no machine can be booted here, in one line; empty if one can."""
     if os.geteuid() != 0:
@@ -36,7 +40,7 @@ def obstacle() -> str:
         if shutil.which(program) is None:
             return f"no program {program}: apt-get install {package}"
     try:
-        with network.bridge() as made:
+        with network.bridge(NETWORK, NAME) as made:
             return _container(made)
     except OSError as error:
         return f"no private network: {error}"

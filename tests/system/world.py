@@ -27,6 +27,8 @@ WORLD = "world.test"
 REFUSED = f"refused@{WORLD}"
 """Whom the world does not know."""
 
+DIE_WITH_US = ("--pdeathsig=TERM", "--")
+
 CLEAN, ON_DELEGATED, ON_ENFORCED, ON_BOTH = 100, 101, 102, 103
 """Numbers of client addresses on the bridge."""
 
@@ -85,7 +87,9 @@ def _rbldnsd(bridge: Bridge, folder: Path) -> Iterator[None]:
         path.write_text("\n".join(entries) + "\n")
         zones.append(f"{zone}:ip4set:{path.name}")
     where = f"{bridge.host}/{RBLDNSD_PORT}"
-    command = ["rbldnsd", "-n", "-b", where, "-u", "rbldns", "-w", str(folder), *zones]
+    # Not by its own -u: who changes his user loses the signal that ends him with the run.
+    user = ["setpriv", "--reuid=rbldns", "--regid=rbldns", "--clear-groups"]
+    command = [*user, *DIE_WITH_US, "rbldnsd", "-n", "-b", where, "-w", str(folder), *zones]
     with _daemon(command, folder / "rbldnsd.log"):
         yield
 
@@ -132,7 +136,7 @@ def _unbound(bridge: Bridge, folder: Path, names: dict[str, str]) -> Iterator[No
     ]
     settings = folder / "unbound.conf"
     settings.write_text("\n".join(lines) + "\n")
-    with _daemon(["unbound", "-c", str(settings)], folder / "unbound.log"):
+    with _daemon(["setpriv", *DIE_WITH_US, "unbound", "-c", str(settings)], folder / "unbound.log"):
         eventually(lambda: _answers(bridge.host), 10.0, "unbound answers")
         yield
 
