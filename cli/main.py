@@ -19,6 +19,11 @@ from iems.settings.read import SettingsError
 
 OK, NEGATIVE, USAGE, TEMPORARY, NOT_ALLOWED, CONFIGURATION = 0, 1, 2, 75, 77, 78
 
+_CODES = (
+    f"Exit codes: {OK} done or yes, {NEGATIVE} refused or no, {USAGE} usage, {TEMPORARY} a server "
+    f"could not answer now, {NOT_ALLOWED} not allowed, {CONFIGURATION} the settings are wrong."
+)
+
 COMMANDS: Mapping[str, str] = {
     "alias": "add, list and delete aliases",
     "check": "check the settings",
@@ -57,7 +62,7 @@ def _parser(words: list[str]) -> argparse.ArgumentParser:
     from iems.settings.load import DEFAULT_FILE
 
     parser = argparse.ArgumentParser(
-        prog="iems", description="Manage and question an IEMS mail server."
+        prog="iems", description="Manage and question an IEMS mail server.", epilog=_CODES
     )
     parser.add_argument("--version", action=_Version, nargs=0, help="show the version and exit")
     parser.add_argument(

@@ -26,6 +26,7 @@ def test_help_imports_no_command() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     *shown, modules = done.stdout.splitlines()
+    assert "75 a server could not answer now" in " ".join(" ".join(shown).split())
     assert not HEAVY & set(json.loads(modules))
     for name, summary in COMMANDS.items():
         assert any(name in line and summary[:20] in line for line in shown)
