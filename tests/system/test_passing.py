@@ -166,14 +166,16 @@ def test_message_without_findings_straight_to_the_agent(server: Server) -> None:
 def test_sendmail_brings_no_findings_in(server: Server) -> None:
     guilty = genuine(server, ON_DELEGATED)
     word = marker()
-    lines = [guilty, "X-IEMS-Verdict: junk; ref=forged", f"Subject: {word}", "", "text", ""]
-    text = "\n".join(lines).replace("\r\n", "\n")
+    forged = [guilty, "X-IEMS-Verdict: junk; ref=forged"]
+    data = message(word, sender=SENDER, to=f"list@{DOMAIN}", extra=forged)
+    text = data.decode().replace("\r\n", "\n")
     server.machine.run("sendmail", f"{BOB}@{DOMAIN}", f"{CAROL}@{DOMAIN}", stdin=text)
     for who in (BOB, CAROL):
         folder, data = server.account(who).wait_for(word)
         assert folder == "INBOX"
         assert b"forged" not in data
         assert not any(parsed(data).get_all(name) for name in INTERNAL)
+        assert server.verdict(word, who)["channel"] == "local", "the milter's own findings count"
 
 
 def genuine(server: Server, client: int) -> str:

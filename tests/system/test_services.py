@@ -88,12 +88,16 @@ def test_unknown_user_is_refused_at_rcpt(server: Server) -> None:
 def test_bare_newline_ends_no_message(server: Server) -> None:
     """SMTP smuggling: what follows LF.LF is text, not a second message."""
     word, smuggled = marker(), marker()
-    data = message(word, sender=SENDER, to=f"alice@{DOMAIN}")
-    envelope = f"MAIL FROM:<{SENDER}>\r\nRCPT TO:<alice@{DOMAIN}>\r\nDATA\r\n"
-    data += f"\n.\n{envelope}Subject: {smuggled}\r\n".encode()
+    envelope = f"MAIL FROM:<{SENDER}>\r\nRCPT TO:<alice@{DOMAIN}>\r\nDATA\r\n".encode()
+    data = message(word, sender=SENDER, to=f"alice@{DOMAIN}") + b"\n.\n" + envelope
+    data += message(smuggled, sender=SENDER, to=f"alice@{DOMAIN}") + b".\r\n"
     with port_25(server) as session:
-        outcome = mail.transact(session, SENDER, [f"alice@{DOMAIN}"], data)
-    assert outcome.data is not None
+        session.mail(SENDER)
+        session.rcpt(f"alice@{DOMAIN}")
+        assert session.docmd("DATA")[0] == 354
+        session.send(data)  # smtplib's own data() mends such line ends
+        assert session.getreply()[0] == 250
+    assert server.account("alice").wait_for(word, text=smuggled)[0] == "INBOX"
     server.wait_for_empty_queue()
     assert server.account("alice").find(smuggled) == []
 
