@@ -26,7 +26,7 @@ from tests.waiting import eventually
 
 REPOSITORY = Path(__file__).parents[1]
 DOMAIN = "example.test"
-USERS = tuple(f"user{number}@{DOMAIN}" for number in range(20))
+USERS = tuple(f"user{number}@{DOMAIN}" for number in range(1000))
 WORKERS = 2
 
 
