@@ -21,7 +21,7 @@ DEPLOY_PACKAGES := ansible-core python3-apt $(BUILD_PACKAGES)
 TEST_PACKAGES := $(DEPLOY_PACKAGES) postfix postfix-ldap postfix-pcre \
 	dovecot-core dovecot-imapd dovecot-pop3d dovecot-lmtpd dovecot-managesieved dovecot-sieve \
 	dovecot-ldap slapd ldap-utils rbldnsd unbound swaks openssl systemd git procps
-MACHINE_PACKAGES := systemd-container debootstrap iproute2 iptables util-linux
+MACHINE_PACKAGES := systemd-container debootstrap iproute2 iptables util-linux git rbldnsd unbound
 
 # Ansible refuses to run where the locale is not UTF-8, and Debian sets none for root.
 PLAYBOOK = LC_ALL=C.UTF-8 ANSIBLE_CONFIG=ansible/ansible.cfg ansible-playbook --inventory ansible/inventories/local
@@ -74,7 +74,7 @@ system: $(CACHE)/machine-packages $(VENV)/stamp ## boot machines, provision them
 	$(BIN)/pytest -q -m system tests/system
 
 .PHONY: bench
-bench: $(CACHE)/test-packages $(VENV)/stamp ## measure; writes the tables of docs/benchmarks.md
+bench: $(CACHE)/test-packages $(VENV)/stamp ## measure; prints the tables of docs/benchmarks.md
 	$(BIN)/python -m bench
 
 .PHONY: dist
