@@ -16,9 +16,10 @@ from dataclasses import dataclass, field, replace
 from iems.codec.printable import printable
 from iems.directory.reader import Directory, DirectoryUnavailable
 from iems.model.envelope import LOCAL
-from iems.model.policy import Action
+from iems.model.policy import Action, Decision
 from iems.serve.deadline import Deadline
 from iems.serve.log import Log
+from iems.serve.meter import Meter
 from iems.settings.schema import Settings
 from iems.store.quarantine import Quarantine
 from iems.store.records import Record, Recorder, RecordsError, details
@@ -61,6 +62,7 @@ class Result:
     reply: Reply
     action: str
     details: dict[str, object] = field(default_factory=dict)
+    decision: Decision = field(default_factory=Decision)
     binding: bool = False
     owed: bool = False
 
@@ -77,11 +79,13 @@ class Agent:
     quarantine: Quarantine
     reports: Reports
     log: Log
+    meter: Meter
     now: Callable[[], float] = time.time
 
     def deliver(self, transaction: Transaction) -> Sequence[Reply]:
         """One reply for each recipient; recipients that are one mailbox share the delivery."""
-        return _Delivery(self, transaction).run()
+        with self.meter.timed("stage_seconds", stage="delivery"):
+            return _Delivery(self, transaction).run()
 
 
 class _Delivery:
@@ -143,7 +147,14 @@ class _Delivery:
         }
         for action, answer in answers.items():
             for one in decided.get(action, ()):
-                yield Result(one.target, answer, action.word, self._details(one), binding=True)
+                yield Result(
+                    one.target,
+                    answer,
+                    action.word,
+                    self._details(one),
+                    one.decision,
+                    binding=True,
+                )
         quarantined = decided.get(Action.QUARANTINE)
         if quarantined:
             yield from self._quarantined(quarantined)
@@ -159,7 +170,7 @@ class _Delivery:
             answer = _NO_QUARANTINE
         for one in outcomes:
             told = {**self._details(one), "quarantine": name}
-            yield Result(one.target, answer, one.action.word, told, binding=True)
+            yield Result(one.target, answer, one.action.word, told, one.decision, binding=True)
 
     def _forwarded(self, decided: Mapping[Action, list[Outcome]]) -> Iterator[Result]:
         """What goes on to the next hops, recipients with equal bytes together."""
@@ -171,7 +182,7 @@ class _Delivery:
                 one = by_key[target.key]
                 owed = answer.positive and not delivered.reports
                 told = self._details(one)
-                yield Result(target, answer, one.action.word, told, owed=owed)
+                yield Result(target, answer, one.action.word, told, one.decision, owed=owed)
 
     def _forward(self, parcel: Group) -> Delivered:
         message = self._transaction.message
@@ -281,6 +292,19 @@ class _Delivery:
                 channel=provenance.channel,
                 **({"fault": provenance.fault} if provenance.fault else {}),
             )
+            self._agent.meter.count("verdicts_total", stage="delivery", **_labels(one))
+
+
+def _labels(one: Result) -> dict[str, str]:
+    """What a verdict is counted by; check and band are those that decided, where any did."""
+    decisive = one.decision.decisive
+    finding = decisive.finding if decisive else None
+    return {
+        "action": one.action,
+        "check": finding.check if finding else "",
+        "band": finding.band if finding else "",
+        "reply": f"{one.reply.code // 100}xx",
+    }
 
 
 def _refused(target: Target, answer: Reply, note: str) -> Result:

@@ -7,21 +7,24 @@ the next hops and records writer.
 from __future__ import annotations
 
 import argparse
+import functools
 import socket as sockets
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from iems.directory.connect import connect
+from iems.directory.connect import connect, unavailable
 from iems.directory.reader import Directory
+from iems.serve.backends import Question, backends
 from iems.serve.deadline import Deadline
 from iems.serve.log import Log
+from iems.serve.meter import Meter
 from iems.serve.supervisor import Control, Job, serve
 from iems.settings.load import DEFAULT_FILE, load
 from iems.settings.policy import Mode, missing_findings
 from iems.settings.read import SettingsError
-from iems.settings.schema import Settings
+from iems.settings.schema import AgentSettings, Settings
 from iems.store.keys import Keyring, KeyringError
 from iems.store.quarantine import Quarantine
 from iems.store.records import Recorder, new_reference
@@ -31,7 +34,7 @@ from lmtp.dsn import Reports
 from lmtp.provenance import Origin
 from lmtp.server import Server
 from lmtp.session import Limits, Session
-from lmtp.upstream import Upstream
+from lmtp.upstream import Upstream, greeted
 
 NAME = "iems-lmtp"
 _GROWTH = 1 << 20
@@ -49,7 +52,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--foreground-log", action="store_true", help="log to standard error")
     parser.add_argument("--pid-file", type=Path, metavar="FILE")
     arguments = parser.parse_args(argv)
-    service = AgentService(arguments.settings, arguments.foreground_log)
+    service = AgentService(arguments.settings)
     return serve(service, foreground_log=arguments.foreground_log, pid_file=arguments.pid_file)
 
 
@@ -58,14 +61,13 @@ class AgentService:
     """The daemon as its supervisor sees it."""
 
     settings_file: Path
-    foreground_log: bool
     name: str = NAME
 
     def prepare(self) -> AgentGeneration:
         """Load and check all that the workers will need."""
         settings = load(self.settings_file)
-        generation = AgentGeneration(settings, _keyring(settings), self.foreground_log)
-        generation.directory(generation.log())
+        generation = AgentGeneration(settings, _keyring(settings))
+        generation.directory(lambda _note: None)
         return generation
 
 
@@ -75,55 +77,48 @@ class AgentGeneration:
 
     settings: Settings
     keyring: Keyring
-    foreground_log: bool
 
     @property
-    def workers(self) -> int:
-        """How many processes."""
-        return self.settings.agent.workers
+    def daemon(self) -> AgentSettings:
+        """What concerns the supervisor."""
+        return self.settings.agent
 
-    @property
-    def socket(self) -> Path:
-        """Where Postfix connects."""
-        return self.settings.agent.socket
-
-    @property
-    def socket_group(self) -> str:
-        """Who may connect."""
-        return self.settings.agent.socket_group
-
-    def work(self, listener: sockets.socket, control: Control) -> None:
+    def work(self, listener: sockets.socket, control: Control, log: Log) -> None:
         """Serve until told to drain."""
-        log, state = self.log(), self.settings.agent.state
+        state = self.settings.agent.state
         folder = state / "spool"
         folder.mkdir(mode=0o750, exist_ok=True)
         spool = Spool(folder)
         limits = Limits(message=self.settings.agent.max_message + _GROWTH)
         recorder = Recorder(state / "records.sqlite")
-        agent = self._agent(recorder, log)
+        agent = self._agent(recorder, log, control.meter)
         hostname = self.settings.hostname
-        server = Server(lambda wire: Session(wire, hostname, spool, agent, log, limits), log)
+        control.meter.watch("records_dropped_total", lambda: recorder.dropped)
+        server = Server(
+            lambda wire: Session(wire, hostname, spool, agent, log, limits), log, control.meter
+        )
         server.serve(listener, control)
         recorder.close(Deadline.after(_CLOSE))
 
-    def jobs(self) -> Sequence[Job]:
-        """Nothing is done from time to time."""
-        return ()
+    def jobs(self, control: Control, log: Log) -> Sequence[Job]:
+        """A look at what it stands on."""
+        settings = self.settings
+        directory = self.directory(lambda note: log.warning("directory entry", note=note))
+        questions: dict[str, Question] = {
+            "directory": lambda deadline: unavailable(directory, settings.hostname, deadline),
+            **{
+                f"upstream {channel}": functools.partial(greeted, target, settings.hostname)
+                for channel, target in settings.agent.upstreams.items()
+            },
+        }
+        return (backends(questions, control.meter, log),)
 
-    def log(self) -> Log:
-        """The log of the process that asks."""
-        return Log.open(NAME, foreground=self.foreground_log)
-
-    def directory(self, log: Log) -> Directory:
+    def directory(self, note: Callable[[str], None]) -> Directory:
         """The directory; SettingsError where its file or password cannot be used."""
         own = self.settings.agent
-
-        def note(text: str) -> None:
-            log.warning("directory entry", note=text)
-
         return connect(self.settings.directory, own.ldap_dn, own.ldap_password_file, note)
 
-    def _agent(self, recorder: Recorder, log: Log) -> Agent:
+    def _agent(self, recorder: Recorder, log: Log, meter: Meter) -> Agent:
         settings = self.settings
         delegated = (check for check in settings.checks if check.mode is Mode.DELEGATE)
         missing = missing_findings(delegated)
@@ -133,13 +128,14 @@ class AgentGeneration:
         }
         return Agent(
             settings=settings,
-            directory=self.directory(log),
+            directory=self.directory(lambda note: log.warning("directory entry", note=note)),
             origin=Origin(settings.hostname, self.keyring.secret, missing, new_reference),
             upstreams=upstreams,
             recorder=recorder,
             quarantine=Quarantine(settings.agent.state / "quarantine"),
             reports=Reports(settings.notices.smtp, settings.hostname, log),
             log=log,
+            meter=meter,
         )
 
 

@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from iems.serve.control import Control
 from iems.serve.deadline import Deadline
 from iems.serve.log import Log
+from iems.serve.meter import Meter
 from lmtp.session import Session
 from lmtp.wire import Wire
 
@@ -43,10 +44,15 @@ class Server:
     """Accepts from one listener; `make` builds the session of a connection."""
 
     def __init__(
-        self, make: Callable[[Wire], Session], log: Log, connections: int = CONNECTIONS
+        self,
+        make: Callable[[Wire], Session],
+        log: Log,
+        meter: Meter,
+        connections: int = CONNECTIONS,
     ) -> None:
         self._make = make
         self._log = log
+        self._meter = meter
         self._slots = threading.BoundedSemaphore(connections)
         self._lock = threading.Lock()
         self._open: set[_Open] = set()
@@ -82,6 +88,7 @@ class Server:
         return connection
 
     def _start(self, connection: socket.socket) -> None:
+        self._meter.count("connections_total")
         one = _Open(connection, self._make(Wire(connection)))
         with self._lock:
             self._open.add(one)

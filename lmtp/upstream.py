@@ -79,3 +79,12 @@ class Upstream:
                 self._idle.append(client)
         if not kept:
             client.close()
+
+
+def greeted(target: str, hostname: str, deadline: Deadline) -> str:
+    """Why the server does not greet us now; empty where it does."""
+    try:
+        Client.connect(target, hostname, deadline).close()
+    except BrokenError as error:
+        return str(error.answer)
+    return ""

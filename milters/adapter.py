@@ -34,6 +34,7 @@ from iems.model.envelope import Client
 from iems.serve.control import Control
 from iems.serve.deadline import Deadline
 from iems.serve.log import Log
+from iems.serve.meter import Meter
 from milters.chain import Chain
 from milters.reply import (
     ChangeHeader,
@@ -75,7 +76,7 @@ def serve(make: Callable[[], Chain], listener: socket.socket, control: Control, 
     `make` gives the chain of a new connection. To be called from the main thread, once a process.
     RuntimeError when libmilter gives up: then the process must end and be replaced.
     """
-    _register(make, log)
+    _register(make, log, control.meter)
     descriptor = _descriptor()
     os.dup2(listener.fileno(), descriptor, inheritable=False)
     name = listener.getsockname()
@@ -158,9 +159,9 @@ def _is_socket(descriptor: int) -> bool:
         return False  # closed meanwhile, as that of the listing itself
 
 
-def _register(make: Callable[[], Chain], log: Log) -> None:
+def _register(make: Callable[[], Chain], log: Log, meter: Meter) -> None:
     def negotiate(context: milter.Context, options: list[int]) -> int:
-        session = _Session(context, make(), log)
+        session = _Session(context, make(), log, meter)
         context.setpriv(session)
         return session.negotiate(options)
 
@@ -185,10 +186,11 @@ class _Session:
     wait for; a refusal before MAIL holds for the whole connection.
     """
 
-    def __init__(self, context: milter.Context, chain: Chain, log: Log) -> None:
+    def __init__(self, context: milter.Context, chain: Chain, log: Log, meter: Meter) -> None:
         self._context = context
         self._chain = chain
         self._log = log
+        self._meter = meter
         self._steps = 0
         self._helo: Reply = _CONTINUE
         self._message: Reply = _CONTINUE
@@ -226,7 +228,9 @@ class _Session:
         if (kept := self._kept()) is not None:
             return self._reply(kept)
         text = recipient.decode("utf-8", "surrogateescape")
-        return self._reply(self._asked(lambda: self._chain.rcpt(text, self._macros(_RCPT))))
+        with self._meter.timed("stage_seconds", stage="rcpt"):
+            reply = self._asked(lambda: self._chain.rcpt(text, self._macros(_RCPT)))
+        return self._reply(reply)
 
     def header(self, name: str, value: bytes) -> int:
         if isinstance(self._message, Continue):
@@ -246,7 +250,8 @@ class _Session:
             return self._reply(kept)
         reference = self._chain.reference
         try:
-            reply, edits = self._chain.end_of_message(self._macros(_END))
+            with self._meter.timed("stage_seconds", stage="end-of-message"):
+                reply, edits = self._chain.end_of_message(self._macros(_END))
             for edit in edits:
                 self._apply(edit)
         except Exception as error:  # noqa: BLE001 - a message must not be lost by a defect of ours
@@ -276,6 +281,7 @@ class _Session:
 
     def _failed(self, error: Exception, reference: str) -> TempFail:
         self._log.failure("the chain failed", error, reference=reference)
+        self._meter.count("temporary_failures_total", cause="internal")
         return TempFail(451, "4.3.0", f"internal error, try again later; reference {reference}")
 
     def _kept(self) -> Reply | None:

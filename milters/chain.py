@@ -26,6 +26,7 @@ from iems.model.finding import Finding
 from iems.model.policy import Action, Decision, Layer, decide
 from iems.serve.deadline import Deadline
 from iems.serve.log import Log
+from iems.serve.meter import Meter
 from iems.settings.schema import Settings
 from iems.store.keys import Key
 from iems.store.records import Record, Recorder, RecordsError, details
@@ -53,6 +54,7 @@ class Runtime:
     key: Key
     recorder: Recorder
     log: Log
+    meter: Meter
     clock: Callable[[], float]
     new_reference: Callable[[], str]
 
@@ -76,6 +78,7 @@ class _Message:
     queue_id: str = ""
     accepted: list[tuple[Address, frozenset[Destination]]] = field(default_factory=list)
     unreadable: bool = False
+    counted: set[Stage] = field(default_factory=set)
     header: list[tuple[bytes, bytes]] = field(default_factory=list)
     header_size: int = 0
     started: dict[Stage, list[tuple[Check, Pending]]] = field(default_factory=dict)
@@ -104,6 +107,7 @@ class Chain:
         channel = macros.get("{daemon_name}") or INTERNET
         self._connection = _Connection(client, channel, macros.get("{client_resolve}", ""))
         self._message = None
+        self._run.meter.count("connections_total", channel=channel)
         self._start(Stage.CONNECT, self._connection.started)
         return Continue()
 
@@ -138,7 +142,7 @@ class Chain:
         try:
             destinations = resolve(self._run.directory, address, self._lookup_deadline())
         except DirectoryUnavailable as error:
-            return self._unavailable(message, str(error))
+            return self._unavailable(message, "directory", str(error))
         seen = self._collect(message)
         decisions = self._decide(message, [(address, destinations)], seen)
         answer = self._answer(message, address, decisions, seen, "rcpt")
@@ -216,13 +220,21 @@ class Chain:
         """The findings of all checks under way that count for this message, in stage order."""
         view = self._view(Stage.RCPT)
         started = {**self._connection.started, **message.started}
-        return tuple(
-            finding
-            for running in started.values()
-            for check, pending in running
-            if check.applies(view)
-            for finding in pending.result()
-        )
+        found = {
+            stage: [
+                finding
+                for check, pending in running
+                if check.applies(view)
+                for finding in pending.result()
+            ]
+            for stage, running in started.items()
+        }
+        for stage in found.keys() - message.counted:
+            message.counted.add(stage)
+            for one in found[stage]:
+                labels = {"check": one.check, "outcome": one.outcome, "band": one.band}
+                self._run.meter.count("findings_total", **labels)
+        return tuple(finding for stage in found.values() for finding in stage)
 
     def _lookup_deadline(self) -> Deadline:
         return Deadline.after(self._run.settings.directory.timeout)
@@ -269,6 +281,8 @@ class Chain:
             )
             for destination, decision in decisions
         ]
+        for _destination, decision in decisions:
+            self._count(stage, decision, f"{reply.code // 100}xx")
         checks = (reason.finding.check for reason in decisions[0][1].reasons)
         return self._refuse(message, reply, records, ",".join(checks))
 
@@ -285,7 +299,7 @@ class Chain:
         try:
             self._run.recorder.commit(records, Deadline.after(COMMIT_SECONDS))
         except RecordsError as error:
-            return self._unavailable(message, str(error))
+            return self._unavailable(message, "records", str(error))
         recipients = {one.recipient for one in records}
         self._run.log.event(
             message.reference,
@@ -300,8 +314,20 @@ class Chain:
         )
         return reply
 
-    def _unavailable(self, message: _Message, why: str) -> Reply:
+    def _count(self, stage: str, decision: Decision, reply: str) -> None:
+        finding = decision.decisive.finding if decision.decisive else None
+        self._run.meter.count(
+            "verdicts_total",
+            stage=stage,
+            action=decision.action.word,
+            check=finding.check if finding else "",
+            band=finding.band if finding else "",
+            reply=reply,
+        )
+
+    def _unavailable(self, message: _Message, cause: str, why: str) -> Reply:
         """A temporary failure, or on mail that does not come by SMTP the agent's own decision."""
+        self._run.meter.count("temporary_failures_total", cause=cause)
         self._run.log.error("cannot decide now", reference=message.reference, why=why)
         if message.channel == LOCAL:
             return Continue()
@@ -319,7 +345,8 @@ class Chain:
         )
 
     def _report(self, message: _Message, seen: tuple[Finding, ...]) -> None:
-        """One record and one log line of a message that is let in."""
+        """One record, one log line and one count of a message that is let in."""
+        self._run.meter.count("messages_total", channel=message.channel)
         ids = [value for name, value in message.header if name.lower() == b"message-id"]
         message_id = printable(unfold(ids[0])) if ids else ""
         self._run.recorder.add(

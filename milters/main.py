@@ -10,21 +10,22 @@ import argparse
 import socket as sockets
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from iems.directory.connect import connect
+from iems.directory.connect import connect, unavailable
 from iems.directory.reader import Directory
 from iems.dns.servers import servers
 from iems.dns.stub import StubResolver
 from iems.notices.postmaster import Postmaster
+from iems.serve.backends import backends
 from iems.serve.deadline import Deadline
 from iems.serve.log import Log
 from iems.serve.supervisor import Control, Job, serve
 from iems.settings.load import DEFAULT_FILE, load
 from iems.settings.read import SettingsError
-from iems.settings.schema import Settings
+from iems.settings.schema import MilterSettings, Settings
 from iems.store.keys import Keyring, KeyringError
 from iems.store.records import Recorder, new_reference
 from milters import adapter
@@ -48,7 +49,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--foreground-log", action="store_true", help="log to standard error")
     parser.add_argument("--pid-file", type=Path, metavar="FILE")
     arguments = parser.parse_args(argv)
-    service = MilterService(arguments.settings, arguments.foreground_log)
+    service = MilterService(arguments.settings)
     return serve(service, foreground_log=arguments.foreground_log, pid_file=arguments.pid_file)
 
 
@@ -57,7 +58,6 @@ class MilterService:
     """The daemon as its supervisor sees it."""
 
     settings_file: Path
-    foreground_log: bool
     name: str = NAME
 
     def prepare(self) -> MilterGeneration:
@@ -69,8 +69,8 @@ class MilterService:
         except (ValueError, KeyringError) as error:
             raise SettingsError([str(error)]) from None
         build_checks(settings, StubResolver(dns_servers, 0.0), Guard(_health_file(settings)))
-        generation = MilterGeneration(settings, keyring, self.foreground_log)
-        generation.directory(generation.log())
+        generation = MilterGeneration(settings, keyring)
+        generation.directory(lambda _note: None)
         return generation
 
 
@@ -80,62 +80,56 @@ class MilterGeneration:
 
     settings: Settings
     keyring: Keyring
-    foreground_log: bool
 
     @property
-    def workers(self) -> int:
-        """How many processes."""
-        return self.settings.milter.workers
+    def daemon(self) -> MilterSettings:
+        """What concerns the supervisor."""
+        return self.settings.milter
 
-    @property
-    def socket(self) -> Path:
-        """Where Postfix connects."""
-        return self.settings.milter.socket
-
-    @property
-    def socket_group(self) -> str:
-        """Who may connect."""
-        return self.settings.milter.socket_group
-
-    def work(self, listener: sockets.socket, control: Control) -> None:
+    def work(self, listener: sockets.socket, control: Control, log: Log) -> None:
         """Serve until told to drain."""
-        settings, log = self.settings, self.log()
+        settings = self.settings
         resolver = StubResolver(servers(settings.dns.servers), settings.dns.timeout)
         recorder = Recorder(settings.milter.state / "records.sqlite")
         runtime = Runtime(
             settings=settings,
             checks=build_checks(settings, resolver, Guard(_health_file(settings))),
-            directory=self.directory(log),
+            directory=self.directory(lambda note: log.warning("directory entry", note=note)),
             key=self.keyring.active,
             recorder=recorder,
             log=log,
+            meter=control.meter,
             clock=time.time,
             new_reference=new_reference,
         )
+        control.meter.watch("records_dropped_total", lambda: recorder.dropped)
         adapter.serve(lambda: Chain(runtime), listener, control, log)
         recorder.close(Deadline.after(_CLOSE_SECONDS))
 
-    def jobs(self) -> Sequence[Job]:
-        """The health of the lists; answers from a cache would hide a list that died."""
-        settings, log = self.settings, self.log()
+    def jobs(self, control: Control, log: Log) -> Sequence[Job]:
+        """The health of the lists and backends; a cache would hide one that died."""
+        settings = self.settings
         resolver = StubResolver(servers(settings.dns.servers), settings.dns.timeout, cache=0)
         postmaster = Postmaster(settings.postmaster, settings.hostname, settings.notices.smtp)
         test = HealthTest(dnsbl_lists(settings), resolver, _health_file(settings), postmaster, log)
-        return (Job("health", _HEALTH_INTERVAL, test.run),)
+        directory = self.directory(lambda note: log.warning("directory entry", note=note))
+        questions = {
+            "directory": lambda deadline: unavailable(directory, settings.hostname, deadline),
+            "resolver": lambda deadline: _silent(resolver, settings.hostname, deadline),
+        }
+        health = Job("health", _HEALTH_INTERVAL, test.run)
+        return health, backends(questions, control.meter, log)
 
-    def log(self) -> Log:
-        """The log of the process that asks."""
-        return Log.open(NAME, foreground=self.foreground_log)
-
-    def directory(self, log: Log) -> Directory:
+    def directory(self, note: Callable[[str], None]) -> Directory:
         """The directory; SettingsError where its file or password cannot be used."""
         own = self.settings.milter
-        return connect(
-            self.settings.directory,
-            own.ldap_dn,
-            own.ldap_password_file,
-            lambda note: log.warning("directory entry", note=note),
-        )
+        return connect(self.settings.directory, own.ldap_dn, own.ldap_password_file, note)
+
+
+def _silent(resolver: StubResolver, name: str, deadline: Deadline) -> str:
+    """Why the resolver does not answer; that there is no such name is an answer."""
+    status = resolver.ask(name, "A").result(deadline).status
+    return "" if status.definite else status.value
 
 
 def _health_file(settings: Settings) -> Path:

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING
 
 from iems.directory.admin import Admin, Thing
 from iems.directory.cache import CachedDirectory
-from iems.directory.reader import Directory
+from iems.directory.reader import Directory, DirectoryUnavailable
 from iems.directory.toml import TomlDirectory
 from iems.directory.tree import TreeDirectory
 from iems.model.policy import Subject
+from iems.serve.deadline import Deadline
 from iems.serve.log import Log
 from iems.settings.read import SettingsError
 from iems.settings.schema import DirectorySettings, Settings
@@ -37,6 +38,15 @@ def connect(
     except PermissionError as error:
         raise SettingsError([str(error)]) from None
     return CachedDirectory(TreeDirectory(store, settings.timeout, note), settings.ttl)
+
+
+def unavailable(directory: Directory, domain: str, deadline: Deadline) -> str:
+    """Why the directory does not answer a question about this domain now; empty where it does."""
+    try:
+        directory.domains([domain], deadline)
+    except DirectoryUnavailable as error:
+        return str(error)
+    return ""
 
 
 def connect_admin(settings: Settings, actor: Subject, log: Log) -> Admin:

@@ -16,8 +16,10 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
 from iems.serve import worker
-from iems.serve.control import Control, drain_order
+from iems.serve.control import Control, drain_order, heard
 from iems.serve.log import Log
+from iems.serve.meter import Snapshot
+from iems.serve.status import Process, resident
 
 WORKER = "worker"
 JOBS = "jobs"
@@ -84,6 +86,7 @@ class Child:
     beat: float = field(default_factory=time.monotonic)
     end: float | None = None
     born: float = field(default_factory=time.monotonic)
+    seen: Snapshot = field(default_factory=Snapshot)
 
 
 class Children:
@@ -94,6 +97,7 @@ class Children:
         self._log = log
         self._open_log = open_log
         self._children: dict[int, Child] = {}
+        self._gone = Snapshot()
 
     def __iter__(self) -> Iterator[Child]:
         return iter(tuple(self._children.values()))
@@ -121,7 +125,7 @@ class Children:
         close: Iterable[socket.socket],
     ) -> Child:
         """Fork a child that does `work`; OSError when the machine has no room for it."""
-        ours, theirs = socket.socketpair()
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         pipes = [child.pipe for child in self._children.values()]
 
         def body() -> int:
@@ -146,8 +150,8 @@ class Children:
         for child in self._children.values():
             if child.pipe in ready:
                 with contextlib.suppress(OSError):
-                    if child.pipe.recv(4096, socket.MSG_DONTWAIT):
-                        child.beat = now
+                    child.seen = heard(child.pipe) or child.seen
+                    child.beat = now
 
     def drain(self, children: Iterable[Child], limit: float) -> None:
         """Tell each to end within `limit` seconds; one told before keeps the earlier end."""
@@ -171,8 +175,49 @@ class Children:
         """Forget the child of this process id; None if it is none of these."""
         child = self._children.pop(pid, None)
         if child is not None:
+            with contextlib.suppress(OSError):
+                while True:  # its last beats may still be in the pipe
+                    child.seen = heard(child.pipe) or child.seen
             child.pipe.close()
+            child.seen.levels.clear()
+            self._gone.add(child.seen)
         return child
+
+    def seen(self) -> Snapshot:
+        """What all of them have measured, those that are gone included."""
+        total = Snapshot()
+        for one in (self._gone, *(child.seen for child in self._children.values())):
+            total.add(one)
+        return total
+
+    def processes(self) -> list[Process]:
+        """How they are, for the status."""
+        epoch = time.time() - time.monotonic()
+        return [
+            Process(
+                pid=child.pid,
+                role=child.role,
+                generation=child.generation,
+                born=epoch + child.born,
+                memory=resident(child.pid),
+                draining=child.end is not None,
+            )
+            for child in self._children.values()
+        ]
+
+    def drain_greedy(self, limit: int) -> list[Child]:
+        """Drain those that hold more than `limit` bytes of memory; which ones."""
+        greedy = [
+            child
+            for child in self._children.values()
+            if child.end is None and resident(child.pid) > limit
+        ]
+        for child in greedy:
+            self._log.error(
+                "a process holds too much memory", role=child.role, pid=child.pid, limit=limit
+            )
+        self.drain(greedy, self._timing.drain)
+        return greedy
 
     def _kill(self, child: Child, why: str) -> None:
         self._log.error("killing a process", role=child.role, pid=child.pid, why=why)

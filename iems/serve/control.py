@@ -1,13 +1,14 @@
-"""What a worker and its supervisor tell each other over the control pipe.
+"""What a worker and its supervisor tell each other over the control pipe, a datagram each time.
 
-The worker beats, the supervisor may tell it to drain. A worker whose pipe closes has lost its
-supervisor and ends at once: nobody would replace it, and its listening socket would keep the next
-supervisor from starting.
+The worker beats with what it has measured, the supervisor may tell it to drain. A worker whose pipe
+closes has lost its supervisor and ends at once: nobody would replace it, and its listening socket
+would keep the next supervisor from starting.
 """
 
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import select
 import socket
@@ -15,7 +16,11 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-BEAT = b"."
+from iems.serve.meter import Meter, Snapshot
+
+_LARGEST = 1 << 18
+"""Bytes of a beat; a socket pair takes 208 KiB, and a hundred lists make 40."""
+
 DRAIN_LIMIT = 300.0
 """Seconds for open sessions: as long as Postfix's smtpd_timeout lets a client be silent."""
 
@@ -34,6 +39,7 @@ class Control:
 
     draining: threading.Event = field(default_factory=threading.Event)
     limit: float = DRAIN_LIMIT
+    meter: Meter = field(default_factory=Meter)
     alive: Callable[[], bool] = always
     """Whether to go on beating; a process that says no is killed and replaced."""
 
@@ -57,25 +63,38 @@ def drain_order(limit: float) -> bytes:
     return b"drain %d\n" % limit
 
 
+def beat(pipe: socket.socket, meter: Meter) -> None:
+    """Tell the supervisor that this process lives, and what it has measured."""
+    said = json.dumps(meter.snapshot().document()).encode()
+    # A supervisor that does not read has all the beats it needs, one that is gone shows in recv.
+    with contextlib.suppress(OSError):
+        pipe.send(said if len(said) <= _LARGEST else b"{}", socket.MSG_DONTWAIT)
+
+
+def heard(pipe: socket.socket) -> Snapshot | None:
+    """What a beat that came says, as the supervisor hears it; None where it says nothing.
+
+    OSError where none came.
+    """
+    said = pipe.recv(_LARGEST, socket.MSG_DONTWAIT)
+    if not said:
+        raise ConnectionError("the pipe is closed")
+    try:
+        return Snapshot.read(json.loads(said))
+    except ValueError:
+        return None  # of an image before this one
+
+
 def _attend(control: Control, pipe: socket.socket, interval: float) -> None:
-    heard = b""
     while True:
         if control.alive():
-            _beat(pipe)
+            beat(pipe, control.meter)
         if not select.select([pipe], [], [], interval)[0]:
             continue
         try:
-            received = pipe.recv(4096)
+            order = pipe.recv(4096)
         except OSError:
-            received = b""
-        if not received:
+            order = b""
+        if not order:
             os._exit(_ORPHANED)
-        *orders, heard = (heard + received).split(b"\n")
-        for order in orders:
-            control.drain(float(order.removeprefix(b"drain ")))
-
-
-def _beat(pipe: socket.socket) -> None:
-    # A supervisor that does not read has all the beats it needs, one that is gone shows in recv.
-    with contextlib.suppress(OSError):
-        pipe.send(BEAT, socket.MSG_DONTWAIT)
+        control.drain(float(order.removeprefix(b"drain ")))

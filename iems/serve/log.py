@@ -14,6 +14,7 @@ import sys
 import threading
 import time
 import traceback
+from collections.abc import Callable
 from pathlib import Path
 
 SYSLOG = Path("/dev/log")
@@ -56,6 +57,8 @@ class Log:
         self._next_attempt = 0.0
         self._dropped = 0
         self._lock = threading.Lock()
+        self.on_error: Callable[[str], None] = _nobody
+        """Told every error, too."""
 
     @classmethod
     def open(cls, ident: str, foreground: bool = False, path: Path = SYSLOG) -> Log:
@@ -81,7 +84,9 @@ class Log:
 
     def error(self, text: str, **fields: object) -> None:
         """Something that does not work."""
-        self._line(_ERROR, f"error: {text}{pairs(fields)}")
+        line = f"{text}{pairs(fields)}"
+        self._line(_ERROR, f"error: {line}")
+        self.on_error(line)
 
     def failure(self, text: str, error: BaseException, **fields: object) -> None:
         """An error that nobody expected, with the end of its traceback."""
@@ -144,3 +149,7 @@ class Log:
             return None
         self._socket = connection
         return connection
+
+
+def _nobody(_text: str) -> None:
+    """The log is all there is."""

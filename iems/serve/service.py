@@ -9,12 +9,13 @@ from typing import Protocol, TypeAlias
 
 from iems.serve.control import Control
 from iems.serve.jobs import Job
+from iems.serve.log import Log
 
 Socket: TypeAlias = socket.socket
 
 
-class Generation(Protocol):
-    """The settings of some workers, loaded and never changed again."""
+class DaemonSettings(Protocol):
+    """What the supervisor itself needs to know of the settings."""
 
     @property
     def workers(self) -> int:
@@ -31,13 +32,32 @@ class Generation(Protocol):
         """Whose members may connect; "" for the group of the folder."""
         ...
 
-    def work(self, listener: Socket, control: Control) -> None:
+    @property
+    def status(self) -> Path:
+        """Where the supervisor publishes how the daemon is; on no disk that can hang."""
+        ...
+
+    @property
+    def max_memory(self) -> int:
+        """Bytes; a process that holds more is drained and replaced."""
+        ...
+
+
+class Generation(Protocol):
+    """The settings of some workers, loaded and never changed again."""
+
+    @property
+    def daemon(self) -> DaemonSettings:
+        """What concerns the supervisor."""
+        ...
+
+    def work(self, listener: Socket, control: Control, log: Log) -> None:
         """In a worker: serve until `control.draining`, then end what is open and return.
 
         `listener` does not block: where several workers wait, one gets the connection.
         """
 
-    def jobs(self) -> Sequence[Job]:
+    def jobs(self, control: Control, log: Log) -> Sequence[Job]:
         """In the jobs process: what is to be done from time to time."""
         ...
 

@@ -31,8 +31,10 @@ from iems.serve.handover import Handover
 from iems.serve.jobs import Job, run_jobs
 from iems.serve.listener import Listener, ListenError, adopt, listen
 from iems.serve.log import Log
+from iems.serve.meter import Meter
 from iems.serve.notify import notify, passed_socket
 from iems.serve.service import Generation, Service
+from iems.serve.status import Status, publish
 from iems.settings.read import SettingsError
 
 __all__ = ["Control", "Generation", "Job", "Service", "Timing", "serve"]
@@ -90,8 +92,8 @@ def _listener(first: Generation | None, before: Handover | None) -> Listener:
     if first is None:
         raise ListenError("the image before passed no socket")
     if passed:
-        return adopt(passed, first.socket, None)
-    return listen(first.socket, first.socket_group)
+        return adopt(passed, first.daemon.socket, None)
+    return listen(first.daemon.socket, first.daemon.socket_group)
 
 
 def _write_pid(path: Path) -> None:
@@ -140,6 +142,11 @@ class _Supervisor:
         self._retry = 0.0
         self._stopping = False
         self._wake, self._woken = socket.socketpair()
+        self._meter = Meter()
+        self._restarts = dict.fromkeys((WORKER, JOBS), 0)
+        self._started = self._read_at = time.time()
+        self._publish_at = 0.0
+        log.on_error = self._meter.error
 
     def run(self, first: Generation | None, before: Handover | None) -> None:
         """Supervise until the end. Without `first` the children of `before` are current."""
@@ -160,6 +167,9 @@ class _Supervisor:
             if not self._stopping:
                 self._advance()
                 self._keep_children()
+            if time.monotonic() >= self._publish_at:
+                self._look_after()
+        self._forget_status()
         self._log.info("ended")
 
     # What wakes it.
@@ -221,6 +231,7 @@ class _Supervisor:
         if child.end is not None:
             return
         self._log.error("a process ended", role=child.role, pid=child.pid, status=code)
+        self._restarts[child.role] += 1
         if self._incoming and child.generation == self._incoming[0]:
             self._log.error("the new workers do not live, the old ones stay")
             self._children.drain(self._children.of(self._incoming[0]), self._timing.stop)
@@ -291,20 +302,22 @@ class _Supervisor:
         except SettingsError as error:
             self._log.error("the settings are wrong", why=error)
             return False
-        if generation.socket != self._listener.path:
-            self._log.warning("another socket needs a restart", socket=generation.socket)
+        if generation.daemon.socket != self._listener.path:
+            self._log.warning("another socket needs a restart", socket=generation.daemon.socket)
         self._incoming = (self._current[0] + 1, generation)
         self._settled = time.monotonic() + self._timing.settle
-        for _number in range(generation.workers):
+        for _number in range(generation.daemon.workers):
             self._start(WORKER, *self._incoming)
         return True
 
     def _take_over(self, number: int, generation: Generation) -> None:
         self._incoming = None
         old, self._current = self._current[0], (number, generation)
+        self._read_at = time.time()
+        self._publish_at = 0.0
         self._children.drain(self._children.of(old), self._timing.drain)
         self._children.drain(self._children.of(old, JOBS), self._timing.jobs)
-        self._log.info("new settings", generation=number, workers=generation.workers)
+        self._log.info("new settings", generation=number, workers=generation.daemon.workers)
         notify("READY=1")
 
     def _keep_children(self) -> None:
@@ -312,7 +325,7 @@ class _Supervisor:
         number, generation = self._current
         if generation is None:
             return
-        missing = generation.workers - len(self._children.of(number))
+        missing = generation.daemon.workers - len(self._children.of(number))
         for _number in range(missing if self._backoff[WORKER].over else 0):
             self._start(WORKER, number, generation)
         if self._backoff[JOBS].over and not any(one.role == JOBS for one in self._children):
@@ -321,15 +334,46 @@ class _Supervisor:
     def _start(self, role: str, number: int, generation: Generation) -> None:
         def work(control: Control, log: Log) -> None:
             if role == JOBS:
-                run_jobs(generation.jobs(), control, log)
+                run_jobs(generation.jobs(control, log), control, log)
             else:
-                generation.work(self._listener.socket, control)
+                generation.work(self._listener.socket, control, log)
 
         try:
             self._children.start(role, number, work, [self._wake, self._woken])
         except OSError as error:
             self._log.error("cannot start a process", role=role, why=error)
             self._backoff[role].ended(time.monotonic())
+
+    def _look_after(self) -> None:
+        """Once a beat: who holds too much memory has to go, and all may know how things are."""
+        self._publish_at = time.monotonic() + self._timing.beat
+        generation = self._current[1]
+        if generation is None:
+            return
+        for child in self._children.drain_greedy(generation.daemon.max_memory):
+            self._restarts[child.role] += 1
+        seen = self._children.seen()
+        seen.add(self._meter.snapshot())
+        status = Status(
+            daemon=self._service.name,
+            release=Path(sys.prefix).name,
+            pid=os.getpid(),
+            started=self._started,
+            updated=time.time(),
+            generation=self._current[0],
+            settings=self._read_at,
+            processes=self._children.processes(),
+            restarts=self._restarts,
+            seen=seen,
+        )
+        # A status that cannot be written gets old, which its readers see.
+        with contextlib.suppress(OSError):
+            publish(generation.daemon.status, status)
+
+    def _forget_status(self) -> None:
+        if self._current[1] is not None:
+            with contextlib.suppress(OSError):
+                self._current[1].daemon.status.unlink(missing_ok=True)
 
     def _pipes(self) -> list[socket.socket]:
         return [self._wake, self._woken, *(child.pipe for child in self._children)]

@@ -14,7 +14,7 @@ import socket
 import threading
 from collections.abc import Callable, Iterable, Iterator
 
-from iems.serve.control import Control, attend
+from iems.serve.control import Control, attend, beat
 from iems.serve.log import Log
 
 SIGNALS = (signal.SIGHUP, signal.SIGTERM, signal.SIGINT, signal.SIGUSR2, signal.SIGCHLD)
@@ -66,8 +66,10 @@ def run(
         "a thread failed", caught.exc_value or RuntimeError(str(caught.exc_type))
     )
     control = Control()
+    log.on_error = control.meter.error
     attend(control, pipe, interval)
     work(control, log)
+    beat(pipe, control.meter)
 
 
 def _ignore_signals() -> None:

@@ -20,6 +20,7 @@ from iems.settings.read import Network, section, setting
 ETC = Path("/etc/iems")
 QUEUE = Path("/var/spool/postfix/iems")
 STATE = Path("/var/lib/iems")
+RUN = Path("/run/iems")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,7 +53,13 @@ class MilterSettings:
     socket: Path = setting(read.path, "where Postfix connects", QUEUE / "milter.sock")
     socket_group: str = setting(read.text, "group that may connect", "postfix")
     state: Path = setting(read.path, "records and health", STATE / "milter")
+    status: Path = setting(
+        read.path, "what `iems status` reads; on no disk", RUN / "milter/status.json"
+    )
     workers: int = setting(read.integer(1, 64), "processes", 2)
+    max_memory: int = setting(
+        read.integer(64 << 20, 1 << 40), "a process that holds more is replaced", 512 << 20, "bytes"
+    )
     ldap_dn: str = setting(read.text, "whom it binds as", "cn=milter,ou=services,o=iems")
     ldap_password_file: Path = setting(read.path, "its password", ETC / "keys/ldap-milter")
 
@@ -64,7 +71,13 @@ class AgentSettings:
     socket: Path = setting(read.path, "where Postfix delivers", QUEUE / "lmtp.sock")
     socket_group: str = setting(read.text, "group that may connect", "postfix")
     state: Path = setting(read.path, "records, quarantine and spool", STATE / "lmtp")
+    status: Path = setting(
+        read.path, "what `iems status` reads; on no disk", RUN / "lmtp/status.json"
+    )
     workers: int = setting(read.integer(1, 64), "processes", 2)
+    max_memory: int = setting(
+        read.integer(64 << 20, 1 << 40), "a process that holds more is replaced", 512 << 20, "bytes"
+    )
     ldap_dn: str = setting(read.text, "whom it binds as", "cn=agent,ou=services,o=iems")
     ldap_password_file: Path = setting(read.path, "its password", ETC / "keys/ldap-agent")
     max_message: int = setting(

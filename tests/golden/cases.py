@@ -15,6 +15,7 @@ from pathlib import Path
 from iems.directory.toml import TomlDirectory
 from iems.dns.zonefile import ZoneResolver
 from iems.serve.log import Log
+from iems.serve.meter import Meter
 from iems.settings.load import from_table
 from iems.store.keys import Key
 from iems.store.records import Recorder
@@ -87,6 +88,7 @@ def through_chain(case: Case, folder: Path) -> str:
         key=KEY,
         recorder=Recorder(folder / "records.sqlite"),
         log=Log.open("golden", foreground=True),
+        meter=Meter(),
         clock=lambda: 1_000_000_000.0,
         new_reference=lambda: f"reference{next(references):03d}",
     )

@@ -11,6 +11,8 @@ from collections.abc import Iterator
 
 import pytest
 
+from iems.serve.meter import series
+from iems.serve.status import Status, StatusError, published
 from tests.integration.serve.daemon import Activated, Daemon, Load, Program, running
 from tests.integration.stack.ground import GROUP, Ground, accepts_unix
 from tests.waiting import eventually
@@ -274,3 +276,71 @@ def test_systemd_gives_the_socket_and_hears_of_the_state(ground: Ground) -> None
         assert waiting.ask("x")[2] == "x"
         waiting.__exit__()
         daemon.stop()
+
+
+LINES = series("lines_total", {})
+
+
+def status(daemon: Daemon) -> Status:
+    """What the supervisor says of itself."""
+    return published(daemon.socket.with_name("status.json"))
+
+
+def lines(daemon: Daemon) -> float:
+    """How many lines all processes together have echoed."""
+    return status(daemon).seen.counters.get(LINES, 0.0)
+
+
+def test_the_status_adds_up_what_all_processes_did(daemon: Daemon) -> None:
+    asked = {int(daemon.ask()[1]) for _ in range(30)}
+    assert len(asked) == 2
+    eventually(lambda: lines(daemon) == 30, 15, lambda: str(status(daemon)))
+    told = status(daemon)
+    assert (told.daemon, told.pid, told.generation) == ("echo", daemon.server.pid, 1)
+    assert {one.pid for one in told.processes if one.role == "worker"} == asked
+    assert min(one.memory for one in told.processes) > 1 << 20
+    assert told.restarts == {"worker": 0, "jobs": 0}
+    assert not told.stale
+
+
+def test_what_a_worker_counted_outlives_it(daemon: Daemon) -> None:
+    for _ in range(10):
+        daemon.ask()
+    eventually(lambda: lines(daemon) == 10, 15)
+    daemon.write(word="two")
+    daemon.server.signal(signal.SIGHUP)
+    daemon.worker_answers("two")
+    eventually(lambda: len(status(daemon).processes) == 3, 15, daemon.server.tail)
+    counted = lines(daemon)
+    assert counted >= 20
+    victim = int(daemon.ask()[1])
+    eventually(lambda: lines(daemon) == counted + 1, 15)
+    os.kill(victim, signal.SIGKILL)
+    eventually(lambda: status(daemon).restarts["worker"] == 1, 15)
+    assert lines(daemon) == counted + 1
+    assert "a process ended" in status(daemon).seen.errors[-1].text
+
+
+def test_an_error_of_a_worker_is_among_the_last_errors(daemon: Daemon) -> None:
+    daemon.ask("fail")
+    eventually(lambda: status(daemon).restarts["worker"] == 1, 15)
+    assert any('status="1"' in one.text for one in status(daemon).seen.errors)
+
+
+def test_a_worker_that_holds_too_much_memory_is_replaced(ground: Ground) -> None:
+    """64 MiB are allowed; the one that takes 100 more is drained, its sessions live on."""
+    with running(Daemon(ground, max_memory=64 << 20)) as daemon, daemon.connect() as session:
+        greedy = int(session.ask(f"hold {100 << 20}")[1])
+        eventually(lambda: daemon.log("holds too much memory"), 15, daemon.server.tail)
+        assert session.ask("still there")[1] == str(greedy)
+        eventually(lambda: len(daemon.children() - {greedy}) == 3, 15, daemon.server.tail)
+        session.__exit__()
+        eventually(lambda: greedy not in daemon.children(), 15, daemon.server.tail)
+        assert status(daemon).restarts["worker"] == 1
+
+
+def test_the_status_goes_with_the_daemon(daemon: Daemon) -> None:
+    eventually(lambda: status(daemon).pid, 15)
+    daemon.stop()
+    with pytest.raises(StatusError, match="does not run"):
+        status(daemon)

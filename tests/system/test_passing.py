@@ -110,7 +110,8 @@ def test_enforced_list_refuses_for_all(server: Server, client: int) -> None:
     assert "https://enforced.test/help" in refusal
     [record] = server.why(reference(refusal), CAROL)
     assert record["action"] == "reject"
-    assert [one["enforced"] for one in record["details"]["reasons"] if one["action"] == "reject"]
+    refusing = [one for one in record["details"]["reasons"] if one["action"] == "reject"]
+    assert [(one["check"], one["enforced"]) for one in refusing] == [("dnsbl/enforced", True)]
 
 
 def test_unlisted_client_reaches_all_inboxes(server: Server) -> None:

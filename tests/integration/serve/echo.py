@@ -4,7 +4,7 @@
 
 The settings are JSON: path and group of the socket, word, workers, and where its jobs log; beside
 them lie the times of the supervisor. The line `fail` ends a worker by an exception, after the line
-`stay` it does not end when it shall.
+`stay` it does not end when it shall, and `hold N` makes it hold N bytes for ever.
 """
 
 from __future__ import annotations
@@ -18,10 +18,11 @@ import sys
 import threading
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from iems.serve.deadline import Deadline
+from iems.serve.log import Log
 from iems.serve.supervisor import Control, Job, Timing, serve
 from iems.settings.read import SettingsError
 
@@ -54,6 +55,14 @@ class EchoGeneration:
     workers: int = 2
     broken: bool = False
     jobs_log: str = ""
+    held: list[bytes] = field(default_factory=list)
+
+    max_memory: int = 1 << 40
+
+    @property
+    def daemon(self) -> EchoGeneration:
+        """It is its own settings."""
+        return self
 
     @property
     def socket(self) -> Path:
@@ -65,8 +74,13 @@ class EchoGeneration:
         """Who may connect."""
         return self.group
 
-    def work(self, listener: sockets.socket, control: Control) -> None:
-        """A thread per connection."""
+    @property
+    def status(self) -> Path:
+        """Where the supervisor says how it is."""
+        return Path(self.path).with_name("status.json")
+
+    def work(self, listener: sockets.socket, control: Control, _log: Log) -> None:
+        """A thread per connection; what it echoes is counted."""
         if self.broken:
             raise RuntimeError("these settings do not work")
         threads: list[threading.Thread] = []
@@ -78,7 +92,7 @@ class EchoGeneration:
                 except BlockingIOError:
                     continue
                 thread = threading.Thread(
-                    target=self._talk, args=(connection, failed, stays), daemon=True
+                    target=self._talk, args=(connection, control, failed, stays), daemon=True
                 )
                 thread.start()
                 threads.append(thread)
@@ -91,11 +105,18 @@ class EchoGeneration:
             thread.join(end.remaining())
 
     def _talk(
-        self, connection: sockets.socket, failed: threading.Event, stays: threading.Event
+        self,
+        connection: sockets.socket,
+        control: Control,
+        failed: threading.Event,
+        stays: threading.Event,
     ) -> None:
         connection.setblocking(True)
         with connection, connection.makefile("rwb") as stream:
             for line in stream:
+                control.meter.count("lines_total")
+                if line.startswith(b"hold "):
+                    self.held.append(bytes(int(line.split()[1])).replace(b"\0", b"x"))
                 if line == b"fail\n":
                     failed.set()
                 if line == b"stay\n":
@@ -103,7 +124,7 @@ class EchoGeneration:
                 stream.write(b"%s %d %s" % (self.word.encode(), os.getpid(), line))
                 stream.flush()
 
-    def jobs(self) -> Sequence[Job]:
+    def jobs(self, _control: Control, _log: Log) -> Sequence[Job]:
         """One job that works, one that fails, one that hangs."""
         if not self.jobs_log:
             return ()

@@ -131,16 +131,27 @@ class TellingMilter:
     name: str = "telling"
     workers: int = 2
     socket_group: str = ""
+    max_memory: int = 1 << 40
+
+    @property
+    def daemon(self) -> TellingMilter:
+        """And its own settings."""
+        return self
+
+    @property
+    def status(self) -> Path:
+        """Where the supervisor says how it is."""
+        return self.socket.with_name("status.json")
 
     def prepare(self) -> TellingMilter:
         """Nothing can be wrong."""
         return self
 
-    def work(self, listener: sockets.socket, control: Control) -> None:
+    def work(self, listener: sockets.socket, control: Control, log: Log) -> None:
         """The adapter under test."""
-        adapter.serve(TellingChain, listener, control, Log.open(self.name, foreground=True))
+        adapter.serve(TellingChain, listener, control, log)
 
-    def jobs(self) -> Sequence[Job]:
+    def jobs(self, _control: Control, _log: Log) -> Sequence[Job]:
         """None."""
         return ()
 

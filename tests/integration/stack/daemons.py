@@ -58,9 +58,11 @@ class Site:
 [milter]
 socket = "{self.milter_socket}"
 state = "{self.milter_state}"
+status = "{self.milter_state}/status.json"
 [agent]
 socket = "{self.agent_socket}"
 state = "{self.agent_state}"
+status = "{self.agent_state}/status.json"
 [keys]
 findings = "{self.etc}/keys/findings.toml"
 """,

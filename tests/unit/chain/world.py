@@ -10,6 +10,7 @@ from iems.directory.toml import TomlDirectory
 from iems.model.envelope import Client
 from iems.model.finding import Finding
 from iems.serve.deadline import Deadline
+from iems.serve.meter import Meter
 from iems.settings.load import from_table
 from iems.store.keys import Key
 from iems.store.records import Record, RecordsError
@@ -103,6 +104,7 @@ class World:
     def __init__(self, stage: Stage = Stage.CONNECT) -> None:
         self.recorder = Recorder()
         self.log = Log()
+        self.meter = Meter()
         self.directory = TomlDirectory.parse(DIRECTORY)
         numbers = iter(range(100))
         self.runtime = Runtime(
@@ -115,6 +117,7 @@ class World:
             key=KEY,
             recorder=self.recorder,  # type: ignore[arg-type]
             log=self.log,  # type: ignore[arg-type]
+            meter=self.meter,
             clock=lambda: 1_000_000.0,
             new_reference=lambda: f"REF{next(numbers):02}",
         )

@@ -50,7 +50,7 @@ def test_the_socket_is_for_postfix_alone(daemon: str) -> None:
 
 def test_both_units_are_hardened_alike() -> None:
     milter, agent = (dict(unit(f"{daemon}.service")["Service"]) for daemon in DAEMONS)
-    own = {"User", "Group", "ExecStart", "ReadWritePaths"}
+    own = {"User", "Group", "ExecStart", "ReadWritePaths", "RuntimeDirectory"}
     assert {k: milter[k] for k in milter.keys() - own} == {k: agent[k] for k in agent.keys() - own}
 
 

@@ -13,6 +13,7 @@ from iems.codec.findings import Passed, encode
 from iems.directory.toml import TomlDirectory
 from iems.model.finding import Finding
 from iems.serve.deadline import Deadline
+from iems.serve.meter import Meter
 from iems.settings.load import from_table
 from iems.settings.policy import Mode, missing_findings
 from iems.settings.schema import Settings
@@ -153,6 +154,7 @@ def office(tmp_path: Path) -> Iterator[Office]:
             quarantine=Quarantine(tmp_path / "quarantine"),
             reports=Sent("127.0.0.1:1", made.hostname, log),
             log=log,
+            meter=Meter(),
         )
         yield Office(agent, hop, tmp_path, recorder, log)
         upstream.close()

@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 
 from iems.model.finding import TEMPERROR
+from iems.serve.control import Control
 from iems.serve.deadline import Deadline
+from iems.serve.meter import Meter
 from iems.settings.read import SettingsError
 from iems.store import keys
 from iems.store.records import Recorder, new_reference
@@ -36,14 +38,15 @@ def service(tmp_path: Path) -> AgentService:
     (tmp_path / "iems.toml").write_text(SETTINGS.format(folder=tmp_path))
     (tmp_path / "directory.toml").write_text('[domains."b.test"]\n')
     keys.create(tmp_path / "findings.toml", "k1")
-    return AgentService(tmp_path / "iems.toml", foreground_log=True)
+    return AgentService(tmp_path / "iems.toml")
 
 
 def test_a_generation_says_what_the_supervisor_asks(service: AgentService, tmp_path: Path) -> None:
     generation = service.prepare()
-    assert (service.name, generation.workers) == ("iems-lmtp", 3)
-    assert (generation.socket, generation.socket_group) == (tmp_path / "s", "postfix")
-    assert not generation.jobs()
+    daemon = generation.daemon
+    assert (service.name, daemon.workers) == ("iems-lmtp", 3)
+    assert (daemon.socket, daemon.socket_group) == (tmp_path / "s", "postfix")
+    assert [job.name for job in generation.jobs(Control(), Heard())] == ["backends"]
 
 
 @pytest.mark.parametrize("name", ["findings.toml", "directory.toml", "iems.toml"])
@@ -61,7 +64,7 @@ def test_what_is_wrong_is_found_in_time(
 
 def test_only_delegated_checks_are_missed(service: AgentService, tmp_path: Path) -> None:
     recorder = Recorder(tmp_path / "records.sqlite")
-    agent = service.prepare()._agent(recorder, Heard())
+    agent = service.prepare()._agent(recorder, Heard(), Meter())
     recorder.close(Deadline.after(5))
     assert [(one.check, one.band) for one in agent.origin.missing] == [("dnsbl/asked", TEMPERROR)]
 

@@ -106,7 +106,7 @@ def running(tmp_path: Path) -> Iterator[Running]:
     def make(wire: Wire) -> Session:
         return Session(wire, "mail.example.test", spool, gate, log, limits)
 
-    server = Server(make, log, connections=3)
+    server = Server(make, log, control.meter, connections=3)
     thread = threading.Thread(target=server.serve, args=(listener, control))
     thread.start()
     one = Running(path, control, gate, log, thread, [])
