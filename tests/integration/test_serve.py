@@ -322,9 +322,11 @@ def test_what_a_worker_counted_outlives_it(daemon: Daemon) -> None:
 
 
 def test_an_error_of_a_worker_is_among_the_last_errors(daemon: Daemon) -> None:
-    daemon.ask("fail")
-    eventually(lambda: status(daemon).restarts["worker"] == 1, 15)
-    assert any('status="1"' in one.text for one in status(daemon).seen.errors)
+    eventually(lambda: status(daemon).processes, 15)
+    daemon.ask("complain")
+    eventually(lambda: status(daemon).seen.errors, 15)
+    assert [one.text for one in status(daemon).seen.errors] == ["told to complain"]
+    assert status(daemon).seen.counters[series("errors_total", {})] == 1
 
 
 def test_a_worker_that_holds_too_much_memory_is_replaced(ground: Ground) -> None:

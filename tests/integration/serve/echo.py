@@ -4,7 +4,8 @@
 
 The settings are JSON: path and group of the socket, word, workers, and where its jobs log; beside
 them lie the times of the supervisor. The line `fail` ends a worker by an exception, after the line
-`stay` it does not end when it shall, and `hold N` makes it hold N bytes for ever.
+`stay` it does not end when it shall; `hold N` makes it hold N bytes for ever, `complain` log an
+error.
 """
 
 from __future__ import annotations
@@ -79,7 +80,7 @@ class EchoGeneration:
         """Where the supervisor says how it is."""
         return Path(self.path).with_name("status.json")
 
-    def work(self, listener: sockets.socket, control: Control, _log: Log) -> None:
+    def work(self, listener: sockets.socket, control: Control, log: Log) -> None:
         """A thread per connection; what it echoes is counted."""
         if self.broken:
             raise RuntimeError("these settings do not work")
@@ -92,7 +93,7 @@ class EchoGeneration:
                 except BlockingIOError:
                     continue
                 thread = threading.Thread(
-                    target=self._talk, args=(connection, control, failed, stays), daemon=True
+                    target=self._talk, args=(connection, control, log, failed, stays), daemon=True
                 )
                 thread.start()
                 threads.append(thread)
@@ -108,6 +109,7 @@ class EchoGeneration:
         self,
         connection: sockets.socket,
         control: Control,
+        log: Log,
         failed: threading.Event,
         stays: threading.Event,
     ) -> None:
@@ -117,6 +119,8 @@ class EchoGeneration:
                 control.meter.count("lines_total")
                 if line.startswith(b"hold "):
                     self.held.append(bytes(int(line.split()[1])).replace(b"\0", b"x"))
+                if line == b"complain\n":
+                    log.error("told to complain")
                 if line == b"fail\n":
                     failed.set()
                 if line == b"stay\n":
