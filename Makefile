@@ -20,7 +20,8 @@ BUILD_PACKAGES := gcc libc6-dev python3-dev python3-venv libmilter-dev libldap-d
 DEPLOY_PACKAGES := ansible-core python3-apt $(BUILD_PACKAGES)
 TEST_PACKAGES := $(DEPLOY_PACKAGES) postfix postfix-ldap postfix-pcre \
 	dovecot-core dovecot-imapd dovecot-pop3d dovecot-lmtpd dovecot-managesieved dovecot-sieve \
-	dovecot-ldap slapd ldap-utils rbldnsd unbound swaks openssl systemd git procps
+	dovecot-ldap slapd ldap-utils rbldnsd unbound swaks openssl systemd git procps \
+	prometheus
 MACHINE_PACKAGES := systemd-container debootstrap iproute2 iptables util-linux git rbldnsd unbound
 
 # Ansible refuses to run where the locale is not UTF-8, and Debian sets none for root.

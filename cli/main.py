@@ -29,8 +29,10 @@ COMMANDS: Mapping[str, str] = {
     "check": "check the settings",
     "domain": "add, list and delete mail domains",
     "key": "make the keyring of the findings header",
+    "metrics": "print what the daemons have measured, for Prometheus",
     "policy": "show and set who decides what about which check",
     "probe": "send a message through the server and read it",
+    "status": "show how the mail server is",
     "user": "add, list and delete users",
     "why": "explain what became of a message",
 }

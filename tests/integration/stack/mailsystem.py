@@ -142,7 +142,8 @@ class MailSystem:
         """Run `iems` as root; RuntimeError with its output where it ends with an error."""
         call = "import sys; from cli.main import main; sys.exit(main())"
         arguments = ("-c", call, "--settings", str(self.site.settings), *words)
-        return run(sys.executable, *arguments, environment={"PYTHONPATH": str(ROOT)})
+        environment = {"PYTHONPATH": str(ROOT), "MAIL_CONFIG": str(self.postfix.config)}
+        return run(sys.executable, *arguments, environment=environment)
 
     def quarantined_for(self, recipient: str) -> list[bytes]:
         """The messages in quarantine that name this recipient in their description."""

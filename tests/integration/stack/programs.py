@@ -25,6 +25,8 @@ _PACKAGES = {
     "/usr/lib/dovecot/modules/auth/libauthdb_ldap.so": "dovecot-ldap",
     "slapd": "slapd",
     "slapadd": "slapd",
+    "prometheus": "prometheus",
+    "promtool": "prometheus",
     "rbldnsd": "rbldnsd",
     "unbound": "unbound",
     "unbound-control": "unbound",
