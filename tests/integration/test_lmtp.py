@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from tests.integration.lmtp_agent import AgentDaemon, agent_on
+from tests.integration.stack import deployed
 from tests.integration.stack.dovecot import Dovecot
 from tests.integration.stack.ground import Ground, running
 from tests.integration.stack.imap import Mailbox
@@ -99,19 +100,14 @@ def post(ground: Ground) -> Iterator[Postfix]:
             "virtual_mailbox_maps": "static:ok",
             "virtual_alias_maps": f"regexp:{{{aliases}}}",
             "virtual_transport": "iems-lmtp:unix:iems/lmtp.sock",
-            "iems-lmtp_destination_concurrency_failed_cohort_limit": "0",
-            "iems-lmtp_destination_recipient_limit": "50",
             "message_size_limit": "104857600",
+            **deployed.transport(),
         },
         listeners=[
             Listener("internet", ground.port(), {"smtpd_discard_ehlo_keywords": "dsn"}),
             Listener("submission", ground.port(), {}),
         ],
-        services=[
-            "iems-lmtp unix - - y - - lmtp",
-            "  -o { lmtp_send_xforward_command = yes }",
-            "  -o { lmtp_line_length_limit = 0 }",
-        ],
+        services=[deployed.service("iems-lmtp").line()],
     )
     with running(server):
         yield server

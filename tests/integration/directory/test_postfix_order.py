@@ -19,11 +19,13 @@ from iems.directory.toml import TomlDirectory
 from iems.model.address import Address
 from iems.serve.deadline import Deadline
 from tests.integration.directory import tree
+from tests.integration.stack import deployed
 from tests.integration.stack.ground import Ground
 from tests.integration.stack.postfix import Listener, Postfix
 
 GRAPHS = 40
 SEED = 20_250
+_MAP = "proxy:ldap:$config_directory/ldap"
 EXTENSIONS = ("", "+x", "+x+y", "+")
 
 
@@ -108,19 +110,20 @@ def graphs() -> list[Graph]:
 
 @pytest.fixture(scope="module")
 def postfix(ground: Ground, graphs: list[Graph]) -> Iterator[Postfix]:
-    """A Postfix that knows all graphs as the page says, only that its maps are files."""
+    """A Postfix that knows all graphs as it is deployed, only that its maps are files."""
     folder = ground.place("graphs")
     domains = {graph.domain: graph.domain for graph in graphs}
     users = {user: user for graph in graphs for user in graph.users}
     aliases = {name: ", ".join(to) for graph in graphs for name, to in graph.aliases.items()}
-    main = dict(line.split(" = ") for line in tree.block("main.cf").splitlines() if " = " in line)
+    real = deployed.values("postfix/main.cf")
+    main = {name: real[name] for name in tree.settings()}
     for name, rows in (("domains", domains), ("users", users), ("aliases", aliases)):
         _table(folder / name, rows)
         main = {
-            key: value.replace(f"proxy:ldap:{name}.cf", f"texthash:{folder}/{name}")
+            key: value.replace(f"{_MAP}/{name}.cf", f"texthash:{folder}/{name}")
             for key, value in main.items()
         }
-    main["virtual_alias_domains"] = main["smtpd_sender_login_maps"] = ""
+    main["smtpd_sender_login_maps"] = ""
     main["smtpd_client_restrictions"] = "check_client_access static:HOLD"
     server = Postfix(ground, main=main, listeners=[Listener("internet", ground.port(), {})])
     server.start()

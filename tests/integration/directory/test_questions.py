@@ -1,4 +1,7 @@
-"""Postfix's and Dovecot's questions, as `docs/directory.md` shows them, asked of a real slapd."""
+"""Postfix's and Dovecot's questions, as they are deployed, asked of a real slapd.
+
+`docs/directory.md` shows them: it is held to the same text.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.integration.directory import tree
+from tests.integration.stack import deployed
 from tests.integration.stack.dovecot import Dovecot
 from tests.integration.stack.ground import Ground
 from tests.integration.stack.programs import need, run
@@ -50,17 +54,14 @@ def populated(server: Slapd) -> Slapd:
 
 @pytest.fixture(scope="module")
 def maps(populated: Slapd, ground: Ground) -> Path:
-    """A configuration of Postfix with the four maps in it."""
+    """The deployed configuration of Postfix with the four maps in it."""
     need("postfix", "/usr/lib/postfix/postfix-ldap.so")
     folder = ground.place("maps")
-    common = tree.block("every map").replace("SECRET", tree.password("postfix"))
-    common = common.replace("ldapi:///", populated.ldapi)
-    for name in ("domains.cf", "users.cf", "aliases.cf", "sender-logins.cf"):
-        tree.write(folder / name, common + tree.block(name))
-    main = "".join(
-        line + "\n" for line in tree.block("main.cf").splitlines() if "proxy:" not in line
-    )
-    tree.write(folder / "main.cf", f"compatibility_level = 3.6\n{main}")
+    for name in deployed.MAPS:
+        tree.write(
+            folder / name, tree.on(populated, deployed.text(f"postfix/ldap/{name}"), "postfix")
+        )
+    tree.write(folder / "main.cf", deployed.text("postfix/main.cf"))
     return folder
 
 
@@ -116,17 +117,17 @@ def test_dovecot(populated: Slapd, ground: Ground) -> None:
     """Logins are binds; users and the list of users are found; others are not let in."""
     need("/usr/lib/dovecot/modules/auth/libauthdb_ldap.so")
     server = Dovecot(ground)
-    text = tree.block("dovecot-ldap.conf.ext").replace("SECRET", tree.password("dovecot"))
-    text = text.replace("ldapi:///", populated.ldapi).replace("/var/vmail", f"{server.folder}/mail")
+    text = tree.on(populated, deployed.text("dovecot/dovecot-ldap.conf.ext"), "dovecot")
+    text = text.replace("/var/vmail", f"{server.folder}/mail")
     file = tree.write(ground.place("dovecot-ldap") / "ldap.conf.ext", text)
     config = server.folder / "dovecot.conf"
     without = re.sub(r"(passdb|userdb) \{.*?\n\}\n", "", config.read_text(), flags=re.DOTALL)
-    tree.write(config, without + tree.block("dovecot.conf") + _DATABASES.format(file=file))
+    tree.write(config, without + tree.logins() + _DATABASES.format(file=file))
     server.start()
     try:
         for login in (f"alice@{DOMAIN}", f"Alice@{DOMAIN.upper()}"):
             assert _logs_in(config, login, tree.password("alice"))
-        # The default realm of the page.
+        # The default realm is another domain.
         assert not _logs_in(config, "alice", tree.password("alice"))
         for login, secret in (
             (f"alice@{DOMAIN}", tree.password("bob")),
@@ -152,3 +153,34 @@ def _logs_in(config: Path, login: str, secret: str) -> bool:
             return False
         raise
     return True
+
+
+@pytest.mark.parametrize("name", deployed.MAPS)
+def test_the_page_shows_the_maps(name: str) -> None:
+    """Every line of a map, in its order."""
+    assert lines(tree.block("every map") + tree.block(name)) == lines(
+        deployed.text(f"postfix/ldap/{name}")
+    )
+
+
+def test_the_page_shows_what_dovecot_asks() -> None:
+    """Every line of its file, and how a login is read."""
+    page = lines(tree.block("dovecot-ldap.conf.ext"))
+    assert page == lines(deployed.text("dovecot/dovecot-ldap.conf.ext"))
+    assert set(lines(tree.block("dovecot.conf"))) <= set(lines(tree.logins()))
+
+
+def test_the_page_shows_postfix_s_settings() -> None:
+    """What it names is deployed so, and every map that is deployed is named."""
+    page = tree.settings()
+    real = {
+        name: value.replace("$config_directory/ldap/", "")
+        for name, value in deployed.values("postfix/main.cf").items()
+    }
+    assert {name: real[name] for name in page} == page
+    assert {name for name, value in real.items() if "ldap:" in value} <= set(page)
+
+
+def lines(text: str) -> list[str]:
+    """The lines that are no comment."""
+    return [line for line in text.splitlines() if not line.startswith("#")]

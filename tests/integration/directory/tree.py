@@ -15,6 +15,7 @@ from ldap.ldapobject import SimpleLDAPObject
 from iems.directory.ldap import Account, LdapStore
 from iems.directory.rights import access_rules, read_rights
 from tests.conftest import ROOT
+from tests.integration.stack import deployed
 from tests.integration.stack.ground import Ground
 from tests.integration.stack.programs import run
 from tests.integration.stack.slapd import BASE, Slapd
@@ -53,6 +54,23 @@ def block(name: str) -> str:
     found = re.search(rf"^```\w+\n# {re.escape(name)}\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
     assert found, f"no block {name!r} in docs/directory.md"
     return found.group(1)
+
+
+def settings() -> dict[str, str]:
+    """Postfix's settings of the page."""
+    rows = (line.partition("=") for line in block("main.cf").splitlines())
+    return {name.strip(): value.strip() for name, _equals, value in rows}
+
+
+def on(server: Slapd, text: str, service: str) -> str:
+    """A deployed file with which this service asks `server`."""
+    return text.replace("ldapi:///", server.ldapi).replace("SECRET", password(service))
+
+
+def logins() -> str:
+    """What the deployed Dovecot takes for a login."""
+    lines = deployed.text("dovecot/dovecot.conf").splitlines(keepends=True)
+    return "".join(line for line in lines if line.startswith("auth_"))
 
 
 def service_dn(name: str) -> str:

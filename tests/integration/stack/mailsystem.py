@@ -1,8 +1,8 @@
 """The whole mail system, wired as on a server: Postfix, milter, agent, Dovecot, directory, lists.
 
-Domains, users and aliases stand in slapd, with our schema, rights and accounts; Postfix and Dovecot
-ask it what `docs/directory.md` says. One blacklist is enforced, one delegated; both are rbldnsd's,
-behind unbound. What is sent to the internet is caught by a sink.
+Domains, users and aliases stand in slapd, with our schema, rights and accounts. Postfix, and what
+it and Dovecot ask slapd, are as the playbook deploys them. One blacklist is enforced, one
+delegated; both are rbldnsd's, behind unbound. What is sent to the internet is caught by a sink.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from pathlib import Path
 from iems.store.quarantine import Quarantine
 from tests.conftest import ROOT
 from tests.integration.directory import tree
-from tests.integration.stack import daemons
+from tests.integration.stack import daemons, deployed
 from tests.integration.stack.daemons import Daemon, Site
 from tests.integration.stack.dovecot import Dovecot
 from tests.integration.stack.ground import Ground, owned, running
@@ -71,14 +71,6 @@ service auth {{
   }}
 }}
 """
-
-_MAPS = ("domains.cf", "users.cf", "aliases.cf", "sender-logins.cf")
-_LIMITS = {
-    "iems-lmtp_destination_concurrency_failed_cohort_limit": "0",
-    "iems-lmtp_destination_concurrency_limit": "20",
-    "iems-lmtp_initial_destination_concurrency": "20",
-    "iems-lmtp_destination_recipient_limit": "50",
-}
 
 
 @dataclass
@@ -178,65 +170,45 @@ def started(ground: Ground, lists: Rbldnsd, resolver: Unbound) -> Iterator[MailS
 
 
 def _postfix(ground: Ground, slapd: Slapd, outside: Sink) -> Postfix:
-    folder = ground.place("maps")
-    common = tree.block("every map").replace("SECRET", tree.password("postfix"))
-    common = common.replace("ldapi:///", slapd.ldapi)
-    for name in _MAPS:
-        owned(tree.write(folder / name, common + tree.block(name)), "root", "postfix", 0o640)
-    headers = ROOT / "templates/postfix/smtp_header_checks"
-    directory = {
-        name.strip(): value.strip().replace("proxy:ldap:", f"proxy:ldap:{folder}/")
-        for name, _equals, value in (
-            line.partition("=") for line in tree.block("main.cf").splitlines() if "=" in line
-        )
-    }
-    own = {
-        "myhostname": HOSTNAME,
-        "virtual_transport": "iems-lmtp:unix:iems/lmtp.sock",
-        "default_transport": f"smtp:[127.0.0.1]:{outside.port}",
-        "smtp_header_checks": f"regexp:{headers}",
-        "smtpd_milters": "unix:iems/milter.sock",
-        "non_smtpd_milters": "unix:iems/milter.sock",
-        "internal_mail_filter_classes": "bounce",
-        "milter_macro_daemon_name": "local",
-        "smtpd_sasl_type": "dovecot",
-        "smtpd_sasl_path": "iems/auth",
-        "smtpd_recipient_restrictions": "reject_unlisted_recipient",
-        "message_size_limit": "104857600",
-    }
+    """The deployed configuration, with this run's certificate, ports and neighbours."""
     certificate = _certificate(ground.place("tls"))
-    login = {
+    own = {
+        "inet_interfaces": "127.0.0.1",
+        "mydestination": "",
+        "alias_maps": "",
+        "alias_database": "",
+        "local_recipient_maps": "",
+        "default_transport": f"smtp:[127.0.0.1]:{outside.port}",
+        "smtpd_sasl_path": "iems/auth",
         "smtpd_tls_cert_file": str(certificate),
         "smtpd_tls_key_file": str(certificate),
-        "smtpd_tls_security_level": "encrypt",
-        "smtpd_sasl_auth_enable": "yes",
-        "smtpd_client_restrictions": "permit_sasl_authenticated, reject",
-        "smtpd_sender_restrictions": "reject_sender_login_mismatch",
-        "smtpd_relay_restrictions": "permit_sasl_authenticated, reject",
     }
-    return Postfix(
+    services = {"internet": "smtp", "submission": "submission"}
+    server = Postfix(
         ground,
-        main={**directory, **_LIMITS, **own},
+        main={**deployed.values("postfix/main.cf"), **own},
         listeners=[
-            Listener("internet", ground.port(), {"smtpd_discard_ehlo_keywords": "dsn"}),
-            Listener("submission", ground.port(), login),
+            Listener(channel, ground.port(), deployed.service(name, "inet").options)
+            for channel, name in services.items()
         ],
-        services=[
-            "iems-lmtp unix - - y - - lmtp",
-            "  -o { lmtp_send_xforward_command = yes }",
-            "  -o { lmtp_line_length_limit = 0 }",
-        ],
+        services=[deployed.service("iems-lmtp").line()],
     )
+    (server.config / "ldap").mkdir()
+    for name in deployed.MAPS:
+        text = tree.on(slapd, deployed.text(f"postfix/ldap/{name}"), "postfix")
+        owned(tree.write(server.config / "ldap" / name, text), "root", "postfix", 0o640)
+    name = "smtp_header_checks"
+    tree.write(server.config / name, deployed.text(f"postfix/{name}"))
+    return server
 
 
 def _dovecot(ground: Ground, slapd: Slapd, postfix: Postfix) -> Dovecot:
     file = ground.place("dovecot-ldap") / "dovecot-ldap.conf.ext"
-    extra = tree.block("dovecot.conf") + _DOVECOT.format(ldap=file, sockets=postfix.sockets)
+    extra = tree.logins() + _DOVECOT.format(ldap=file, sockets=postfix.sockets)
     junk = (ROOT / "templates/dovecot/sieve/junk.sieve").read_text()
     server = Dovecot(ground, extra=extra, junk=junk)
-    text = tree.block("dovecot-ldap.conf.ext").replace("SECRET", tree.password("dovecot"))
-    text = text.replace("ldapi:///", slapd.ldapi).replace("/var/vmail", f"{server.folder}/mail")
-    tree.write(file, text)
+    text = tree.on(slapd, deployed.text("dovecot/dovecot-ldap.conf.ext"), "dovecot")
+    tree.write(file, text.replace("/var/vmail", f"{server.folder}/mail"))
     return server
 
 

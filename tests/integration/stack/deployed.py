@@ -1,0 +1,120 @@
+"""What the playbook writes on a server, rendered by Ansible from its own templates and values.
+
+The private servers run on this text, so that what is deployed cannot be wrong unnoticed. Passwords
+are the word SECRET; sockets and folders are a real server's, and whoever needs others replaces
+them.
+"""
+
+from __future__ import annotations
+
+import base64
+import functools
+import json
+import os
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.conftest import ROOT
+from tests.integration.stack.programs import run
+
+MAPS = ("domains.cf", "users.cf", "aliases.cf", "sender-logins.cf")
+_VALUES = (
+    "group_vars/all.yml",
+    "roles/postfix/defaults/main.yml",
+    "roles/dovecot/defaults/main.yml",
+)
+_SECRET = {"content": base64.b64encode(b"SECRET").decode()}
+
+
+@dataclass(frozen=True)
+class Service:
+    """One service of master.cf: its words, and what its -o options set."""
+
+    words: tuple[str, ...]
+    options: Mapping[str, str]
+
+    def line(self) -> str:
+        """Its lines of master.cf."""
+        rows = [f"  -o {{ {name} = {value} }}" for name, value in self.options.items()]
+        return "\n".join([" ".join(self.words), *rows])
+
+
+def text(name: str) -> str:
+    """A file below /etc on a server, such as `postfix/main.cf`."""
+    return _rendered()[name]
+
+
+@functools.cache
+def values(name: str) -> Mapping[str, str]:
+    """Its lines `name = value`."""
+    lines = (line.partition("=") for line in text(name).splitlines() if line[:1] not in {"", "#"})
+    return {name.strip(): value.strip() for name, equals, value in lines if equals}
+
+
+def service(name: str, kind: str = "unix") -> Service:
+    """A service of the deployed master.cf."""
+    lines = [line for line in text("postfix/master.cf").splitlines() if line[:1] not in {"", "#"}]
+    starts = [number for number, line in enumerate(lines) if line[0] != " "]
+    [start] = [number for number in starts if lines[number].split()[:2] == [name, kind]]
+    end = min((number for number in starts if number > start), default=len(lines))
+    options = (line.strip().removeprefix("-o ").partition("=") for line in lines[start + 1 : end])
+    return Service(tuple(lines[start].split()), {key: value for key, _equals, value in options})
+
+
+def transport() -> dict[str, str]:
+    """The settings of main.cf for the agent's transport."""
+    return {
+        name: value
+        for name, value in values("postfix/main.cf").items()
+        if name.startswith("iems-lmtp_")
+    }
+
+
+@functools.cache
+def _rendered() -> Mapping[str, str]:
+    with tempfile.TemporaryDirectory(prefix="iems-deployed-") as place:
+        folder = Path(place)
+        (folder / "postfix/ldap").mkdir(parents=True)
+        (folder / "dovecot").mkdir()
+        _play(folder)
+        files = [path for path in folder.rglob("*") if path.is_file() and path.suffix != ".json"]
+        return {str(path.relative_to(folder)): path.read_text() for path in files}
+
+
+def _play(folder: Path) -> None:
+    """Render with the values that the roles have; what a task would read of a server is given."""
+    given = {
+        "templates": str(ROOT / "templates"),
+        "postfix_ldap_password": _SECRET,
+        "dovecot_ldap_password": _SECRET,
+        "dovecot_vmail": {"uid": 1000},
+        "dovecot_files": [{"path": "dovecot.conf"}, {"path": "dovecot-ldap.conf.ext"}],
+        "checked_target": "/etc/dovecot",
+    }
+    files = {"postfix": "{{ postfix_files + postfix_maps }}", "dovecot": "{{ dovecot_files }}"}
+    source = "{{ templates }}/%s/{{ item.template | default(item.path ~ '.j2') }}"
+    play = {
+        "hosts": "localhost",
+        "gather_facts": False,
+        "vars_files": [str(ROOT / "ansible" / name) for name in _VALUES],
+        "tasks": [
+            {
+                "template": {"src": source % role, "dest": f"{folder}/{role}/{{{{ item.path }}}}"},
+                "loop": names,
+            }
+            for role, names in files.items()
+        ],
+    }
+    playbook = folder / "play.json"
+    playbook.write_text(json.dumps([play]))
+    run(
+        *("ansible-playbook", "-i", "localhost,", "-c", "local", "-e", json.dumps(given)),
+        playbook,
+        environment={
+            "PATH": os.environ["PATH"],
+            "HOME": str(folder),
+            "ANSIBLE_CONFIG": str(ROOT / "ansible/ansible.cfg"),
+        },
+    )
