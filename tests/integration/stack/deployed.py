@@ -19,7 +19,6 @@ from pathlib import Path
 from tests.conftest import ROOT
 from tests.integration.stack.programs import run
 
-MAPS = ("domains.cf", "users.cf", "aliases.cf", "sender-logins.cf")
 _VALUES = (
     "group_vars/all.yml",
     "roles/postfix/defaults/main.yml",
@@ -51,6 +50,12 @@ def values(name: str) -> Mapping[str, str]:
     """Its lines `name = value`."""
     lines = (line.partition("=") for line in text(name).splitlines() if line[:1] not in {"", "#"})
     return {name.strip(): value.strip() for name, equals, value in lines if equals}
+
+
+def maps() -> list[str]:
+    """The names of Postfix's questions to the directory, such as `domains.cf`."""
+    paths = (Path(name) for name in _rendered())
+    return sorted(path.name for path in paths if str(path.parent) == "postfix/ldap")
 
 
 def service(name: str, kind: str = "unix") -> Service:

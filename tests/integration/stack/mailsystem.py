@@ -194,7 +194,7 @@ def _postfix(ground: Ground, slapd: Slapd, outside: Sink) -> Postfix:
         services=[deployed.service("iems-lmtp").line()],
     )
     (server.config / "ldap").mkdir()
-    for name in deployed.MAPS:
+    for name in deployed.maps():
         text = tree.on(slapd, deployed.text(f"postfix/ldap/{name}"), "postfix")
         owned(tree.write(server.config / "ldap" / name, text), "root", "postfix", 0o640)
     name = "smtp_header_checks"
