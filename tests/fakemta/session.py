@@ -56,6 +56,8 @@ class Session:
 
     new_filter: Callable[[], Filter]
     transport: tuple[str, str] = ("iems-lmtp", "unix:iems/lmtp.sock")
+    one_filter: bool = False
+    """Another client is told on the filter's connection: no Postfix, but what a chain may hear."""
     _filter: Filter | None = None
     _client: Connect | None = None
     _message: Message | None = None
@@ -91,9 +93,10 @@ class Session:
     def _command(self, command: Command) -> str | Verdict:
         match command:
             case Connect():
-                if self._filter is not None:
+                if self._filter is not None and not self.one_filter:
                     self._quit()
-                self._client, self._filter = command, self.new_filter()
+                self._abort()
+                self._client, self._filter = command, self._filter or self.new_filter()
                 return self.filter.connect(command, self._macros())
             case Helo(name):
                 self._abort()

@@ -76,7 +76,7 @@ def printer() -> Printer:
     return Printer(lambda key_id: KEY.secret if key_id == KEY.id else None)
 
 
-def through_chain(case: Case, folder: Path) -> str:
+def through_chain(case: Case, folder: Path, *, one_filter: bool = False) -> str:
     """The transcript of the chain alone, with a fixed clock; its records go into `folder`."""
     settings = from_table(tomllib.loads(case.text("settings.toml")))
     resolver = ZoneResolver(case.text("dns.zone"))
@@ -92,5 +92,6 @@ def through_chain(case: Case, folder: Path) -> str:
         clock=lambda: 1_000_000_000.0,
         new_reference=lambda: f"reference{next(references):03d}",
     )
-    steps = Session(lambda: ChainFilter(Chain(runtime))).run(case.script)
+    session = Session(lambda: ChainFilter(Chain(runtime)), one_filter=one_filter)
+    steps = session.run(case.script)
     return printer().steps(steps)

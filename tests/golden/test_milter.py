@@ -19,3 +19,9 @@ def test_script(case: Case, tmp_path: Path, request: pytest.FixtureRequest) -> N
     if request.config.getoption("--record"):
         case.record(transcript)
     assert transcript == case.expected
+
+
+@pytest.mark.parametrize("case", [one for one in cases() if str(one) == "xclient"], ids=str)
+def test_another_client_may_be_told_to_the_same_chain(case: Case, tmp_path: Path) -> None:
+    """Postfix opens a new connection for him, and so no chain hears of a second one from it."""
+    assert through_chain(case, tmp_path, one_filter=True) == case.expected

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import email
+import functools
 import json
 import os
 import signal
@@ -232,6 +233,54 @@ def test_messages_on_one_connection_do_not_touch_each_other(setting: Setting) ->
     assert [event[1] for event in events if event[0] in {"mail", "rcpt", "header"}] == [
         *("<b@sender.example>", "<bob@example.test>", "X-B")
     ]
+
+
+def test_rset_reaches_the_chain(setting: Setting) -> None:
+    with setting.client() as client:
+        for _time in range(3):
+            client.command("MAIL FROM:<reset@sender.example>")
+            client.command("RSET")
+        sent = client.send("a@sender.example", ["alice@example.test"], _MESSAGE)
+    assert chains(setting.delivered(sent))[1] == 3
+
+
+def test_lost_connections_leave_no_chain_behind(setting: Setting) -> None:
+    """Lost by the client before Postfix, and with Postfix itself, at every stage."""
+    for stages in range(5):
+        with setting.client() as client:
+            words = ("MAIL FROM:<a@sender.example>", "RCPT TO:<bob@example.test>", "DATA", "X: 1")
+            for word in words[:stages]:
+                client.raw(f"{word}\r\n".encode())
+                if word != "X: 1":
+                    client.reply()
+            client.drop()
+        mta = MilterFilter(str(setting.socket))
+        macros: dict[str, str] = {}
+        mta.connect(Connect("192.0.2.1", "client.example"), macros)
+        steps = (
+            functools.partial(mta.helo, "client.example", macros),
+            functools.partial(mta.mail, "<a@sender.example>", macros),
+            functools.partial(mta.rcpt, "<bob@example.test>", macros),
+            functools.partial(mta.header, b"X", b" 1", macros),
+        )
+        for step in steps[:stages]:
+            step()
+        mta.vanish()
+    held: dict[bytes, int] = {}
+
+    def only_the_own() -> bool:
+        caught = setting.delivered(setting.send())
+        worker = caught.message.partition(b"X-Worker: ")[2].split()[0]
+        held[worker] = chains(caught)[0]
+        return len(held) == 2 and set(held.values()) == {1}
+
+    eventually(only_the_own, 15, lambda: f"chains by worker: {held}")
+
+
+def chains(caught: Caught) -> tuple[int, int]:
+    """How many chains the worker holds, and how many messages of this one were aborted."""
+    held, aborted = email.message_from_bytes(caught.message)["X-Chains"].split()
+    return int(held), int(aborted)
 
 
 def test_a_stray_signal_touches_neither_sessions_nor_socket(setting: Setting) -> None:

@@ -4,19 +4,23 @@
 
 Local parts of recipients and words of HELO, sender and header fields ask for something: `reject`,
 `tempfail`, `percent`, `badcode`, `boom` (an exception), `slow`. The header X-Seen holds the events
-as JSON in hexadecimal.
+as JSON in hexadecimal, X-Chains how many chains the worker holds and how many messages of this one
+were aborted.
 """
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import socket as sockets
 import sys
 import threading
+import weakref
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 from iems.model.envelope import Client
 from iems.serve.log import Log
@@ -45,7 +49,11 @@ _REPLIES: Mapping[str, Reply] = {
 class TellingChain(Chain):
     """Keeps what it hears until the end of the message."""
 
+    alive: ClassVar[weakref.WeakSet[TellingChain]] = weakref.WeakSet()
+
     def __init__(self) -> None:
+        self.alive.add(self)
+        self._aborted = 0
         self._connected: list[object] = []
         self._helo: list[object] = []
         self._seen: list[object] = []
@@ -104,6 +112,8 @@ class TellingChain(Chain):
         lines = b"\r\n\t".join(seen[at : at + 900] for at in range(0, len(seen), 900))
         edits: list[Edit] = [InsertHeader(0, b"X-Seen", lines)]
         edits += [InsertHeader(0, b"X-Worker", b"%d" % os.getpid())]
+        gc.collect()
+        edits += [InsertHeader(1, b"X-Chains", b"%d %d" % (len(self.alive), self._aborted))]
         edits += [ChangeHeader(b"X-Forged", 2, None), ChangeHeader(b"X-Forged", 1, None)]
         edits += [ChangeHeader(b"X-Old", 1, b"new value")]
         edits += [DeleteRecipient(one) for one in self._recipients if "gone@" in one]
@@ -112,6 +122,7 @@ class TellingChain(Chain):
     def abort(self) -> None:
         """RSET, or the client went away."""
         self._seen = []
+        self._aborted += 1
 
     def close(self) -> None:
         """The connection ended."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import pytest
@@ -130,6 +131,19 @@ def test_another_client_on_the_same_connection_starts_afresh(
     assert passed(edits) == [("CONNECT", "2"), ("MAIL", "2"), ("HEADERS", "1")]
     assert watchers[2].views[-1].helo == ""
     assert watchers[2].views[-1].resolved == ""
+
+
+@pytest.mark.parametrize("end", [Chain.abort, Chain.close])
+def test_a_message_that_is_broken_off_is_forgotten(
+    world: World, end: Callable[[Chain], None]
+) -> None:
+    chain = world.connect()
+    chain.mail("<a@sender.example>", {})
+    chain.rcpt("<bob@example.test>", {"i": "4First"})
+    end(chain)
+    assert (chain.reference, chain.queue_id) == ("-", "")
+    with pytest.raises(ValueError, match="before MAIL"):
+        chain.end_of_message({})
 
 
 def test_the_end_of_the_connection_ends_all(world: World, watchers: list[Watcher]) -> None:
