@@ -96,9 +96,10 @@ class _Delivery:
         self._transaction = transaction
         self._deadline = Deadline.after(TOTAL)
         self._block = headers.read(transaction.message.header)
-        self._cleaned = headers.clean(self._block)
         ident = transaction.forward.get("IDENT", "")
         self._provenance: Provenance = agent.origin.of(self._block, ident)
+        unchecked = agent.settings.hostname if self._provenance.fault else ""
+        self._cleaned = headers.clean(self._block, unchecked)
 
     def run(self) -> Sequence[Reply]:
         """Find the subjects, decide, carry out, record, report."""

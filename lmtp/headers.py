@@ -9,14 +9,19 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from iems.codec import authres
 from iems.codec.header import parse_header, unfold
 from iems.model.address import Address, AddressError
 from iems.model.message import HeaderBlock
 from iems.model.policy import Action
 
-_OURS = re.compile(rb"x-iems-(?:findings|verdict)(?![!-9;-~])", re.IGNORECASE)
+_BEGIN, _END = rb"(?:\A|\r)[^!-9;-~\r\n]*", rb"(?![!-9;-~])"
 """Pigeonhole finds `X-IEMS-Verdict` also with blanks or a NUL before the colon. Whatever cannot
-belong to a longer name ends it here, so that a reader with other tastes finds none either."""
+belong to a longer name ends it here, and a bare CR ends a line, so that a reader with other tastes
+finds none either."""
+
+_OURS = re.compile(_BEGIN + rb"x-iems-(?:findings|verdict)" + _END, re.IGNORECASE)
+_RESULTS = re.compile(_BEGIN + rb"authentication-results" + _END, re.IGNORECASE)
 
 _CONTINUATION = (b" ", b"\t")
 
@@ -36,11 +41,25 @@ class Cleaned:
         return self.lead + fields + self.rest
 
 
-def clean(block: HeaderBlock) -> Cleaned:
-    """Take out X-IEMS-Findings and every X-IEMS-Verdict, whoever wrote them."""
-    kept = [field.raw for field in block.fields if not _OURS.match(field.raw)]
+def clean(block: HeaderBlock, forged_results: str = "") -> Cleaned:
+    """Take out X-IEMS-Findings and every X-IEMS-Verdict, whoever wrote them.
+
+    Where the milter has not seen the message, `forged_results` is the authserv-id under which any
+    Authentication-Results is forged.
+    """
+    kept = [field.raw for field in block.fields if not _forged(field.raw, forged_results)]
     leading = bool(kept) and kept[0].startswith(_CONTINUATION)
     return Cleaned(kept[0] if leading else b"", b"".join(kept[leading:]))
+
+
+def _forged(raw: bytes, authserv_id: str) -> bool:
+    if _OURS.search(raw):
+        return True
+    if not authserv_id:
+        return False
+    results = _RESULTS.match(raw)
+    claimed = results and authres.claims(raw[results.end() :].partition(b":")[2], authserv_id)
+    return bool(claimed) or _RESULTS.search(raw, 1) is not None
 
 
 def read(raw: bytes) -> HeaderBlock:

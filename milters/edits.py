@@ -18,18 +18,14 @@ OURS = frozenset({b"x-iems-findings", b"x-iems-verdict"})
 
 
 def removals(header: Iterable[tuple[bytes, bytes]], hostname: str) -> tuple[Edit, ...]:
-    """The forged fields among these (name, value); the last first, so that indices hold.
-
-    An Authentication-Results whose authserv-id cannot be read may be taken for ours by a reader.
-    """
-    forged_ids = {hostname.encode(), b""}
+    """The forged fields among these (name, value); the last first, so that indices hold."""
     seen: dict[bytes, int] = {}
     found: list[Edit] = []
     for name, value in header:
         key = name.strip().lower()
         seen[key] = seen.get(key, 0) + 1
         results = key == authres.NAME.lower()
-        if key in OURS or (results and authres.authserv_id(value) in forged_ids):
+        if key in OURS or (results and authres.claims(value, hostname)):
             found.append(ChangeHeader(name, seen[key], None))
     return tuple(reversed(found))
 

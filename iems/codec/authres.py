@@ -4,10 +4,19 @@ from __future__ import annotations
 
 import re
 
+from iems.codec.header import unfold
+from iems.model.address import AddressError, domain_name
 from iems.model.finding import Finding
 
 NAME = b"Authentication-Results"
 _PIECE = re.compile(rb'\\.|[()";\\]|[^()";\\]+', re.DOTALL)
+_BLANKS = re.compile(rb"[ \t]+")
+_TSPECIAL = re.compile(r"[()<>@,;:\\\"/\[\]?=]")
+"""What ends a token (RFC 2045 section 5.1)."""
+
+_MAX_ID = 1000
+"""Characters: a host name has at most 253, four bytes each where it is UTF-8."""
+
 _TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`{|}~:\[\]-]+")
 
 
@@ -43,8 +52,29 @@ def authserv_id(value: bytes) -> bytes:
             if piece == b";":
                 break
             bare.append(piece)
-    words = b"".join(bare).split()
-    return words[0].lower() if words else b""
+    return _BLANKS.split(unfold(b"".join(bare)), maxsplit=1)[0].lower()
+
+
+def claims(value: bytes, own: str) -> bool:
+    """Whether a reader may take the foreign field for one under the authserv-id `own`.
+
+    So it is where no id can be read, where UTF-8 stands for ours (RFC 8601 section 5), and where a
+    reader finds ours who stops at what ends a token or drops a dot at the end.
+    """
+    found = authserv_id(value).decode("utf-8", "surrogateescape")
+    return not {_host(found), _host(_TSPECIAL.split(found, maxsplit=1)[0])}.isdisjoint({own, ""})
+
+
+def _host(text: str) -> str:
+    """An id in the form in which host names are compared; empty where it is none for a reader."""
+    if len(text) > _MAX_ID or any(letter < " " or letter == "\x7f" for letter in text):
+        return ""
+    if text.isascii():
+        return text.rstrip(".")
+    try:
+        return domain_name(text)
+    except AddressError:
+        return ""
 
 
 def _result(finding: Finding) -> str:

@@ -26,6 +26,7 @@ PASSED = Passed("REF", "4Q", "internet", "", 5, (Finding("iprev", "pass"),))
         (b"AUTHENTICATION-RESULTS", b"MAIL.EXAMPLE.TEST"),
         (b"Authentication-Results", b""),
         (b"Authentication-Results", b" (unended; other.example"),
+        (b"Authentication-Results", b" mail.example.test./1; iprev=pass"),
     ],
 )
 def test_forged(field: tuple[bytes, bytes]) -> None:

@@ -149,6 +149,27 @@ def test_a_header_that_the_agent_would_not_take_is_refused_and_not_kept(world: W
     assert isinstance(finish(chain, *[(b"X", MANY)] * 2)[0], TempFail)
 
 
+@pytest.mark.parametrize(
+    ("field", "most", "what"),
+    [
+        ((b"X", b""), 10_000, "header fields"),
+        ((b"X-IEMS-Verdict", b""), 100, "forged header fields"),
+    ],
+)
+def test_more_fields_than_can_be_worked_through_are_refused(
+    world: World, field: tuple[bytes, bytes], most: int, what: str
+) -> None:
+    chain = world.connect("192.0.2.1")
+    chain.mail("<a@sender.example>", {})
+    rcpt(chain, "bob")
+    assert finish(chain, *[field] * most)[0] == Continue()
+    chain.mail("<a@sender.example>", {})
+    rcpt(chain, "bob")
+    reply, edits = finish(chain, *[field] * (most + 1))
+    assert reply == Reject(552, "5.3.4", f"more than {most} {what}; reference REF01")
+    assert not edits
+
+
 def test_a_client_without_address_has_none_in_record_and_log(world: World) -> None:
     chain = Chain(world.runtime)
     chain.connect(Client(None), {})

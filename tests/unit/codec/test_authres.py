@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from iems.codec.authres import authentication_results, authserv_id
+from iems.codec.authres import authentication_results, authserv_id, claims
 from iems.model.finding import Finding
 
 
@@ -68,6 +68,52 @@ def test_a_quoted_id_may_hold_what_would_end_it_elsewhere() -> None:
     assert authserv_id(b'"a;(b"; none') == b"a;(b"
 
 
+@pytest.mark.parametrize(
+    "value",
+    [
+        b"mx.example",
+        b"MX.Example; none",
+        b"mx.example.; none",
+        b"mx.example/1; none",
+        b"mx.example, other.test; none",
+        b"mx.example=1; none",
+        b": mx.example; none",
+        b"=?utf-8?q?mx.example?=; none",
+        b"mx.\0example; none",
+        b"mx.\rexample; none",
+        b"mx.\x0bexample; none",
+        b"mx.example\xa0; none",
+        "mx\u3002exa\u00admple; none".encode(),
+        "\uff4dx.example; none".encode(),
+        "\U000e0001.test; none".encode(),
+        b"x" * 1001 + b"; none",
+        b"; none",
+        b"",
+    ],
+)
+def test_what_a_reader_may_take_for_ours_claims_to_be(value: bytes) -> None:
+    assert claims(value, "mx.example")
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        b"mx.example.test; none",
+        b"other.mx.example; none",
+        b"mx; none",
+        b"other.test/mx.example; none",
+        b"x" * 1000 + b"; none",
+        "b\u00fccher.example; none".encode(),
+    ],
+)
+def test_others_claim_nothing(value: bytes) -> None:
+    assert not claims(value, "mx.example")
+
+
+def test_an_id_in_utf8_is_compared_as_an_a_label() -> None:
+    assert claims("B\u00dcCHER.example; none".encode(), "xn--bcher-kva.example")
+
+
 def test_deeply_nested_comments_cost_no_more_than_others() -> None:
     # With one pass a level this took a minute; the test's own time limit is the measure.
     assert authserv_id(b"(" * 50_000 + b")" * 50_000 + b"mx.example") == b"mx.example"
@@ -76,3 +122,4 @@ def test_deeply_nested_comments_cost_no_more_than_others() -> None:
 @given(st.binary(max_size=80))
 def test_any_bytes_give_an_id_or_nothing(value: bytes) -> None:
     assert isinstance(authserv_id(value), bytes)
+    assert isinstance(claims(value, "mx.example"), bool)

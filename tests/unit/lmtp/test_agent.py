@@ -64,6 +64,15 @@ def test_every_recipient_has_his_own_outcome(office: Office) -> None:
     assert len(lines) == len(ACTIONS)
 
 
+def test_results_in_our_name_are_the_milter_s_or_none(office: Office) -> None:
+    field = b"Authentication-Results: mail.example.test;\r\n\tiprev=pass\r\n"
+    office.deliver("deliver", header=field)
+    office.send("deliver", header=field)
+    passed, unchecked = office.taken
+    assert field in passed.data
+    assert b"Authentication-Results" not in unchecked.data
+
+
 def test_the_quarantine_holds_message_and_envelope(office: Office) -> None:
     office.deliver("quarantine", "quarantine2")
     [name] = office.quarantined
