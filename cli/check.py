@@ -23,8 +23,8 @@ from iems.settings.load import load
 from iems.settings.read import SettingsError
 from iems.settings.schema import Settings
 from iems.store.keys import Keyring, KeyringError
+from milters.account import COMMIT_SECONDS
 from milters.assembly import build_checks
-from milters.chain import COMMIT_SECONDS
 from milters.checks.guard import Guard
 
 

@@ -29,6 +29,7 @@ from iems.settings.schema import MilterSettings, Settings
 from iems.store.keys import Keyring, KeyringError
 from iems.store.records import Recorder, new_reference
 from milters import adapter
+from milters.account import Account
 from milters.assembly import build_checks, dnsbl_lists
 from milters.chain import Chain, Runtime
 from milters.checks.guard import Guard
@@ -96,10 +97,7 @@ class MilterGeneration:
             checks=build_checks(settings, resolver, Guard(_health_file(settings))),
             directory=self.directory(lambda note: log.warning("directory entry", note=note)),
             key=self.keyring.active,
-            recorder=recorder,
-            log=log,
-            meter=control.meter,
-            clock=time.time,
+            account=Account(recorder, log, control.meter, time.time),
             new_reference=new_reference,
         )
         control.meter.watch("records_dropped_total", lambda: recorder.dropped)

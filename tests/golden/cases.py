@@ -19,6 +19,7 @@ from iems.serve.meter import Meter
 from iems.settings.load import from_table
 from iems.store.keys import Key
 from iems.store.records import Recorder
+from milters.account import Account
 from milters.assembly import build_checks
 from milters.chain import Chain, Runtime
 from milters.checks.guard import Guard
@@ -86,10 +87,12 @@ def through_chain(case: Case, folder: Path, *, one_filter: bool = False) -> str:
         checks=build_checks(settings, resolver, Guard(folder / "health.json")),
         directory=TomlDirectory.parse(case.text("directory.toml")),
         key=KEY,
-        recorder=Recorder(folder / "records.sqlite"),
-        log=Log.open("golden", foreground=True),
-        meter=Meter(),
-        clock=lambda: 1_000_000_000.0,
+        account=Account(
+            Recorder(folder / "records.sqlite"),
+            Log.open("golden", foreground=True),
+            Meter(),
+            lambda: 1_000_000_000.0,
+        ),
         new_reference=lambda: f"reference{next(references):03d}",
     )
     session = Session(lambda: ChainFilter(Chain(runtime)), one_filter=one_filter)

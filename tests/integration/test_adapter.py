@@ -6,99 +6,28 @@ a socket).
 
 from __future__ import annotations
 
-import contextlib
 import email
 import functools
 import json
-import os
-import signal
-import sys
-import threading
 from collections.abc import Iterator
-from dataclasses import dataclass
-from pathlib import Path
 
 import pytest
 
-from tests.conftest import ROOT
 from tests.fakemta.filter import CONTINUE
 from tests.fakemta.milter import MilterFilter
 from tests.fakemta.script import Connect
-from tests.integration.stack.ground import MILTER_USER, Ground, accepts_unix, running
-from tests.integration.stack.postfix import Listener, Postfix
-from tests.integration.stack.process import Server
-from tests.integration.stack.sink import Caught, Sink
-from tests.integration.stack.smtp import Client, Reply, Sent
+from tests.integration.stack.ground import Ground
+from tests.integration.stack.sink import Caught
+from tests.integration.stack.smtp import Reply
+from tests.integration.stack.telling import MESSAGE, Setting, started
 from tests.waiting import eventually
-
-_TIMES = {"beat": 0.5, "settle": 0.3, "backoff": 0.2, "tick": 0.05}
-_MESSAGE = b"From: <a@sender.example>\r\nSubject:  two blanks\r\n\r\ntext\r\n"
-
-
-@dataclass
-class Setting:
-    """A Postfix with the milter in front of it and a sink behind it."""
-
-    postfix: Postfix
-    milter: Server
-    socket: Path
-    sink: Sink
-
-    def client(self, helo: str = "client.example") -> Client:
-        """A connection to Postfix."""
-        return Client(self.postfix.port(), helo=helo)
-
-    def send(self, *recipients: str, message: bytes = _MESSAGE, sender: str = "") -> Sent:
-        """One message on a connection of its own."""
-        addresses = [f"{one}@example.test" for one in recipients or ("alice",)]
-        with self.client() as client:
-            return client.send(sender or "a@sender.example", addresses, message)
-
-    def delivered(self, sent: Sent) -> Caught:
-        """What the sink got of it."""
-        assert sent.data is not None, sent
-        assert sent.data.code == 250, sent
-        return self.sink.wait(sent.data.text.split()[-1])
-
-    def workers(self) -> set[int]:
-        """The processes beneath the supervisor."""
-        return set(self.milter.members()) - {self.milter.pid}
 
 
 @pytest.fixture(scope="module")
 def setting(ground: Ground) -> Iterator[Setting]:
     """Started once for all tests of the module."""
-    with Sink() as sink:
-        postfix = Postfix(
-            ground,
-            main={
-                "virtual_mailbox_domains": "example.test",
-                "virtual_mailbox_maps": "static:ok",
-                "virtual_transport": f"lmtp:inet:127.0.0.1:{sink.port}",
-                "lmtp_send_xforward_command": "yes",
-                "smtpd_milters": "unix:iems/telling.sock",
-                "default_process_limit": "50",
-            },
-            listeners=[Listener("internet", ground.port(), {})],
-        )
-        path = postfix.sockets / "telling.sock"
-        program = [sys.executable, "-m", "tests.integration.serve.milter"]
-        milter = Server(
-            "telling",
-            [*program, path, json.dumps(_TIMES)],
-            ground.place("telling") / "log",
-            user=MILTER_USER,
-            environment={"PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1"},
-        )
-        ground.started(milter)
-        try:
-            eventually(lambda: accepts_unix(path), 15, milter.tail)
-            with running(postfix):
-                yield Setting(postfix, milter, path, sink)
-        finally:
-            milter.stop()
-            milter.gone()
-        assert not path.exists()
+    with started(ground) as one:
+        yield one
 
 
 def seen(caught: Caught) -> list[list[object]]:
@@ -174,9 +103,9 @@ class TestRefusal:
         self, setting: Setting, word: str, expected: str
     ) -> None:
         with setting.client() as client:
-            refused = client.send(f"{word}@sender.example", ["alice@example.test"], _MESSAGE)
+            refused = client.send(f"{word}@sender.example", ["alice@example.test"], MESSAGE)
             assert _starts(refused.recipients["alice@example.test"], expected)
-            sent = client.send("a@sender.example", ["alice@example.test"], _MESSAGE)
+            sent = client.send("a@sender.example", ["alice@example.test"], MESSAGE)
         setting.delivered(sent)
 
     def test_at_helo_holds_for_the_connection(
@@ -184,7 +113,7 @@ class TestRefusal:
     ) -> None:
         with setting.client(f"{word}.example") as client:
             for _ in range(2):
-                sent = client.send("a@sender.example", ["alice@example.test"], _MESSAGE)
+                sent = client.send("a@sender.example", ["alice@example.test"], MESSAGE)
                 assert _starts(sent.recipients["alice@example.test"], expected)
 
 
@@ -201,7 +130,7 @@ def test_a_refusal_at_the_end(setting: Setting, word: str) -> None:
 
 
 def test_a_field_that_the_chain_cannot_bear_delays_the_message(setting: Setting) -> None:
-    sent = setting.send(message=b"X-Boom: 1\r\n" + _MESSAGE)
+    sent = setting.send(message=b"X-Boom: 1\r\n" + MESSAGE)
     assert sent.data is not None
     assert str(sent.data).startswith("451 4.3.0 internal error")
     log = setting.milter.tail(1000)
@@ -240,7 +169,7 @@ def test_rset_reaches_the_chain(setting: Setting) -> None:
         for _time in range(3):
             client.command("MAIL FROM:<reset@sender.example>")
             client.command("RSET")
-        sent = client.send("a@sender.example", ["alice@example.test"], _MESSAGE)
+        sent = client.send("a@sender.example", ["alice@example.test"], MESSAGE)
     assert chains(setting.delivered(sent))[1] == 3
 
 
@@ -281,127 +210,3 @@ def chains(caught: Caught) -> tuple[int, int]:
     """How many chains the worker holds, and how many messages of this one were aborted."""
     held, aborted = email.message_from_bytes(caught.message)["X-Chains"].split()
     return int(held), int(aborted)
-
-
-def test_a_stray_signal_touches_neither_sessions_nor_socket(setting: Setting) -> None:
-    before, inode = setting.workers(), setting.socket.stat().st_ino
-    with setting.client() as client:
-        client.command("MAIL FROM:<a@sender.example>")
-        for pid in before:
-            for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
-                os.kill(pid, number)
-        assert client.command("RCPT TO:<slow@example.test>").code == 250
-        (ended,) = client.data(_MESSAGE)
-        assert ended.code == 250
-    assert setting.workers() == before
-    assert setting.socket.stat().st_ino == inode
-
-
-class Senders:
-    """Clients in parallel, each with one message after another on connections of a few each."""
-
-    def __init__(self, setting: Setting, clients: int) -> None:
-        self._setting = setting
-        self._stop = threading.Event()
-        self._threads = [threading.Thread(target=self._run) for _ in range(clients)]
-        self.ids: list[str] = []
-        self.failures: list[str] = []
-
-    def __enter__(self) -> Senders:
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stop.set()
-        for thread in self._threads:
-            thread.join()
-
-    def more(self, messages: int) -> None:
-        """Wait until so many more messages were accepted."""
-        goal = len(self.ids) + messages
-        eventually(lambda: len(self.ids) >= goal or self.failures, 40)
-
-    def _run(self) -> None:
-        while not self._stop.is_set():
-            try:
-                self._session()
-            except OSError as error:
-                self.failures.append(repr(error))
-
-    def _session(self) -> None:
-        with self._setting.client() as client:
-            for _number in range(3):
-                sent = client.send("a@sender.example", ["alice@example.test"], _MESSAGE)
-                if sent.data is None or sent.data.code != 250:
-                    self.failures.append(repr(sent))
-                else:
-                    self.ids.append(sent.data.text.split()[-1])
-
-
-def test_ten_reloads_under_twenty_sessions_delay_nothing(setting: Setting) -> None:
-    with Senders(setting, 20) as senders:
-        for _number in range(10):
-            before = setting.workers()
-            setting.milter.signal(signal.SIGHUP)
-            eventually(lambda: len(setting.workers() - before) >= 3, 20)  # noqa: B023 - used here
-            senders.more(20)
-    assert senders.failures == []
-    for queue_id in senders.ids:
-        setting.sink.wait(queue_id)
-    eventually(lambda: len(setting.workers()) == 3, 20, setting.milter.tail)
-
-
-def test_an_open_session_outlives_a_reload(setting: Setting) -> None:
-    before = setting.workers()
-    with setting.client() as client:
-        client.command("MAIL FROM:<a@sender.example>")
-        assert client.command("RCPT TO:<alice@example.test>").code == 250
-        setting.milter.signal(signal.SIGHUP)
-        eventually(lambda: len(setting.workers() - before) == 3, 20)
-        (ended,) = client.data(_MESSAGE)
-        assert ended.code == 250
-        eventually(lambda: len(setting.workers() & before) == 1)
-        caught = setting.sink.wait(ended.text.split()[-1])
-        worker = int(email.message_from_bytes(caught.message)["X-Worker"])
-        assert worker in before
-    eventually(lambda: not setting.workers() & before, 20, setting.milter.tail)
-
-
-def test_a_new_image_delays_nothing(setting: Setting) -> None:
-    before = setting.workers()
-    with Senders(setting, 10) as senders:
-        setting.milter.signal(signal.SIGUSR2)
-        eventually(lambda: len(setting.workers() - before) >= 3, 20, setting.milter.tail)
-        senders.more(30)
-    assert senders.failures == []
-    eventually(lambda: not setting.workers() & before, 20, setting.milter.tail)
-
-
-def test_a_killed_worker_costs_its_own_sessions_a_delay_only(setting: Setting) -> None:
-    eventually(lambda: len(setting.workers()) == 3, 20)
-    clients = [setting.client() for _ in range(10)]
-    for client in clients:
-        client.command("MAIL FROM:<a@sender.example>")
-        client.command("RCPT TO:<alice@example.test>")
-    victim = _busiest(setting)
-    os.kill(victim, signal.SIGKILL)
-    codes = [client.data(_MESSAGE)[0].code for client in clients]
-    assert set(codes) == {250, 451}
-    eventually(lambda: len(setting.workers() - {victim}) == 3, 10, setting.milter.tail)
-    for client in clients:
-        client.close()
-    setting.delivered(setting.send())
-
-
-def _busiest(setting: Setting) -> int:
-    """The worker with the most sockets open."""
-
-    def sockets(pid: int) -> int:
-        count = 0
-        for entry in Path(f"/proc/{pid}/fd").iterdir():
-            with contextlib.suppress(OSError):
-                count += str(entry.readlink()).startswith("socket:")
-        return count
-
-    return max(setting.workers(), key=sockets)

@@ -14,6 +14,7 @@ from iems.serve.meter import Meter
 from iems.settings.load import from_table
 from iems.store.keys import Key
 from iems.store.records import Record, RecordsError
+from milters.account import Account
 from milters.chain import Chain, Runtime
 from milters.checks.protocol import Check, Known, Pending, Stage, View
 
@@ -115,10 +116,12 @@ class World:
             ),
             directory=self.directory,
             key=KEY,
-            recorder=self.recorder,  # type: ignore[arg-type]
-            log=self.log,  # type: ignore[arg-type]
-            meter=self.meter,
-            clock=lambda: 1_000_000.0,
+            account=Account(
+                self.recorder,  # type: ignore[arg-type]
+                self.log,  # type: ignore[arg-type]
+                self.meter,
+                lambda: 1_000_000.0,
+            ),
             new_reference=lambda: f"REF{next(numbers):02}",
         )
 

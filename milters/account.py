@@ -1,0 +1,113 @@
+"""What the milter tells of a message: records for `iems why`, log lines, counts for the metrics.
+
+A refusal is told before it is answered: a record that is not on disk in time is `RecordsError`, and
+the answer becomes a temporary failure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from iems.codec.header import unfold
+from iems.codec.printable import printable
+from iems.model.finding import Finding
+from iems.model.policy import Decision
+from iems.serve.deadline import Deadline
+from iems.serve.log import Log
+from iems.serve.meter import Meter
+from iems.store.records import Record, Recorder, details
+from milters.reply import Reject, TempFail
+from milters.state import Message
+
+COMMIT_SECONDS = 5.0
+"""Seconds for a refusal's record; with the directory's and the resolver's 5 s each a RCPT stays
+well below Postfix's milter_command_timeout of 30 s."""
+
+
+@dataclass(frozen=True)
+class Account:
+    """Of one worker; `clock` gives seconds of the epoch."""
+
+    recorder: Recorder
+    log: Log
+    meter: Meter
+    clock: Callable[[], float]
+
+    def findings(self, seen: Sequence[Finding]) -> None:
+        """Count what checks found."""
+        for one in seen:
+            labels = {"check": one.check, "outcome": one.outcome, "band": one.band}
+            self.meter.count("findings_total", **labels)
+
+    def verdict(self, stage: str, decision: Decision, reply: Reject | TempFail) -> None:
+        """Count a recipient's verdict that was carried out."""
+        finding = decision.decisive.finding if decision.decisive else None
+        self.meter.count(
+            "verdicts_total",
+            stage=stage,
+            action=decision.action.word,
+            check=finding.check if finding else "",
+            band=finding.band if finding else "",
+            reply=f"{reply.code // 100}xx",
+        )
+
+    def refused(
+        self, message: Message, reply: Reject | TempFail, records: list[Record], checks: str = ""
+    ) -> None:
+        """Put the records on disk, then log the refusal; RecordsError where they cannot be."""
+        self.recorder.commit(records, Deadline.after(COMMIT_SECONDS))
+        recipients = {one.recipient for one in records}
+        self.log.event(
+            message.reference,
+            message.queue_id,
+            stage=records[0].stage,
+            action="reject" if isinstance(reply, Reject) else "defer",
+            client=message.client,
+            sender=message.sender,
+            recipient=recipients.pop() if len(recipients) == 1 else "",
+            reply=f"{reply.code} {reply.enhanced}",
+            check=checks,
+        )
+
+    def let_in(self, message: Message, seen: Sequence[Finding]) -> None:
+        """One record, one log line and one count of a message that goes on to the queue."""
+        ids = [value for name, value in message.header if name.lower() == b"message-id"]
+        message_id = printable(unfold(ids[0])) if ids else ""
+        told = details(Decision(), seen)
+        self.recorder.add(
+            self.record(message, "end-of-message", "accept", message_id=message_id, details=told)
+        )
+        self.meter.count("messages_total", channel=message.channel)
+        self.log.event(
+            message.reference,
+            message.queue_id,
+            stage="end-of-message",
+            action="accept",
+            channel=message.channel,
+            client=message.client,
+            sender=message.sender,
+            recipients=len(message.accepted),
+            findings=",".join(f"{one.check}={one.outcome}" for one in seen),
+            message_id=message_id,
+        )
+
+    def unavailable(self, message: Message, cause: str, why: str) -> None:
+        """Something of ours keeps us from deciding."""
+        self.meter.count("temporary_failures_total", cause=cause)
+        self.log.error("cannot decide now", reference=message.reference, why=why)
+
+    def record(self, message: Message, stage: str, action: str, **more: Any) -> Record:  # noqa: ANN401
+        """A record of this message."""
+        return Record(
+            reference=message.reference,
+            stage=stage,
+            action=action,
+            queue_id=message.queue_id,
+            channel=message.channel,
+            client=message.client,
+            sender=message.sender,
+            time=self.clock(),
+            **more,
+        )

@@ -1,0 +1,70 @@
+"""What is known of a connection, and of one message on it: two objects with lives of their own.
+
+A connection carries many messages (RFC 5321 section 3.3); RSET, MAIL and the end of DATA end a
+message, a new CONNECT or the MTA's farewell end the connection.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+from iems.directory.resolve import Destination
+from iems.model.address import Address
+from iems.model.envelope import INTERNET, Client
+from milters.checks.protocol import Check, Pending, Stage
+
+MAX_HEADER = 1 << 20
+"""Bytes of header, as much as the agent takes: Postfix bounds each field (header_size_limit) and
+not their number. A larger one is refused here, since a refusal by the agent would be a bounce."""
+
+MAX_FIELDS = 10_000
+"""Header fields: 1 MiB of the shortest ones took 70 MB of memory for one message in the agent."""
+
+Started: TypeAlias = dict[Stage, list[tuple[Check, Pending]]]
+"""The checks under way by the stage that began them."""
+
+
+@dataclass
+class Connection:
+    """Who connected, and the checks that look at that."""
+
+    client: Client = field(default_factory=lambda: Client(None))
+    channel: str = INTERNET
+    resolved: str = ""
+    helo: str = ""
+    started: Started = field(default_factory=dict)
+
+
+@dataclass
+class Message:
+    """One transaction from MAIL on; `accepted` are the recipients with whom they reach."""
+
+    reference: str
+    client: str
+    sender: str
+    sender_address: Address | None
+    authenticated: str
+    channel: str
+    queue_id: str = ""
+    accepted: list[tuple[Address, frozenset[Destination]]] = field(default_factory=list)
+    unreadable: bool = False
+    counted: set[Stage] = field(default_factory=set)
+    header: list[tuple[bytes, bytes]] = field(default_factory=list)
+    header_size: int = 0
+    header_fields: int = 0
+    started: Started = field(default_factory=dict)
+
+    def add_field(self, name: bytes, value: bytes) -> None:
+        """One more header field; what is over the bounds is counted and not kept."""
+        self.header_size += len(name) + len(value)
+        self.header_fields += 1
+        if not self.excess:
+            self.header.append((name, value))
+
+    @property
+    def excess(self) -> str:
+        """Which bound the header is over, if any."""
+        if self.header_size > MAX_HEADER:
+            return f"more than {MAX_HEADER} bytes of header"
+        return f"more than {MAX_FIELDS} header fields" if self.header_fields > MAX_FIELDS else ""
