@@ -21,7 +21,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench import figures, load, names, suite
+from bench import figures, load, names, rivals, suite
 from iems.codec.findings import NAME
 from tests.integration.stack.ground import Ground, users
 from tests.integration.stack.postfix import Listener, Postfix
@@ -29,7 +29,7 @@ from tests.waiting import eventually
 
 PARALLEL = 20
 BOXES = suite.USERS[:20]
-TARGET_WARM, TARGET_COLD = 0.60, 0.50
+TARGET_WARM, TARGET_COLD, TARGET_RIVAL = 0.60, 0.50, 1.5
 _LINE = b"All work and no play makes a message of the usual length, line after line.\r\n"
 MESSAGE = (
     b"From: <sender@world.test>\r\nTo: <user@example.test>\r\nSubject: a message\r\n\r\n"
@@ -38,6 +38,14 @@ MESSAGE = (
 """4 KiB."""
 
 HEADER = b"\n" + NAME + b":"
+HEADERS = {
+    "alone": HEADER,
+    "cold": HEADER,
+    "warm": HEADER,
+    "rspamd": rivals.RSPAMD_HEADER,
+    "opendkim": rivals.OPENDKIM_HEADER,
+}
+"""Each way of a run, and the field by which delivered mail shows that it was taken."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,21 +56,22 @@ class Measured:
     accepted_rate: float
     questions: int
     headers: int
+    listed: int
     generator: float
     """Share of one processor that the load generator took."""
 
 
 def compare(rounds: int, messages: int) -> str:
     """Run everything; the table."""
-    kept: dict[str, list[Measured]] = {"alone": [], "cold": [], "warm": []}
+    kept: dict[str, list[Measured]] = {name: [] for name in HEADERS}
     with _bench() as bench:
         draw = random.Random(names.SEED)
         bench.run("alone", draw.choices(bench.names.clients, k=messages // 3))  # not counted
         for number in range(rounds):
             clients = draw.choices(bench.names.clients, k=messages)
             # Postfix alone goes first and last in turn, so that a drift falls on both sides.
-            order = ("alone", "cold", "warm") if number % 2 == 0 else ("cold", "warm", "alone")
-            for name in order:
+            order = ("cold", "warm", "rspamd", "opendkim")
+            for name in ("alone", *order) if number % 2 == 0 else (*order, "alone"):
                 kept[name].append(bench.run(name, clients))
                 _tell(number, name, kept[name][-1])
     rates = {name: [one.rate for one in each] for name, each in kept.items()}
@@ -71,13 +80,19 @@ def compare(rounds: int, messages: int) -> str:
         figures.row("Postfix alone", base, base, None),
         figures.row("with the milter, warm", rates["warm"], base, TARGET_WARM),
         figures.row("with the milter, cold", rates["cold"], base, TARGET_COLD),
+        figures.row("with rspamd, warm", rates["rspamd"], base, None),
+        figures.row("with opendkim", rates["opendkim"], base, None),
+        figures.row(
+            "our milter against rspamd, warm", rates["warm"], rates["rspamd"], TARGET_RIVAL
+        ),
     ]
     facts: dict[str, object] = {"messages a run": messages}
     for name, each in kept.items():
         asked = statistics.median(one.questions for one in each)
         headers = sorted({one.headers for one in each})
         facts[f"questions that rbldnsd saw in a run, {name} (median)"] = asked
-        facts[f"delivered with a findings header in a run, {name}"] = headers
+        facts[f"delivered with the header of {name} in a run"] = headers
+    facts["of these, listed by rspamd in a run"] = sorted({one.listed for one in kept["rspamd"]})
     busiest = max(one.generator for one in kept["alone"])
     facts["load generator, share of one processor at most"] = f"{busiest:.2f}"
     return figures.table("Postfix with the milter", rows, facts)
@@ -95,16 +110,21 @@ class _Bench:
         )
         self._milter = self._suite.milter()
         stack.callback(lambda: self._milter.stop())
+        for rival in (
+            rivals.rspamd(ground, self._postfix.sockets, self.names.port),
+            rivals.opendkim(ground, self._postfix.sockets),
+        ):
+            stack.callback(rival.stop)
         self._postfix.start()
         stack.callback(self._postfix.stop)
 
     def run(self, name: str, clients: list[str]) -> Measured:
-        """One run: `alone`, `cold` or `warm`."""
+        """One run of `HEADERS`."""
         if name == "cold":
             self.names.chill()
             self._milter.stop()
             self._milter = self._suite.milter()
-        listener = "alone" if name == "alone" else "internet"
+        listener = name if name in {"alone", "rspamd", "opendkim"} else "internet"
         self._empty()
         asked = self.names.questions()
         users = itertools.cycle(BOXES)
@@ -115,12 +135,15 @@ class _Bench:
         assert not done.refused, done.refused[:3]
         eventually(lambda: len(self._delivered()) >= len(clients), 120, "all mail is delivered")
         seconds = time.perf_counter() - began
-        headers = sum(1 for path in self._delivered() if HEADER in path.read_bytes())
+        messages = [path.read_bytes() for path in self._delivered()]
+        headers = sum(1 for text in messages if HEADERS[name] in text)
+        listed = sum(1 for text in messages if rivals.LISTED in text)
         return Measured(
             len(clients) / seconds,
             len(clients) / done.seconds,
             self.names.questions() - asked,
             headers,
+            listed,
             done.cpu / done.seconds,
         )
 
@@ -170,6 +193,10 @@ def _postfix(ground: Ground, mailboxes: Path) -> Postfix:
     listeners = [
         Listener("alone", ground.port(), {}),
         Listener("internet", ground.port(), milter),
+        *(
+            Listener(name, ground.port(), {"smtpd_milters": f"unix:iems/{name}.sock"})
+            for name in ("rspamd", "opendkim")
+        ),
     ]
     return Postfix(ground, main=main, listeners=listeners)
 

@@ -96,11 +96,13 @@ servers = ["127.0.0.1:{dns_port}"]
 [milter]
 socket = "{self.milter_socket}"
 state = "{self.milter_state}"
+status = "{self.milter_state}/status.json"
 workers = {WORKERS}
 
 [agent]
 socket = "{self.agent_socket}"
 state = "{self.agent_state}"
+status = "{self.agent_state}/status.json"
 workers = {WORKERS}
 
 [agent.upstreams]
