@@ -19,6 +19,8 @@ from tests.waiting import eventually
 
 SENDER = "a@sender.example"
 _TOKEN = re.compile(rb"^Subject: token (\d+\.\d+)\r?$", re.MULTILINE)
+_QUEUE_ID = re.compile(r": ([A-Za-z0-9]{12,}): to=<.* status=deferred")
+_BROKEN = ("message may be sent more than once", "451 4.4.2 Connection to the next hop was lost")
 _SESSION = 5
 """Messages on one connection."""
 
@@ -54,7 +56,11 @@ class Load:
         self.delayed: list[str] = []
         """Attempts that were answered 4xx, and what was said."""
         self.refused: list[str] = []
-        """Attempts that were answered otherwise, or not at all."""
+        """Attempts that were answered otherwise."""
+        self.unanswered: list[str] = []
+        """Tokens under way on a connection that ended: whether they were taken is not known."""
+        self.errors: list[str] = []
+        """How these connections ended."""
         self._port = port
         self._way = way
         self._numbers = iter(range(count)) if count else itertools.count()
@@ -90,7 +96,7 @@ class Load:
     def more(self, count: int, within: float = 60) -> None:
         """Wait until so many more messages were accepted."""
         goal = self.count + count
-        eventually(lambda: self.count >= goal or self.refused, within)
+        eventually(lambda: self.count >= goal or self.refused, within, lambda: str(self.errors))
 
     def _run(self) -> None:
         while numbers := self._take():
@@ -110,7 +116,8 @@ class Load:
                 while left and self._send(client, *left[0]):
                     del left[0]
         except (OSError, AssertionError) as error:
-            self.refused.append(f"{left[:1]}: {error!r}")
+            self.unanswered += [f"{number}.{attempt}" for number, attempt in left[:1]]
+            self.errors.append(repr(error))
         return left
 
     def _send(self, client: Client, number: int, attempt: int) -> bool:
@@ -131,6 +138,15 @@ def tokens(messages: Iterable[bytes]) -> Counter[str]:
     """How often each token is there."""
     found = (_TOKEN.search(message) for message in messages)
     return Counter(one.group(1).decode() for one in found if one)
+
+
+def broken_deliveries(log: str) -> list[str]:
+    """The queue ids of the deliveries that broke after the whole text was sent, in their order.
+
+    Postfix says so of the agent, and the agent of Dovecot; only these may come twice.
+    """
+    broken = (line for line in log.splitlines() if any(words in line for words in _BROKEN))
+    return [found.group(1) for line in broken if (found := _QUEUE_ID.search(line))]
 
 
 def _last(sent: Sent) -> str:

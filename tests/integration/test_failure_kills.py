@@ -9,7 +9,6 @@ whose sender was told to come back later is nowhere.
 from __future__ import annotations
 
 import random
-import re
 import signal
 import sqlite3
 from collections.abc import Callable, Iterable
@@ -19,7 +18,7 @@ from dataclasses import dataclass
 import pytest
 
 from tests.integration.conftest import Fresh
-from tests.integration.numbered import SENDER, Load, Way, tokens
+from tests.integration.numbered import SENDER, Load, Way, broken_deliveries, tokens
 from tests.integration.stack.daemons import Daemon
 from tests.integration.stack.imap import Mailbox
 from tests.integration.stack.mailsystem import DELEGATED, MailSystem
@@ -38,8 +37,6 @@ KILLS = {
     "whole agent": 2,
     "dovecot lmtp": 4,
 }
-_QUEUE_ID = re.compile(r": ([A-Za-z0-9]{12,}): to=<")
-_BROKEN = ("message may be sent more than once", "451 4.4.2 Connection to the next hop was lost")
 _NAME = "mx.sender.example"
 _WITHIN = 100.0
 """Seconds until so many messages are accepted as a kill waits for."""
@@ -87,7 +84,7 @@ class Killer:
     def kill(self, whom: str) -> Killed:
         """`whom` is one of KILLS."""
         daemon = self._system.milter if whom.startswith("milter") else self._system.agent
-        before = len(deferrals(self._system))
+        before = len(broken_deliveries(self._system.postfix.log()))
         match whom.split()[-1]:
             case "worker":
                 under_way = self._die(self._one(daemon.workers))
@@ -126,19 +123,9 @@ class Killer:
         return frozenset(one.queue_id for one in entries if one.queue in queues)
 
 
-def deferrals(system: MailSystem) -> list[str]:
-    """The queue ids of the deliveries that broke after the whole text was sent, in their order.
-
-    Postfix says so of the agent, and the agent of Dovecot.
-    """
-    lines = system.postfix.log("status=deferred").splitlines()
-    broken = (line for line in lines if any(words in line for words in _BROKEN))
-    return [found.group(1) for line in broken if (found := _QUEUE_ID.search(line))]
-
-
 def cut(system: MailSystem, killed: Iterable[Killed]) -> set[str]:
     """What was under way at a kill that Postfix noticed, so that it tried it again."""
-    log = deferrals(system)
+    log = broken_deliveries(system.postfix.log())
     return {queue_id for one in killed for queue_id in one.under_way & set(log[one.deferrals :])}
 
 
@@ -154,7 +141,7 @@ def test_two_thousand_messages_and_twenty_kills(mailsystem: MailSystem, fresh: F
         for moment, whom in zip(moments, order, strict=True):
             eventually(lambda due=moment: load.count >= due or load.refused, _WITHIN)  # type: ignore[misc]
             killed.append(killer.kill(whom))
-    assert load.refused == []
+    assert (load.refused, load.errors) == ([], [])
     assert load.count == MESSAGES
     system.postfix.flush()
     system.postfix.wait_empty(60)

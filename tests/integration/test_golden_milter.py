@@ -23,6 +23,8 @@ from tests.integration.stack.script import PostfixSession
 from tests.integration.stack.sink import Sink
 
 _SOCKET = "golden.sock"
+_OWN_NAME = "mail.example.test A 192.0.2.25"
+"""Whether the resolver answers is asked with it, by the jobs process of each daemon."""
 
 
 class Golden:
@@ -85,7 +87,7 @@ milter = {{ workers = 1 }}
 def golden(ground: Ground) -> Iterator[Golden]:
     """What all cases share."""
     # All zones at once: a question of which nobody needs the answer may come late.
-    zones = "\n".join(case.text("dns.zone") for case in cases())
+    zones = "\n".join([_OWN_NAME, *(case.text("dns.zone") for case in cases())])
     with Sink() as sink, NameServer(zones) as names:
         shared = Golden(ground, sink, names)
         with running(shared.postfix):

@@ -118,7 +118,7 @@ class EchoGeneration:
             for line in stream:
                 control.meter.count("lines_total")
                 if line.startswith(b"hold "):
-                    self.held.append(bytes(int(line.split()[1])).replace(b"\0", b"x"))
+                    self.held.append(b"x" * int(line.split()[1]))
                 if line == b"complain\n":
                     log.error("told to complain")
                 if line == b"fail\n":

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import grp
 import pwd
+import random
 import shutil
 import socket
 import tempfile
@@ -24,6 +25,8 @@ from tests.waiting import eventually
 MILTER_USER = "iems-milter"
 AGENT_USER = "iems-lmtp"
 GROUP = "iems"
+_PORTS = range(10_000, 32_000)
+"""Below net.ipv4.ip_local_port_range."""
 
 
 class Startable(Protocol):
@@ -72,15 +75,17 @@ class Ground:
         raise AssertionError(f"too many servers called {name}")
 
     def port(self) -> int:
-        """A free TCP and UDP port of 127.0.0.1."""
-        for _attempt in range(100):
+        """A free TCP and UDP port of 127.0.0.1, out of the range from which clients get theirs.
+
+        So nobody takes it while its server is stopped.
+        """
+        for number in random.SystemRandom().sample(_PORTS, 100):
             with (
                 socket.socket(socket.AF_INET, socket.SOCK_STREAM) as stream,
                 socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as datagram,
             ):
-                stream.bind(("127.0.0.1", 0))
-                number: int = stream.getsockname()[1]
                 try:
+                    stream.bind(("127.0.0.1", number))
                     datagram.bind(("127.0.0.1", number))
                 except OSError:
                     continue

@@ -134,6 +134,8 @@ class Postfix:
         self.folder = ground.place("postfix")
         self.config, self.queue = self.folder / "etc", self.folder / "q"
         self._data, self._log = self.folder / "lib", self.folder / "maillog"
+        self._log.touch()
+        self._log.chmod(0o666)  # while no postlogd runs each program writes for itself
         for folder in (self.config, self.queue, self._data):
             folder.mkdir()
         owned(self._data, "postfix", "postfix", 0o755)
