@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from iems.store.records import search
 from tests.integration.lmtp_agent import AgentDaemon, agent_on
 from tests.integration.stack import deployed
 from tests.integration.stack.dovecot import Dovecot
@@ -87,7 +88,10 @@ class Gate:
 
 @pytest.fixture(scope="module")
 def post(ground: Ground) -> Iterator[Postfix]:
-    """A Postfix that delivers to the agent, with aliases: `to-X` is X, `both-X-Y` is X and Y."""
+    """A Postfix that delivers to the agent, with aliases: `to-X` is X, `both-X-Y` is X and Y.
+
+    What comes by `untraced` has no Received.
+    """
     domain = DOMAIN.replace(".", r"\.")
     aliases = (
         rf"{{/^to[0-9]*-([a-z]+[0-9]+)@{domain}$$/ $$1@{DOMAIN}}}, "
@@ -106,8 +110,13 @@ def post(ground: Ground) -> Iterator[Postfix]:
         listeners=[
             Listener("internet", ground.port(), {"smtpd_discard_ehlo_keywords": "dsn"}),
             Listener("submission", ground.port(), {}),
+            Listener("untraced", ground.port(), {"cleanup_service_name": "untraced"}),
         ],
-        services=[deployed.service("iems-lmtp").line()],
+        services=[
+            deployed.service("iems-lmtp").line(),
+            "untraced unix n - y - 0 cleanup",
+            "  -o { header_checks = regexp:{{/^Received:/ IGNORE}} }",
+        ],
     )
     with running(server):
         yield server
@@ -154,6 +163,37 @@ def test_what_postfix_says_of_a_message_is_understood(
     [line] = agent.log(boxes[0].user)
     assert queue_ids(post, boxes[0].user) == {line.split()[2]}
     assert 'action="discard"' in agent.log(boxes[3].user)[0]
+
+
+def test_each_recipient_has_a_reply_of_his_own(
+    post: Postfix, agent: AgentDaemon, dovecot: Dovecot
+) -> None:
+    fine, later = agent.box(dovecot), agent.user("defer")
+    full, unknown = dovecot.add_user(agent.user(), quota="*:bytes=1000"), f"nobody@{DOMAIN}"
+    everyone = [fine.user, full.user, later, unknown, agent.box(dovecot).user]
+    send(post.port(), "", everyone, MESSAGE + b"x" * 2000)
+    expected = ("sent .*250 2.0", "bounced .*552 5.2.2", "deferred .*451 4.7.1")
+    ends = dict(zip(everyone, (*expected, "bounced .*550 5.1.1", expected[0]), strict=True))
+    eventually(lambda: all(" status=" in post.log(f"to=<{user}>") for user in everyone))
+    for user, end in ends.items():
+        assert re.search(f" status={end}", post.log(f"to=<{user}>")), post.log(user)
+    post.empty()
+
+
+def test_postfix_tells_queue_id_and_client(
+    post: Postfix, agent: AgentDaemon, dovecot: Dovecot
+) -> None:
+    """By XFORWARD: no header field says it."""
+    box = agent.box(dovecot)
+    send(post.port("untraced"), SENDER, [box.user], MESSAGE, client=("192.0.2.44", "mx.x.test"))
+    [text] = box.wait()
+    assert b"192.0.2.44" not in text
+    post.wait_empty()
+    [queue_id] = queue_ids(post, box.user)
+    [line] = agent.log(box.user)
+    assert line.split()[2] == queue_id
+    rows = eventually(lambda: search([agent.state / "records.sqlite"], queue_id))
+    assert [row.client for row in rows] == ["192.0.2.44"]
 
 
 def test_two_aliases_that_meet_in_one_mailbox(

@@ -116,6 +116,11 @@ def test_a_clear_client_reaches_all(mailsystem: MailSystem, people: People, fres
         (text,) = box.wait()
         assert b"X-IEMS-Findings" not in text
         assert b"\r\nAuthentication-Results: mail.example.test" in text
+    mailsystem.postfix.wait_empty()
+    # One line of the milter's for the message, one of the agent's for each recipient.
+    assert len(mailsystem.milter.log(fresh.domain).splitlines()) == 1
+    for address in people.addresses:
+        assert mailsystem.agent.log(f'recipient="{address}"').count(" action=") == 1
 
 
 def test_forged_and_foreign_findings_change_nothing(

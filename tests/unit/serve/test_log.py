@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from iems.serve.log import VALUE_LIMIT, Log, pairs, quoted
@@ -20,6 +20,10 @@ _ANY = st.text(st.characters(), max_size=200)
 
 
 @given(_ANY)
+@example('a" action="deliver')
+@example("back\\slash\\")
+@example("two\r\nlines")
+@example("\udc80 \u2028")
 def test_a_quoted_value_is_one_printable_word_that_reads_back(text: str) -> None:
     value = quoted(text)
     assert value.isascii()
