@@ -33,7 +33,8 @@ ACTIONS = ("deliver", "tag", "junk", "quarantine", "defer", "discard", "reject")
 class AgentDaemon:
     """One instance; `socket` is where it listens, `upstream` the LMTP server behind it.
 
-    Daemons before the same Dovecot need domains of their own: their users have the same names.
+    `internet` is another one for domains that are not ours. Daemons before the same Dovecot need
+    domains of their own: their users have the same names.
     """
 
     def __init__(
@@ -44,6 +45,7 @@ class AgentDaemon:
         domain: str,
         *,
         smtp: str = "127.0.0.1:1",
+        internet: str = "",
     ) -> None:
         self._ground = ground
         self._numbers = itertools.count()
@@ -57,7 +59,7 @@ class AgentDaemon:
         owned(self.folder / "findings.toml", "root", GROUP, 0o640)
         self._keyring = keys.Keyring.load(self.folder / "findings.toml")
         self._write("directory.toml", _directory(domain))
-        self._write("iems.toml", self._settings(upstream, smtp))
+        self._write("iems.toml", self._settings(upstream, smtp, internet or upstream))
         self._starts = 0
         self.server = self._program()
 
@@ -129,7 +131,7 @@ class AgentDaemon:
             environment={"PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1"},
         )
 
-    def _settings(self, upstream: str, smtp: str) -> str:
+    def _settings(self, upstream: str, smtp: str, internet: str) -> str:
         return f"""\
 version = 1
 hostname = "{HOSTNAME}"
@@ -146,6 +148,7 @@ state = "{self.state}"
 
 [agent.upstreams]
 local = "{upstream}"
+internet = "{internet}"
 
 [keys]
 findings = "{self.folder}/findings.toml"
@@ -170,10 +173,16 @@ default = {{ listed = "deliver", temperror = "deliver" }}
 
 @contextmanager
 def agent_on(
-    ground: Ground, socket: Path, upstream: str, domain: str, *, smtp: str = "127.0.0.1:1"
+    ground: Ground,
+    socket: Path,
+    upstream: str,
+    domain: str,
+    *,
+    smtp: str = "127.0.0.1:1",
+    internet: str = "",
 ) -> Iterator[AgentDaemon]:
     """A daemon, started, and stopped at the end."""
-    daemon = AgentDaemon(ground, socket, upstream, domain, smtp=smtp)
+    daemon = AgentDaemon(ground, socket, upstream, domain, smtp=smtp, internet=internet)
     daemon.start()
     try:
         yield daemon

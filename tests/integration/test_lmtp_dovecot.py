@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import socket
 import threading
 from collections.abc import Iterator
@@ -234,6 +235,37 @@ def test_dovecot_away_is_a_delay_and_its_return_is_noticed(ground: Ground) -> No
         with running(other):
             assert send(agent, [box.user], MESSAGE).accepted
             box.wait(2)
+
+
+def test_recipients_whose_bytes_are_equal_share_a_transaction(
+    agent: AgentDaemon, dovecot: Dovecot
+) -> None:
+    """Dovecot's Received has the id of the transaction."""
+    kinds = ("deliver", "tag", "junk", "deliver", "junk", "reject")
+    boxes = [agent.box(dovecot, kind) for kind in kinds]
+    assert len(send(agent, [box.user for box in boxes], MESSAGE).accepted) == len(kinds)
+    folders = ["Junk" if kind in {"junk", "reject"} else "INBOX" for kind in kinds]
+    texts = [box.wait(folder=folder)[0] for box, folder in zip(boxes, folders, strict=True)]
+    found = [re.search(rb"\r\n\tid (\S+)\r\n", text) for text in texts]
+    ids = [one.group(1) for one in found if one]
+    shared = {
+        one: [kind for kind, own in zip(kinds, ids, strict=True) if own == one] for one in ids
+    }
+    assert sorted(shared.values()) == [["deliver"] * 2, ["junk", "junk", "reject"], ["tag"]]
+
+
+def test_each_channel_has_its_own_next_hop(ground: Ground, dovecot: Dovecot) -> None:
+    place = owned(ground.place("lmtp"), AGENT_USER, AGENT_USER, 0o755)
+    domain, outside = "hops.box.test", "someone@elsewhere.test"
+    other = Dovecot(ground)
+    hops = f"unix:{dovecot.lmtp}", f"unix:{other.lmtp}"
+    with running(other), agent_on(ground, place / "s", hops[0], domain, internet=hops[1]) as agent:
+        here, there = agent.box(dovecot), other.add_user(outside)
+        strangers = dovecot.add_user(outside), other.add_user(here.user)
+        assert len(send(agent, [here.user, outside], MESSAGE).accepted) == 2
+        here.wait()
+        there.wait()
+        assert not any(box.messages() for box in strangers)
 
 
 def test_the_spool_is_the_agent_s_own(agent: AgentDaemon) -> None:
