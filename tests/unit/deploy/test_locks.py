@@ -2,14 +2,27 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
+import shutil
+import subprocess
 import tomllib
+import venv
+import zipfile
 from pathlib import Path
 
 import pytest
 
 TREE = Path(__file__).parents[3]
 LOCKS = ("requirements.lock", "requirements-build.lock", "requirements-dev.lock")
+
+_TOY = {
+    "toy.py": "",
+    "toy-1.0.dist-info/METADATA": "Metadata-Version: 2.1\nName: toy\nVersion: 1.0\n",
+    "toy-1.0.dist-info/WHEEL": "Wheel-Version: 1.0\nTag: py3-none-any\n",
+    "toy-1.0.dist-info/RECORD": "",
+}
+"""A wheel."""
 
 
 def locked(lock: str) -> dict[str, list[str]]:
@@ -62,3 +75,31 @@ def test_c_modules_are_built_from_their_sources() -> None:
 def test_server_and_development_have_the_same_versions() -> None:
     server, dev = locked("requirements.lock"), locked("requirements-dev.lock")
     assert {name: dev.get(name) for name in server} == server
+
+
+@pytest.mark.parametrize("lock", ["requirements.lock", "requirements-build.lock"])
+def test_nothing_is_installed_but_by_its_hash(lock: str, tmp_path: Path) -> None:
+    """scripts/install-locked with pip itself, in an environment of its own, from a file."""
+    venv.create(tmp_path / "venv", with_pip=True)
+    (tmp_path / "scripts").mkdir()
+    script = shutil.copy(TREE / "scripts/install-locked", tmp_path / "scripts")
+    for name in ("requirements.lock", "requirements-build.lock"):
+        (tmp_path / name).write_text("# nothing\n")
+    wheel = tmp_path / "toy-1.0-py3-none-any.whl"
+    with zipfile.ZipFile(wheel, "w") as file:
+        for name, text in _TOY.items():
+            file.writestr(name, text)
+    python = tmp_path / "venv/bin/python"
+
+    def installs(hashes: str) -> bool:
+        (tmp_path / lock).write_text(f"toy @ file://{wheel}{hashes}\n")
+        words = [script, python, tmp_path / "requirements.lock"]
+        done = subprocess.run(words, capture_output=True, text=True, timeout=50, check=False)
+        assert done.returncode == 0 or "hash" in done.stderr.lower(), done.stderr
+        found = subprocess.run([python, "-c", "import toy"], capture_output=True, check=False)
+        assert (found.returncode == 0) == (done.returncode == 0)
+        return done.returncode == 0
+
+    assert not installs("")
+    assert not installs(f" --hash=sha256:{'0' * 64}")
+    assert installs(f" --hash=sha256:{hashlib.sha256(wheel.read_bytes()).hexdigest()}")

@@ -1,0 +1,49 @@
+"""The benchmark with few messages: it measures what it says, and shows that all of it happened."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+
+from tests.conftest import ROOT
+
+MESSAGES = 60
+
+
+def test_both_ways_are_measured_and_counted() -> None:
+    words = ("-m", "bench", "smtp", "lmtp", "--rounds", "1", "--messages", str(MESSAGES))
+    done = subprocess.run(
+        [sys.executable, *words],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=55,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    line = r"^\| (\w.*?) \| (\d+) .*?\| ([0-9.]*).*?\| ([0-9.]*) \|$"
+    rows = re.findall(line, done.stdout, re.MULTILINE)
+    figures = {name: (float(rate), ratio, target) for name, rate, ratio, target in rows}
+    assert all(rate > 0 for rate, _ratio, _target in figures.values())
+    for name, base, wanted in (
+        ("with the milter, warm", "Postfix alone", "0.60"),
+        ("with the milter, cold", "Postfix alone", "0.50"),
+        ("through the agent", "Dovecot alone", "0.60"),
+    ):
+        rate, ratio, target = figures[name]
+        assert abs(float(ratio) - rate / figures[base][0]) < 0.05
+        assert target == wanted
+    facts = dict(re.findall(r"^- (.*): (.*)$", done.stdout, re.MULTILINE))
+    headers = "delivered with a findings header in a run"
+    assert [facts[f"{headers}, {how}"] for how in ("alone", "cold", "warm")] == [
+        "[0]",
+        f"[{MESSAGES}]",
+        f"[{MESSAGES}]",
+    ]
+    questions = "questions that rbldnsd saw in a run"
+    asked = {how: int(facts[f"{questions}, {how} (median)"]) for how in ("alone", "cold", "warm")}
+    assert asked["alone"] == 0
+    assert asked["warm"] < MESSAGES < asked["cold"]
+    assert facts["delivered with the findings still there, alone"] == f"{{{MESSAGES}}}"
+    assert facts["delivered with the findings still there, agent"] == "{0}"
