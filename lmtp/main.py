@@ -10,6 +10,7 @@ import argparse
 import functools
 import socket as sockets
 import sys
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,6 +41,9 @@ NAME = "iems-lmtp"
 _GROWTH = 1 << 20
 """Bytes over `max_message`: Postfix and milter add header fields to what the client sent, and a
 message that Postfix took must not be bounced for those."""
+
+_SWEEP = 3600.0
+"""Seconds between two looks for what a killed worker left half written."""
 
 _CLOSE = 10.0
 """Seconds for the records that are queued when a worker ends."""
@@ -101,7 +105,7 @@ class AgentGeneration:
         recorder.close(Deadline.after(_CLOSE))
 
     def jobs(self, control: Control, log: Log) -> Sequence[Job]:
-        """A look at what it stands on."""
+        """A look at what it stands on, and after what a killed worker left in quarantine."""
         settings = self.settings
         directory = self.directory(lambda note: log.warning("directory entry", note=note))
         questions: dict[str, Question] = {
@@ -111,7 +115,9 @@ class AgentGeneration:
                 for channel, target in settings.agent.upstreams.items()
             },
         }
-        return (backends(questions, control.meter, log),)
+        quarantine = Quarantine(settings.agent.state / "quarantine")
+        sweep = Job("quarantine", _SWEEP, lambda _deadline: _swept(quarantine, log))
+        return (backends(questions, control.meter, log), sweep)
 
     def directory(self, note: Callable[[str], None]) -> Directory:
         """The directory; SettingsError where its file or password cannot be used."""
@@ -137,6 +143,11 @@ class AgentGeneration:
             log=log,
             meter=meter,
         )
+
+
+def _swept(quarantine: Quarantine, log: Log) -> None:
+    if files := quarantine.sweep(time.time()):
+        log.info("half-written files removed from quarantine", files=files)
 
 
 def _keyring(settings: Settings) -> Keyring:

@@ -2,7 +2,8 @@
 
 `put` returns when message and description are on disk under their final names; until then nothing
 of that id is visible. A disk that refuses is an OSError; the caller answers with a temporary
-failure, and what was half written is removed.
+failure, and what was half written is removed. What a writer that was killed left half done has no
+description; `sweep` removes it.
 """
 
 from __future__ import annotations
@@ -10,10 +11,13 @@ from __future__ import annotations
 import json
 import os
 import secrets
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 _ID_BYTES = 9
+
+_STALE = 6 * 3600.0
+"""Seconds after which nobody writes any more: a transaction ends within ten minutes."""
 
 
 class Quarantine:
@@ -46,9 +50,23 @@ class Quarantine:
         for suffix in (".json", ".eml"):
             (self._folder / f"{name}{suffix}").unlink(missing_ok=True)
 
+    def sweep(self, now: float) -> int:
+        """Remove what is half done and old at this time of the epoch; how many files there were."""
+        stale = [file for file in self._half_done() if _older(file, now - _STALE)]
+        for file in stale:
+            file.unlink(missing_ok=True)
+        return len(stale)
+
     def ids(self) -> list[str]:
         """The ids of all messages that are stored whole."""
         return sorted(file.stem for file in self._folder.glob("[!.]*.json"))
+
+    def _half_done(self) -> Iterator[Path]:
+        """Hidden files, and messages without a description."""
+        for file in self._folder.glob("*"):
+            alone = file.suffix == ".eml" and not file.with_suffix(".json").exists()
+            if file.name.startswith(".") or alone:
+                yield file
 
     def message(self, name: str) -> Path:
         """The file of the message with this id."""
@@ -58,6 +76,13 @@ class Quarantine:
         """The description of the message with this id."""
         parsed: dict[str, object] = json.loads((self._folder / f"{name}.json").read_bytes())
         return parsed
+
+
+def _older(path: Path, time: float) -> bool:
+    try:
+        return path.stat().st_mtime < time
+    except FileNotFoundError:
+        return False  # it was finished meanwhile, and has its name now
 
 
 def _write(path: Path, pieces: Iterable[bytes]) -> Path:

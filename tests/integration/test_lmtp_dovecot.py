@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import socket
 import threading
@@ -15,6 +16,7 @@ from tests.integration.stack.dovecot import Dovecot
 from tests.integration.stack.ground import AGENT_USER, Ground, owned, running
 from tests.integration.stack.smtp import LmtpClient, Sent
 from tests.unit.lmtp.test_headers import FORMS
+from tests.waiting import eventually
 
 DOMAIN = "dove.box.test"
 MESSAGE = b"From: s@x.test\r\nSubject: x\r\n\r\nbody\r\n"
@@ -272,3 +274,20 @@ def test_the_spool_is_the_agent_s_own(agent: AgentDaemon) -> None:
     spool: Path = agent.state / "spool"
     assert spool.owner() == AGENT_USER
     assert spool.stat().st_mode & 0o777 == 0o750
+
+
+def test_what_a_killed_worker_left_in_quarantine_goes_when_it_is_old(
+    ground: Ground, dovecot: Dovecot
+) -> None:
+    place = owned(ground.place("lmtp"), AGENT_USER, AGENT_USER, 0o755)
+    agent = AgentDaemon(ground, place / "s", f"unix:{dovecot.lmtp}", "swept.box.test")
+    folder = agent.state / "quarantine"
+    folder.mkdir()
+    owned(folder, AGENT_USER, AGENT_USER, 0o750)
+    old, new = folder / ".old.eml", folder / ".new.eml"
+    for half in (old, new):
+        half.write_bytes(b"half")
+    os.utime(old, (0, 0))
+    with running(agent):
+        eventually(lambda: agent.log("removed from quarantine"))
+        assert sorted(folder.iterdir()) == [new]

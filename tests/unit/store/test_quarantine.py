@@ -88,3 +88,26 @@ def test_a_rename_that_fails_leaves_neither_file(
     with pytest.raises(OSError, match="input/output"):
         Quarantine(tmp_path).put([b"12345"], {})
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_was_left_half_done_goes_when_it_is_old(tmp_path: Path) -> None:
+    quarantine = Quarantine(tmp_path)
+    assert Quarantine(tmp_path / "none").sweep(0.0) == 0
+    whole, headless = quarantine.put([b"one"], {}), quarantine.put([b"two"], {})
+    (tmp_path / f"{headless}.json").unlink()
+    for name in (".half.eml", ".half.json"):
+        (tmp_path / name).write_bytes(b"half")
+    written = max(file.stat().st_mtime for file in tmp_path.iterdir())
+    # A writer may still be at it.
+    assert quarantine.sweep(written + 3600) == 0
+    assert len(list(tmp_path.iterdir())) == 5
+    assert quarantine.sweep(written + 24 * 3600) == 3
+    assert {file.name for file in tmp_path.iterdir()} == {f"{whole}.eml", f"{whole}.json"}
+
+
+def test_a_file_that_is_finished_meanwhile_is_left_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gone = tmp_path / ".half.eml"
+    monkeypatch.setattr(Path, "glob", lambda *_words: iter([gone]))
+    assert Quarantine(tmp_path).sweep(0.0) == 0
