@@ -10,6 +10,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 CACHE := .cache
 DIST ?= dist
+FUZZ_SECONDS ?= 600
 
 # Only one that is given to make counts: shells and containers set a HOSTNAME of their own.
 ifneq ($(origin HOSTNAME),command line)
@@ -20,9 +21,10 @@ BUILD_PACKAGES := gcc libc6-dev python3-dev python3-venv libmilter-dev libldap-d
 DEPLOY_PACKAGES := ansible-core python3-apt $(BUILD_PACKAGES)
 TEST_PACKAGES := $(DEPLOY_PACKAGES) postfix postfix-ldap postfix-pcre \
 	dovecot-core dovecot-imapd dovecot-pop3d dovecot-lmtpd dovecot-managesieved dovecot-sieve \
-	dovecot-ldap slapd ldap-utils rbldnsd unbound swaks openssl systemd git procps \
+	dovecot-ldap slapd ldap-utils rbldnsd unbound swaks libnet-ssleay-perl openssl systemd git procps \
 	prometheus
-MACHINE_PACKAGES := systemd-container debootstrap iproute2 iptables util-linux git rbldnsd unbound
+MACHINE_PACKAGES := systemd-container debootstrap iproute2 iptables util-linux git rbldnsd unbound \
+	swaks libnet-ssleay-perl
 
 # Ansible refuses to run where the locale is not UTF-8, and Debian sets none for root.
 PLAYBOOK = LC_ALL=C.UTF-8 ANSIBLE_CONFIG=ansible/ansible.cfg ansible-playbook --inventory ansible/inventories/local
@@ -52,7 +54,7 @@ test: $(CACHE)/test-packages check ## everything but the booted machines, on a f
 
 .PHONY: unit
 unit: $(CACHE)/test-packages $(VENV)/stamp ## the fast tests: no server, no network
-	$(BIN)/pytest -q tests/unit tests/qa
+	$(BIN)/pytest -q tests/unit tests/qa tests/fuzz
 
 .PHONY: check
 check: $(VENV)/stamp ## ruff, mypy --strict, import contracts
@@ -77,6 +79,10 @@ system: $(CACHE)/machine-packages $(VENV)/stamp ## boot machines, provision them
 .PHONY: bench
 bench: $(CACHE)/test-packages $(VENV)/stamp ## measure; prints the tables of docs/benchmarks.md
 	$(BIN)/python -m bench
+
+.PHONY: fuzz
+fuzz: $(CACHE)/fuzz/stamp ## look for input that breaks a law (FUZZ_SECONDS a target, TARGET for one)
+	$(CACHE)/fuzz/venv/bin/python -m tests.fuzz --seconds $(FUZZ_SECONDS) $(TARGET)
 
 .PHONY: dist
 dist: ## build the wheel into dist/ (with PYTHON, whose setuptools are used)
@@ -105,6 +111,13 @@ $(VENV)/stamp: requirements-dev.lock | $(CACHE)/build-packages
 	rm -rf $(VENV)
 	$(PYTHON) -m venv $(VENV)
 	scripts/install-locked $(BIN)/python requirements-dev.lock
+	@touch $@
+
+# The fuzzer has an environment of its own, so that nothing else depends on it.
+$(CACHE)/fuzz/stamp: requirements-fuzz.lock | $(CACHE)/build-packages
+	rm -rf $(@D)/venv
+	$(PYTHON) -m venv $(@D)/venv
+	scripts/install-locked $(@D)/venv/bin/python requirements-fuzz.lock
 	@touch $@
 
 $(CACHE)/build-packages: Makefile scripts/apt-install

@@ -73,7 +73,7 @@ def decode(value: bytes, secret_of: Callable[[str], bytes | None]) -> Passed:
         sender = base64.b64decode(given["s"], validate=True).decode("utf-8", "surrogateescape")
         findings = tuple(_finding(row) for row in rows)
         return Passed(given["r"], given["q"], given["c"], sender, int(given["t"]), findings)
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, RecursionError) as error:
         raise FindingsError(f"damaged field: {type(error).__name__}") from None
 
 

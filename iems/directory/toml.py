@@ -41,10 +41,11 @@ class TomlDirectory:
     def parse(cls, text: str, file: str = "directory") -> TomlDirectory:
         """The directory in this text."""
         try:
-            table = tomllib.loads(text)
-        except tomllib.TOMLDecodeError as error:
+            return _Reading(file).directory(tomllib.loads(text))
+        except ValueError as error:
             raise SettingsError([f"{file}: cannot be read: {error}"]) from None
-        return _Reading(file).directory(table)
+        except RecursionError:
+            raise SettingsError([f"{file}: tables or lists are nested too deeply"]) from None
 
     def find(self, addresses: Collection[Address], deadline: Deadline) -> Mapping[str, Entry]:
         """See `Directory`."""

@@ -23,9 +23,12 @@ def load(file: Path = DEFAULT_FILE) -> Settings:
     """The settings in `file` and its `conf.d`; SettingsError tells all that is wrong."""
     table: dict[str, object] = {}
     origin: dict[str, Path] = {}
-    for one in (file, *sorted((file.parent / "conf.d").glob("*.toml"))):
-        _merge(table, _parse(one), "", one, origin)
-    return from_table(table, lambda key: str(origin.get(key, file)))
+    try:
+        for one in (file, *sorted((file.parent / "conf.d").glob("*.toml"))):
+            _merge(table, _parse(one), "", one, origin)
+        return from_table(table, lambda key: str(origin.get(key, file)))
+    except RecursionError:
+        raise SettingsError([f"{file}: tables or lists are nested too deeply"]) from None
 
 
 def from_table(table: Table, where: Where = lambda _key: "settings") -> Settings:
@@ -78,7 +81,7 @@ def _parse(file: Path) -> Table:
     try:
         with file.open("rb") as opened:
             return tomllib.loads(opened.read(_MAX_FILE).decode())
-    except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (OSError, ValueError) as error:
         raise SettingsError([f"{file}: cannot be read: {error}"]) from None
 
 

@@ -50,7 +50,7 @@ class Keyring:
             active = [key for key, row in zip(keys, rows, strict=True) if _is_active(row)]
         except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
             raise KeyringError(f"{path}: cannot be read: {error}") from None
-        except (KeyError, TypeError, ValueError):
+        except (KeyError, TypeError, ValueError, RecursionError):
             raise KeyringError(
                 f"{path}: expected [[key]] tables with id, secret in base64 of at least "
                 f"{_LEAST_BYTES} bytes, and state active or retiring"

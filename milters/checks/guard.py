@@ -53,7 +53,9 @@ def published(path: Path) -> dict[str, ListHealth]:
         if document["version"] != VERSION:
             return {}
         return {label: _health(one) for label, one in document["lists"].items()}
-    except (OSError, ValueError, TypeError, KeyError, AttributeError):
+    except (OSError, ValueError, ArithmeticError, TypeError, LookupError, AttributeError):
+        return {}
+    except RecursionError:
         return {}
 
 

@@ -14,7 +14,12 @@ from pathlib import Path
 import pytest
 
 TREE = Path(__file__).parents[3]
-LOCKS = ("requirements.lock", "requirements-build.lock", "requirements-dev.lock")
+LOCKS = (
+    "requirements.lock",
+    "requirements-build.lock",
+    "requirements-dev.lock",
+    "requirements-fuzz.lock",
+)
 
 _TOY = {
     "toy.py": "",
@@ -64,6 +69,8 @@ def test_locks_cover_what_is_asked_for() -> None:
     dev = names(project["optional-dependencies"]["dev"])
     assert runtime <= set(locked("requirements.lock"))
     assert runtime | dev <= set(locked("requirements-dev.lock"))
+    fuzz = names(project["optional-dependencies"]["fuzz"])
+    assert runtime | fuzz <= set(locked("requirements-fuzz.lock"))
 
 
 def test_c_modules_are_built_from_their_sources() -> None:
@@ -72,9 +79,10 @@ def test_c_modules_are_built_from_their_sources() -> None:
     assert [len(found[name]) for name in ("pymilter", "python-ldap")] == [1, 1]
 
 
-def test_server_and_development_have_the_same_versions() -> None:
-    server, dev = locked("requirements.lock"), locked("requirements-dev.lock")
-    assert {name: dev.get(name) for name in server} == server
+@pytest.mark.parametrize("lock", ["requirements-dev.lock", "requirements-fuzz.lock"])
+def test_server_and_development_have_the_same_versions(lock: str) -> None:
+    server, other = locked("requirements.lock"), locked(lock)
+    assert {name: other.get(name) for name in server} == server
 
 
 @pytest.mark.parametrize("lock", ["requirements.lock", "requirements-build.lock"])

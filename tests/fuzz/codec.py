@@ -1,0 +1,105 @@
+"""Laws of what is read out of a message: findings, header fields, results, addresses."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import re
+
+from iems.codec.authres import authserv_id, claims
+from iems.codec.findings import LIMIT, FindingsError, Passed, decode, encode
+from iems.codec.header import parse_header, split_message, unfold
+from iems.codec.printable import printable
+from iems.model.address import Address, AddressError, domain_name
+from lmtp import headers
+from lmtp.provenance import received_id, received_time
+
+SECRET = bytes(range(32))
+HOST = "mail.example.test"
+_WORDS = re.compile(r"[A-Za-z0-9/_-]*")
+"""What reference, queue id and channel are made of: nothing that folding could take away."""
+
+
+def findings(data: bytes) -> None:
+    """A field is findings or a FindingsError; findings come back as they were."""
+    for value in (data, _signed(data)):
+        try:
+            passed = decode(value, lambda _key: SECRET)
+        except FindingsError:
+            continue
+        assert isinstance(passed, Passed)
+        if not _WORDS.fullmatch(f"{passed.reference}{passed.queue_id}{passed.channel}"):
+            continue
+        try:
+            again = encode(passed, "k1", SECRET)
+        except FindingsError:
+            continue
+        assert len(again) <= LIMIT
+        assert decode(again, lambda _key: SECRET).reference == passed.reference
+
+
+def _signed(data: bytes) -> bytes:
+    """A field whose HMAC is right: key, time, reference and so on, one a line of the input."""
+    lines = data.decode("latin-1").split("\n", 6)
+    text = base64.b64encode(lines[-1].encode("latin-1")).decode()
+    values = dict(zip("vktrqcsf", ["1", *(lines[:-1] + ["k1"] * 6)[:6], text], strict=True))
+    digest = hmac.new(SECRET, digestmod=hashlib.sha256)
+    for part in values.values():
+        octets = part.encode()
+        digest.update(len(octets).to_bytes(4, "big") + octets)
+    values["h"] = base64.b64encode(digest.digest()).decode()
+    return "".join(f"{name}={value};" for name, value in values.items()).encode("latin-1")
+
+
+def header(data: bytes) -> None:
+    """Fields joined are the block; what is cleaned has none of ours and stays as it is."""
+    block, rest = split_message(data)
+    assert block + rest == data
+    assert b"".join(field.raw for field in parse_header(data).fields) == data
+    parsed = parse_header(block)
+    for field in parsed.fields:
+        assert not field.value.endswith((b"\r", b"\n"))
+        assert unfold(field.value).split() == field.value.split()
+    for own in ("", HOST):
+        cleaned = headers.clean(parsed, own).copy(b"")
+        again = headers.read(cleaned)
+        assert not again.named(b"X-IEMS-Findings")
+        assert not again.named(b"X-IEMS-Verdict")
+        assert headers.clean(again, own).copy(b"") == cleaned
+    received_id(parsed, HOST)
+    assert received_time(parsed) < 1 << 60
+    headers.delivered_to(parsed)
+    assert len(headers.message_id(parsed)) <= 998
+
+
+def authres(data: bytes) -> None:
+    """An id that compares with ours claims to be ours, and so does one that is none."""
+    found = authserv_id(data)
+    assert b";" not in found or b'"' in data or b"\\" in data
+    if not found or found.strip(b".") == HOST.encode():
+        assert claims(data, HOST)
+    else:
+        claims(data, HOST)
+
+
+def address(data: bytes) -> None:
+    """A text is an address that survives printing, or an AddressError; so is a domain."""
+    text = data.decode("utf-8", "surrogateescape")
+    shown = printable(text)
+    assert shown.isascii()
+    assert shown.isprintable()
+    for given in (text, f"<{text}>", f"a@{text}"):
+        try:
+            found = Address.parse(given)
+        except AddressError:
+            continue
+        assert Address.parse(str(found)) == found
+        assert Address.parse(found.key).key == found.key
+        assert not any(ord(letter) < 32 for letter in str(found))
+    try:
+        name = domain_name(text)
+    except AddressError:
+        return
+    assert name.isascii()
+    assert domain_name(name) == name

@@ -1,0 +1,120 @@
+"""Laws of what is read from a network, a directory or a file: DNS answers, LDAP rows, settings."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+from iems.directory.reader import DirectoryUnavailable
+from iems.directory.store import Row
+from iems.directory.toml import TomlDirectory
+from iems.directory.tree import read_catch_all, read_domains, read_entries
+from iems.dns import packet
+from iems.dns.resolver import Answer, Rtype
+from iems.settings.load import load
+from iems.settings.read import SettingsError
+from iems.settings.schema import Settings
+from iems.store.keys import Keyring, KeyringError
+from milters.assembly import dnsbl_lists
+from milters.checks.dnsbl import outcome, parse
+from milters.checks.guard import published
+
+_LIST = parse({"zone": "list.test"}, "checks.dnsbl.one")
+_TYPES: tuple[Rtype, ...] = ("A", "AAAA", "PTR", "TXT")
+_NAME = "2.0.0.127.list.test"
+_CLASSES = (b"iemsUser", b"iemsAlias", b"iemsDomain", b"top")
+_ATTRIBUTES = ("iemsAddress", "iemsTarget", "iemsDomainName", "iemsPolicy")
+
+
+def dns(data: bytes) -> None:
+    """A datagram is an answer to our question or MalformedError; its records fit their type."""
+    rtype = _TYPES[data[0] % 4] if data else "A"
+    section = packet.question(_NAME, rtype)
+    head, rest = data[1:13].ljust(12, b"\0"), data[13:]
+    for wire in (
+        data,
+        head + section + rest,
+        head[:2] + b"\x81\x80\0\1" + head[6:] + section + rest,
+    ):
+        packet.identifier(wire)
+        if not packet.answers(wire, section):
+            continue
+        packet.truncated(wire)
+        try:
+            answer = packet.read(wire, section, rtype)
+        except packet.MalformedError:
+            continue
+        assert isinstance(answer, Answer)
+        assert len(answer.records) <= 64
+        assert 0 <= answer.ttl < 1 << 32
+        if rtype == "A":
+            outcome(_LIST, answer)
+
+
+def settings(data: bytes) -> None:
+    """A file is settings or a SettingsError that has something to say; so is a directory."""
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "iems.toml"
+        file.write_bytes(data)
+        for read in (_settings, TomlDirectory.load):
+            try:
+                read(file)
+                faults: tuple[str, ...] = ("none",)
+            except SettingsError as error:
+                faults = error.faults
+            assert faults
+            assert all(faults)
+
+
+def _settings(file: Path) -> Settings:
+    found = load(file)
+    dnsbl_lists(found)
+    return found
+
+
+def files(data: bytes) -> None:
+    """A keyring is one or a KeyringError that names its file; health is known or not."""
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "file"
+        file.write_bytes(data)
+        try:
+            known = Keyring.load(file)
+            told = str(file) if known.secret(known.active.id) == known.active.secret else ""
+        except KeyringError as error:
+            told = str(error)
+        assert str(file) in told
+        published(file)
+
+
+def ldap(data: bytes) -> None:
+    """Rows of any bytes are entries, or the directory is unavailable; notes are bounded.
+
+    A row a line of the input: its class by the first byte, then values, each behind 0x01 to 0x04
+    by its attribute.
+    """
+    notes: list[str] = []
+    rows = [_row(line) for line in data.split(b"\n")[:50]]
+    for read in (read_entries, read_domains):
+        try:
+            read(rows, notes.append)
+        except DirectoryUnavailable:
+            continue
+    for row in rows:
+        try:
+            read_catch_all(row, notes.append)
+        except DirectoryUnavailable:
+            continue
+    assert all(len(note) < 2000 for note in notes)
+
+
+def _row(line: bytes) -> Row:
+    attributes: dict[str, list[bytes]] = {"objectClass": [_CLASSES[line[0] % 4]] if line else []}
+    value, name = bytearray(), ""
+    for byte in [*line[1:], 1]:
+        if 1 <= byte <= 4:
+            if name:
+                attributes.setdefault(name, []).append(bytes(value))
+            value, name = bytearray(), _ATTRIBUTES[byte - 1]
+        else:
+            value.append(byte)
+    return Row((("uid", "x"),), attributes)

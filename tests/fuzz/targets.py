@@ -1,0 +1,24 @@
+"""All targets by name; each has its seeds in the folder of the same name below `corpus/`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from tests.fuzz import chain, codec, lmtp, readers
+
+CORPUS = Path(__file__).parent / "corpus"
+
+TARGETS: Mapping[str, Callable[[bytes], None]] = {
+    "findings": codec.findings,
+    "header": codec.header,
+    "authres": codec.authres,
+    "address": codec.address,
+    "chain": chain.chain,
+    "lmtp": lmtp.lmtp,
+    "commands": lmtp.commands,
+    "dns": readers.dns,
+    "settings": readers.settings,
+    "files": readers.files,
+    "ldap": readers.ldap,
+}
