@@ -14,6 +14,7 @@ from contextlib import contextmanager
 
 import pytest
 
+from tests import doors
 from tests.system import mail
 from tests.system.mail import Account, marker, message, parsed, tls
 from tests.system.server import DOMAIN, SENDER, Server
@@ -76,6 +77,29 @@ def test_port_25_relays_nothing(server: Server) -> None:
     with port_25(server) as session:
         session.mail(SENDER)
         assert session.rcpt(f"someone@{WORLD}")[0] == 554
+
+
+def test_every_door_answers_as_the_table_says(server: Server, alice: Account) -> None:
+    """The open-relay and login matrix, from outside."""
+    server.iems("alias", "add", f"team@{DOMAIN}", f"bob@{DOMAIN}")
+    target = doors.Target(
+        server.host,
+        DOMAIN,
+        alice.password,
+        {port: port for port in (25, 587, 465)},
+        ("--local-interface", server.world.client(CLEAN)),
+        batch=8,
+    )
+    senders = (*doors.OWN, *doors.FOREIGN)
+    wrong = [
+        (str(door), sender, answers)
+        for door in (*doors.STRANGERS, *doors.UNKNOWN, *doors.USERS)
+        for sender in (senders if door not in doors.UNKNOWN else senders[:1])
+        if (answers := target.attempt(door, sender)) != doors.expected(door, sender)
+    ]
+    stopped = {door: target.attempt(door, senders[0]) for door in doors.CLOSED}
+    assert not wrong
+    assert stopped == doors.CLOSED
 
 
 def test_unknown_user_is_refused_at_rcpt(server: Server) -> None:

@@ -183,7 +183,7 @@ def _postfix(ground: Ground, slapd: Slapd, outside: Sink) -> Postfix:
         "smtpd_tls_cert_file": str(certificate),
         "smtpd_tls_key_file": str(certificate),
     }
-    services = {"internet": "smtp", "submission": "submission"}
+    services = {"internet": "smtp", "submission": "submission", "submissions": "submissions"}
     server = Postfix(
         ground,
         main={**deployed.values("postfix/main.cf"), **own},
