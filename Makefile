@@ -68,6 +68,12 @@ fmt: $(VENV)/stamp ## put the code into its form
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+.PHONY: docs
+docs: $(VENV)/stamp ## make docs/settings.md anew of the schema
+	@mkdir -p $(CACHE)
+	$(BIN)/python -m cli.reference > $(CACHE)/settings.md
+	mv $(CACHE)/settings.md docs/settings.md
+
 .PHONY: golden
 golden: $(VENV)/stamp ## record the golden cases anew; the review is in the diff
 	$(BIN)/pytest -q tests/golden --record

@@ -6,6 +6,10 @@ a daemon does. It opens nothing.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any
+
 from iems.dns.resolver import Resolver
 from iems.settings.policy import CheckSettings
 from iems.settings.read import SettingsError
@@ -13,6 +17,11 @@ from iems.settings.schema import Settings
 from milters.checks import dnsbl, iprev
 from milters.checks.guard import Guard
 from milters.checks.protocol import Check
+
+OPTIONS: Mapping[str, type[Any]] = MappingProxyType(
+    {"dnsbl": dnsbl.Settings, "iprev": iprev.Settings}
+)
+"""Family of checks -> the options of its table beside mode, default and allow."""
 
 
 def dnsbl_lists(settings: Settings) -> dict[str, dnsbl.Settings]:

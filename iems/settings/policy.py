@@ -6,6 +6,7 @@ page promises as its bands stands here, since milter, agent and `iems` all need 
 
 from __future__ import annotations
 
+import dataclasses
 import enum
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -13,7 +14,8 @@ from typing import TypeVar
 
 from iems.model.finding import TEMPERROR, Finding
 from iems.model.policy import EVERY_ACTION, SITE, Action, Kind, Layer, Rule, Subject
-from iems.settings.read import SettingsError, Table, action, actions, join
+from iems.settings import read
+from iems.settings.read import SettingsError, Table, action, actions, join, setting
 
 BANDS: Mapping[str, Mapping[str, Action]] = {
     "dnsbl": {"listed": Action.JUNK, TEMPERROR: Action.DELIVER},
@@ -24,7 +26,6 @@ BANDS: Mapping[str, Mapping[str, Action]] = {
 FAMILIES_WITH_NAMES = frozenset({"dnsbl"})
 """Families of which there are many: `[checks.dnsbl.NAME]` is the check `dnsbl/NAME`."""
 
-_POLICY_KEYS = frozenset({"mode", "default", "allow"})
 Where = Callable[[str], str]
 T = TypeVar("T")
 
@@ -35,6 +36,41 @@ class Mode(enum.Enum):
     ENFORCE = "enforce"
     DELEGATE = "delegate"
     OFF = "off"
+
+
+_WORDS = ", ".join(f"`{one.word}`" for one in sorted(Action))
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChannelTable:
+    """What `[channels.CHANNEL.policy.CHECK]` may hold."""
+
+    default: Table = setting(
+        read.elsewhere("table: band to action"),
+        f"what is done where nobody chose, one of {_WORDS}; a band that is not named keeps what is "
+        "said elsewhere",
+        {},
+        example='{ temperror = "tag" }',
+    )
+    allow: Table = setting(
+        read.elsewhere("table: band to list of actions"),
+        "what domains and users may choose from; of a band that is not named, all that is allowed "
+        "above",
+        {},
+        example='{ temperror = ["deliver", "tag", "junk"] }',
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class CheckTable(ChannelTable):
+    """What every table of `[checks]` may hold beside the options of its check."""
+
+    mode: str = setting(
+        read.one_of(*[mode.value for mode in Mode]),
+        "`enforce`: nobody may choose, and `allow` is not given; `delegate`: passed through, the "
+        "subject chooses; `off`: the check does not run",
+        example='"delegate"',
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,7 +211,8 @@ def _check(name: str, key: str, table: Table, where: Where) -> CheckSettings:
         rules[band] = Rule(may, choice)
     if faults:
         raise SettingsError(faults)
-    options = {option: value for option, value in table.items() if option not in _POLICY_KEYS}
+    keys = {one.name for one in dataclasses.fields(CheckTable)}
+    options = {option: value for option, value in table.items() if option not in keys}
     return CheckSettings(name, mode, rules, options)
 
 

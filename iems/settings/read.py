@@ -1,7 +1,8 @@
 """Tables of TOML into frozen dataclasses: one reader a field, and errors that can be fixed by.
 
 Every error is a `SettingsError` that names file, key, what stood there and what is expected. All
-errors of a table are reported together, unknown keys among them.
+errors of a table are reported together, unknown keys among them. What a field carries beside its
+reader (meaning, unit, default, example) is what the reference of settings is made of.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import ipaddress
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 from iems.model.address import Address, AddressError, domain_name
 from iems.model.policy import Action
@@ -21,6 +22,9 @@ Table = Mapping[str, object]
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 T = TypeVar("T")
 REQUIRED = object()
+RELOAD, RESTART, AT_ONCE = "reload", "restart", "at once"
+"""When a changed setting takes effect: at the daemon's next reload or start, or with the next call
+of a command."""
 
 
 class SettingsError(Exception):
@@ -32,19 +36,49 @@ class SettingsError(Exception):
 
 
 @dataclass(frozen=True)
-class Setting:
-    """What the schema says of a key beside its type and default; the reference is made of it."""
+class Reader(Generic[T]):
+    """From a value of TOML to ours, ValueError where it is none; `kind` says which values it takes.
 
-    read: Callable[[object], Any]
+    A reader without a kind leaves a table to another one, which is described on its own.
+    """
+
+    kind: str
+    parse: Callable[[object], T]
+
+    def __call__(self, value: object) -> T:
+        """The value read."""
+        return self.parse(value)
+
+
+def reads(kind: str) -> Callable[[Callable[[object], T]], Reader[T]]:
+    """Makes a function the reader of values of this kind."""
+    return lambda parse: Reader(kind, parse)
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What the schema says of a key beside its default: the reference is made of it.
+
+    `example` is a value as TOML writes it, given where the default shows too little.
+    """
+
+    read: Reader[Any]
     doc: str
     unit: str = ""
+    example: str = ""
+    effect: str = RELOAD
 
 
 def setting(
-    read: Callable[[object], T], doc: str, default: object = REQUIRED, unit: str = ""
+    read: Reader[T],
+    doc: str,
+    default: object = REQUIRED,
+    unit: str = "",
+    example: str = "",
+    effect: str = RELOAD,
 ) -> Any:  # noqa: ANN401 - what dataclasses.field returns, too
     """A dataclass field that is read from TOML; without a default the key must be given."""
-    metadata = {"setting": Setting(read, doc, unit)}
+    metadata = {"setting": Setting(read, doc, unit, example, effect)}
     if default is REQUIRED:
         return dataclasses.field(metadata=metadata)
     return dataclasses.field(default_factory=lambda: default, metadata=metadata)
@@ -96,11 +130,12 @@ def _section(kind: type[T], table: object, path: str, where: Callable[[str], str
     return read_table(kind, table, path, where)
 
 
-def ready(value: object) -> Any:  # noqa: ANN401 - whatever it is, it has been read before
-    """The value as it is: a table that a reader of its own has read."""
-    return value
+def elsewhere(kind: str = "") -> Reader[Any]:
+    """The value as it is: a table that a reader of its own reads."""
+    return Reader(kind, lambda value: value)
 
 
+@reads("text on one line")
 def text(value: object) -> str:
     """A string that is not empty and stays on one line."""
     if not isinstance(value, str) or not value or any(ord(letter) < 0x20 for letter in value):
@@ -108,9 +143,18 @@ def text(value: object) -> str:
     return value
 
 
-def one_of(*words: str) -> Callable[[object], str]:
+@reads("`true` or `false`")
+def flag(value: object) -> bool:
+    """Yes or no."""
+    if not isinstance(value, bool):
+        raise ValueError("expected true or false")
+    return value
+
+
+def one_of(*words: str) -> Reader[str]:
     """A reader of one of these words."""
 
+    @reads("one of " + ", ".join(f"`{word}`" for word in words))
     def read(value: object) -> str:
         if value not in words:
             raise ValueError(f"expected one of {', '.join(words)}")
@@ -119,32 +163,37 @@ def one_of(*words: str) -> Callable[[object], str]:
     return read
 
 
-def integer(least: int, most: int) -> Callable[[object], int]:
+def integer(least: int, most: int) -> Reader[int]:
     """A reader of whole numbers in this range."""
+    kind = f"whole number from {least} to {most}"
 
+    @reads(kind)
     def read(value: object) -> int:
         if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
-            raise ValueError(f"expected a whole number from {least} to {most}")
+            raise ValueError(f"expected a {kind}")
         return value
 
     return read
 
 
-def number(least: float, most: float) -> Callable[[object], float]:
+def number(least: float, most: float) -> Reader[float]:
     """A reader of numbers in this range."""
+    kind = f"number from {least} to {most}"
 
+    @reads(kind)
     def read(value: object) -> float:
         if (
             isinstance(value, bool)
             or not isinstance(value, (int, float))
             or not least <= value <= most
         ):
-            raise ValueError(f"expected a number from {least} to {most}")
+            raise ValueError(f"expected a {kind}")
         return float(value)
 
     return read
 
 
+@reads("absolute path")
 def path(value: object) -> Path:
     """An absolute path."""
     if not isinstance(value, str) or not value.startswith("/"):
@@ -152,6 +201,7 @@ def path(value: object) -> Path:
     return Path(value)
 
 
+@reads("mailbox address")
 def address(value: object) -> Address:
     """A mailbox address."""
     try:
@@ -160,6 +210,7 @@ def address(value: object) -> Address:
         raise ValueError(f"expected a mailbox address: {error}") from None
 
 
+@reads("host name with its domain")
 def host_name(value: object) -> str:
     """A fully qualified domain name."""
     try:
@@ -171,6 +222,7 @@ def host_name(value: object) -> str:
     return name
 
 
+@reads("list of texts")
 def texts(value: object) -> tuple[str, ...]:
     """A list of strings."""
     if not isinstance(value, list):
@@ -178,8 +230,9 @@ def texts(value: object) -> tuple[str, ...]:
     return tuple(text(one) for one in value)
 
 
+@reads("list of IP networks; a bare address is a host")
 def networks(value: object) -> tuple[Network, ...]:
-    """A list of IP networks (`192.0.2.0/24`, `2001:db8::/32`, a bare address is a host)."""
+    """A list of IP networks (`192.0.2.0/24`, `2001:db8::/32`)."""
     try:
         return tuple(ipaddress.ip_network(one) for one in texts(value))
     except ValueError as error:
@@ -198,8 +251,9 @@ def actions(value: object) -> frozenset[Action]:
     return frozenset(action(one) for one in value)
 
 
+@reads("table: channel to `unix:PATH` or `inet:HOST:PORT`; `local` must be in it")
 def upstreams(value: object) -> Mapping[str, str]:
-    """A table of LMTP servers by destination channel; `local` must be in it."""
+    """A table of LMTP servers by destination channel."""
     if not isinstance(value, Mapping) or "local" not in value:
         raise ValueError("expected a table with the key local")
     for name, target in value.items():

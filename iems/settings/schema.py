@@ -1,6 +1,6 @@
-"""The settings of a site: each key with its reader, meaning, unit and default.
+"""The settings of a site: each key with its reader, meaning, unit, default and example.
 
-`docs/settings.md` says the same for people; a test holds the two together.
+`docs/settings.md` and iems.toml(5) are made of it (`cli.reference`).
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from iems.model.address import Address
 from iems.model.policy import Layer
 from iems.settings import read
 from iems.settings.policy import CheckSettings, site_layer
-from iems.settings.read import Network, section, setting
+from iems.settings.read import AT_ONCE, RESTART, Network, section, setting
 
 ETC = Path("/etc/iems")
 QUEUE = Path("/var/spool/postfix/iems")
@@ -28,8 +28,13 @@ class DirectorySettings:
     """Where domains, users, aliases and their policies stand."""
 
     kind: str = setting(read.one_of("ldap", "toml"), "directory server or a read-only file", "ldap")
-    file: Path = setting(read.path, "the TOML directory", ETC / "directory.toml")
-    uri: str = setting(read.text, "the LDAP server", "ldapi:///")
+    file: Path = setting(read.path, "where `kind` is `toml`: the directory", ETC / "directory.toml")
+    uri: str = setting(
+        read.text,
+        "where `kind` is `ldap`: the server",
+        "ldapi:///",
+        example='"ldaps://ldap.example.org"',
+    )
     base: str = setting(read.text, "suffix of the tree", "o=iems")
     ttl: int = setting(read.integer(0, 3600), "life of a cached entry", 60, "s")
     timeout: float = setting(read.number(0.1, 30), "bound on one search", 5.0, "s")
@@ -41,7 +46,10 @@ class DnsSettings:
     """Whom the checks ask."""
 
     servers: tuple[str, ...] = setting(
-        read.texts, "`IP` or `IP:PORT` (`[IPV6]:PORT`); empty: those of /etc/resolv.conf", ()
+        read.texts,
+        "`IP` or `IP:PORT` (`[IPV6]:PORT`); empty: those of /etc/resolv.conf",
+        (),
+        example='["127.0.0.1", "[2001:db8::53]:5353"]',
     )
     timeout: float = setting(read.number(0.1, 20), "bound on one question", 5.0, "s")
 
@@ -50,8 +58,10 @@ class DnsSettings:
 class MilterSettings:
     """iems-milter."""
 
-    socket: Path = setting(read.path, "where Postfix connects", QUEUE / "milter.sock")
-    socket_group: str = setting(read.text, "group that may connect", "postfix")
+    socket: Path = setting(
+        read.path, "where Postfix connects", QUEUE / "milter.sock", effect=RESTART
+    )
+    socket_group: str = setting(read.text, "group that may connect", "postfix", effect=RESTART)
     state: Path = setting(read.path, "records and health", STATE / "milter")
     status: Path = setting(
         read.path, "what `iems status` reads; on no disk", RUN / "milter/status.json"
@@ -68,8 +78,8 @@ class MilterSettings:
 class AgentSettings:
     """iems-lmtp."""
 
-    socket: Path = setting(read.path, "where Postfix delivers", QUEUE / "lmtp.sock")
-    socket_group: str = setting(read.text, "group that may connect", "postfix")
+    socket: Path = setting(read.path, "where Postfix delivers", QUEUE / "lmtp.sock", effect=RESTART)
+    socket_group: str = setting(read.text, "group that may connect", "postfix", effect=RESTART)
     state: Path = setting(read.path, "records, quarantine and spool", STATE / "lmtp")
     status: Path = setting(
         read.path, "what `iems status` reads; on no disk", RUN / "lmtp/status.json"
@@ -85,7 +95,7 @@ class AgentSettings:
     )
     upstreams: Mapping[str, str] = setting(
         read.upstreams,
-        "destination channel -> LMTP server, `unix:PATH` or `inet:HOST:PORT`",
+        "LMTP servers by destination channel",
         {"local": "unix:/run/dovecot/iems-lmtp"},
     )
 
@@ -94,8 +104,12 @@ class AgentSettings:
 class AdminSettings:
     """`iems` where it writes."""
 
-    ldap_dn: str = setting(read.text, "whom it binds as", "cn=admin,ou=services,o=iems")
-    ldap_password_file: Path = setting(read.path, "its password", ETC / "keys/ldap-admin")
+    ldap_dn: str = setting(
+        read.text, "whom it binds as", "cn=admin,ou=services,o=iems", effect=AT_ONCE
+    )
+    ldap_password_file: Path = setting(
+        read.path, "its password", ETC / "keys/ldap-admin", effect=AT_ONCE
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,19 +130,32 @@ class NoticeSettings:
 class Settings:
     """All settings of a site; `checks` and `channels` are read by `iems.settings.policy`."""
 
-    version: int = setting(read.integer(1, 1), "version of this file's form: 1")
-    hostname: str = setting(read.host_name, "name of this host, also the authserv-id")
-    postmaster: Address = setting(read.address, "whom notices go to")
+    version: int = setting(read.integer(1, 1), "version of this file's form", example="1")
+    hostname: str = setting(
+        read.host_name,
+        "name of this host, also the authserv-id",
+        example='"mail.example.org"',
+    )
+    postmaster: Address = setting(
+        read.address, "whom notices go to", example='"postmaster@example.org"'
+    )
     contact: str = setting(
-        read.text, "in every refusal: an address or URL where a person gets help", "postmaster"
+        read.text,
+        "in every refusal: an address or URL where a person gets help",
+        "postmaster",
+        example='"https://www.example.org/mail-refused"',
     )
     own_networks: tuple[Network, ...] = setting(
         read.networks,
         "networks whose clients are not looked up",
         (ipaddress.ip_network("127.0.0.0/8"), ipaddress.ip_network("::1/128")),
+        example='["127.0.0.0/8", "::1/128", "198.51.100.0/24"]',
     )
     trusted_relays: tuple[Network, ...] = setting(
-        read.networks, "backup MX, forwarders, proxies: the hop before them is looked up", ()
+        read.networks,
+        "backup MX, forwarders, proxies: the hop before them is looked up",
+        (),
+        example='["203.0.113.25", "2001:db8:25::/64"]',
     )
     reject_after_queue: str = setting(
         read.one_of("junk", "quarantine", "bounce"),
@@ -142,8 +169,8 @@ class Settings:
     admin: AdminSettings = section(AdminSettings, "iems, where it writes")
     keys: KeySettings = section(KeySettings, "keys of the site")
     notices: NoticeSettings = section(NoticeSettings, "how notices leave")
-    channels: Mapping[str, Layer] = setting(read.ready, "policy by source channel", {})
-    checks: tuple[CheckSettings, ...] = setting(read.ready, "the checks that run", ())
+    channels: Mapping[str, Layer] = setting(read.elsewhere(), "policy by source channel", {})
+    checks: tuple[CheckSettings, ...] = setting(read.elsewhere(), "the checks that run", ())
 
     @functools.cached_property
     def site_layer(self) -> Layer:

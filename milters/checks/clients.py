@@ -78,13 +78,6 @@ def stages(site: Site) -> tuple[Stage, ...]:
     return (Stage.CONNECT, Stage.HEADERS) if site.trusted_relays else (Stage.CONNECT,)
 
 
-def flag(value: object) -> bool:
-    """The reader of a setting that is true or false."""
-    if not isinstance(value, bool):
-        raise ValueError("expected true or false")
-    return value
-
-
 def parse_address(text: str) -> Address | None:
     """The address without scope, IPv4 also where it is mapped into IPv6; None where it is none."""
     try:

@@ -21,9 +21,9 @@ from iems.model.envelope import INTERNET
 from iems.model.finding import TEMPERROR, Finding
 from iems.serve.deadline import Deadline
 from iems.settings import read
-from iems.settings.read import SettingsError, Table, join, setting
+from iems.settings.read import SettingsError, Table, join, reads, setting
 from iems.settings.schema import Settings as Site
-from milters.checks.clients import Address, Clients, clients, flag, stages
+from milters.checks.clients import Address, Clients, clients, stages
 from milters.checks.guard import Guard
 from milters.checks.protocol import Check, Known, Pending, Stage, View
 
@@ -40,6 +40,7 @@ _ZONE = 180
 """Characters of a zone at most: 64 of reversed nibbles and dots before it must fit into 253."""
 
 
+@reads("list of IPv4 networks")
 def _codes(value: object) -> tuple[ipaddress.IPv4Network, ...]:
     found = tuple(one for one in read.networks(value) if isinstance(one, ipaddress.IPv4Network))
     if not found or len(found) != len(read.texts(value)):
@@ -47,6 +48,7 @@ def _codes(value: object) -> tuple[ipaddress.IPv4Network, ...]:
     return found
 
 
+@reads("list of `ipv4`, `ipv6`")
 def _families(value: object) -> tuple[str, ...]:
     found = read.texts(value)
     if not found or set(found) - set(FAMILIES):
@@ -54,6 +56,7 @@ def _families(value: object) -> tuple[str, ...]:
     return found
 
 
+@reads("text of at most 200 ASCII characters")
 def _contact(value: object) -> str:
     found = read.text(value)
     if not found.isascii() or len(found) > 200:
@@ -65,9 +68,16 @@ def _contact(value: object) -> str:
 class Settings:
     """`[checks.dnsbl.LABEL]` beside mode, default and allow; it has no repr because of the zone."""
 
-    zone: str = setting(read.text, "the zone to ask; it can hold a key and is never shown")
+    zone: str = setting(
+        read.text,
+        "the zone to ask; it can hold a key and is never shown",
+        example='"list.example.org"',
+    )
     mask: tuple[ipaddress.IPv4Network, ...] = setting(
-        _codes, "answers that mean listed", _codes(["127.0.0.0/8"])
+        _codes,
+        "answers that mean listed",
+        _codes(["127.0.0.0/8"]),
+        example='["127.0.0.2", "127.0.0.4/30"]',
     )
     errors: tuple[ipaddress.IPv4Network, ...] = setting(
         _codes,
@@ -82,9 +92,14 @@ class Settings:
         read.texts, "source channels whose clients are looked up", (INTERNET,)
     )
     exempt_authenticated: bool = setting(
-        flag, "whether authenticated clients are left out", default=True
+        read.flag, "whether authenticated clients are left out", default=True
     )
-    contact: str = setting(_contact, "instead of the site's contact in a refusal", "")
+    contact: str = setting(
+        _contact,
+        "instead of the site's `contact` in a refusal",
+        "",
+        example='"https://list.example.org/removal"',
+    )
 
 
 def parse(options: Table, key: str) -> Settings:

@@ -27,7 +27,7 @@ from iems.serve.deadline import Deadline
 from iems.settings import read
 from iems.settings.read import Table, setting
 from iems.settings.schema import Settings as Site
-from milters.checks.clients import Address, Clients, clients, flag, parse_address, stages
+from milters.checks.clients import Address, Clients, clients, parse_address, stages
 from milters.checks.protocol import Check, Known, Pending, Stage, View
 
 NAME = "iprev"
@@ -51,7 +51,7 @@ class Settings:
         read.texts, "source channels whose clients are looked up", (INTERNET,)
     )
     exempt_authenticated: bool = setting(
-        flag, "whether authenticated clients are left out", default=True
+        read.flag, "whether authenticated clients are left out", default=True
     )
 
 

@@ -1,0 +1,180 @@
+"""The reference of settings, made from the schema: rows for whoever prints them, and Markdown.
+
+`python -m cli.reference` prints docs/settings.md; `cli.manual` makes iems.toml(5) of the same rows.
+It reads no settings and no file.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import ipaddress
+import textwrap
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from iems.model.envelope import INTERNET, LOCAL, SUBMISSION
+from iems.settings.policy import BANDS, FAMILIES_WITH_NAMES, ChannelTable, CheckTable
+from iems.settings.read import REQUIRED, Setting
+from iems.settings.schema import Settings
+from milters.assembly import OPTIONS
+
+INTRODUCTION = (
+    "`/etc/iems/iems.toml`, then every `/etc/iems/conf.d/*.toml` in the order of their names. A "
+    "key of a later file takes the place of the same key of an earlier one; tables are joined.",
+    "`iems check` reads them as the daemons do, and names file, key, what stands there and what is "
+    "expected.",
+    "Daemons read their settings when they start and at each reload (`systemctl reload "
+    "iems-milter iems-lmtp`, or `service iems-milter reload`), which loses no session. A reload "
+    "with faulty settings is refused with a line in the mail log; what runs goes on. What takes "
+    "effect with a `restart` alone says so; under systemd it stands in the socket unit as well "
+    "(`ListenStream`, `SocketGroup`). What takes effect `at once` is read by `iems` at each call.",
+)
+
+
+@dataclass(frozen=True)
+class Key:
+    """One setting; `default` and `example` as TOML writes them, `default` empty if required."""
+
+    name: str
+    kind: str
+    default: str
+    effect: str
+    meaning: str
+    example: str
+
+
+@dataclass(frozen=True)
+class Section:
+    """One table of the file: its name as the reader sees it, and keys below `head` in examples."""
+
+    title: str
+    about: tuple[str, ...]
+    head: str
+    keys: tuple[Key, ...]
+
+    @property
+    def example(self) -> str:
+        """A piece of the file in which every key is given."""
+        lines = [self.head] if self.head else []
+        return "\n".join(lines + [f"{key.name} = {key.example}" for key in self.keys])
+
+
+def sections() -> Iterator[Section]:
+    """Every table that the file may hold."""
+    yield Section("Top of the file", (), "", _keys(Settings))
+    for one in dataclasses.fields(Settings):
+        if "section" in one.metadata:
+            title = f"`[{one.name}]`: {one.metadata['doc']}"
+            yield Section(title, (), f"[{one.name}]", _keys(one.metadata["section"]))
+    yield Section(
+        "`[checks.NAME]`: the checks that run",
+        (
+            "A check without a table does not run. These keys stand in the table of every check, "
+            "beside the options of its own that follow.",
+        ),
+        "[checks.iprev]",
+        _keys(CheckTable),
+    )
+    for family in BANDS:
+        yield _check(family)
+    yield Section(
+        '`[channels.CHANNEL.policy."CHECK"]`: policy by source channel',
+        (
+            f"Source channels are `{INTERNET}`, `{SUBMISSION}` and `{LOCAL}`, and those that the "
+            "administrator names in Postfix (`milter_macro_daemon_name`). A channel stands below "
+            "the site: it may narrow `allow` and choose another `default` among what the site "
+            "allows.",
+        ),
+        '[channels.internet.policy."dnsbl/spamlist"]',
+        _keys(ChannelTable),
+    )
+
+
+def markdown() -> str:
+    """docs/settings.md."""
+    blocks = ["# Settings", *map(_filled, INTRODUCTION)]
+    for section in sections():
+        rows = [
+            "| key | type | default | takes effect | meaning |",
+            "| --- | --- | --- | --- | --- |",
+            *map(_row, section.keys),
+        ]
+        example = f"```toml\n{section.example}\n```"
+        about = map(_filled, section.about)
+        blocks += [f"## {section.title}", *about, "\n".join(rows), example]
+    return "\n\n".join(blocks) + "\n"
+
+
+def _filled(paragraph: str) -> str:
+    return textwrap.fill(paragraph, 100, break_long_words=False, break_on_hyphens=False)
+
+
+def _row(key: Key) -> str:
+    default = f"`{key.default}`" if key.default else "required"
+    return f"| `{key.name}` | {key.kind} | {default} | {key.effect} | {key.meaning} |"
+
+
+def _check(family: str) -> Section:
+    table = f"checks.{family}"
+    many = family in FAMILIES_WITH_NAMES
+    bands = ", ".join(f"`{band}` (`{action.word}`)" for band, action in BANDS[family].items())
+    about = (
+        "One table for each of any number; the check is named "
+        f"`{family}/LABEL`, and LABEL is of letters, digits, `-` and `.`."
+        if many
+        else f"The check is named `{family}`."
+    )
+    return Section(
+        f"`[{table}.LABEL]`" if many else f"`[{table}]`",
+        (f"{about} Bands, and what is done where the settings say nothing: {bands}.",),
+        f'[{table}.spamlist]\nmode = "delegate"' if many else f'[{table}]\nmode = "delegate"',
+        _keys(OPTIONS[family]),
+    )
+
+
+def _keys(kind: type[Any]) -> tuple[Key, ...]:
+    """What must be given comes first."""
+    keys = [_key(one) for one in _described(dataclasses.fields(kind))]
+    return tuple(sorted(keys, key=lambda key: bool(key.default)))
+
+
+def _described(fields: Iterable[dataclasses.Field[Any]]) -> Iterator[dataclasses.Field[Any]]:
+    """What is described here: not the tables with a section of their own."""
+    for one in fields:
+        about = one.metadata.get("setting")
+        if isinstance(about, Setting) and about.read.kind:
+            yield one
+
+
+def _key(field: dataclasses.Field[Any]) -> Key:
+    about: Setting = field.metadata["setting"]
+    factory = field.default_factory
+    default = REQUIRED if factory is dataclasses.MISSING else factory()
+    written = "" if default is REQUIRED else toml(default)
+    kind = f"{about.read.kind}, in {about.unit}" if about.unit else about.read.kind
+    example = about.example or written
+    return Key(field.name, kind, written, about.effect, about.doc, example)
+
+
+def toml(value: object) -> str:
+    """A value as TOML writes it."""
+    match value:
+        case bool():
+            return str(value).lower()
+        case int() | float():
+            return str(value)
+        case tuple():
+            return "[" + ", ".join(toml(item) for item in value) + "]"
+        case dict() if not value:
+            return "{}"
+        case dict():
+            return "{ " + ", ".join(f"{key} = {toml(item)}" for key, item in value.items()) + " }"
+        case ipaddress.IPv4Network() if value.prefixlen == ipaddress.IPV4LENGTH:
+            return f'"{value.network_address}"'
+        case _:
+            return f'"{value}"'
+
+
+if __name__ == "__main__":
+    print(markdown(), end="")
