@@ -18,6 +18,7 @@ setup(
         "lmtp",
         "sieve",
         "cli",
+        "cli.check",
     ],
     package_data={"iems.notices": ["*.txt"]},
 )

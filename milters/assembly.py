@@ -27,7 +27,7 @@ OPTIONS: Mapping[str, type[Any]] = MappingProxyType(
 def dnsbl_lists(settings: Settings) -> dict[str, dnsbl.Settings]:
     """The options of each list by its label."""
     return {
-        label(check): dnsbl.parse(check.options, key(check))
+        label(check): dnsbl.parse(check.options, check.key, check.where)
         for check in settings.checks
         if check.family == "dnsbl"
     }
@@ -52,18 +52,16 @@ def label(check: CheckSettings) -> str:
     return check.name.partition("/")[2]
 
 
-def key(check: CheckSettings) -> str:
-    """The settings key of a check."""
-    return f"checks.{check.name.replace('/', '.')}"
-
-
 def _build(
     check: CheckSettings, settings: Settings, resolver: Resolver, guard: Guard
 ) -> tuple[Check, ...]:
     match check.family:
         case "iprev":
-            return iprev.make(iprev.parse(check.options, key(check)), resolver, settings)
+            own = iprev.parse(check.options, check.key, check.where)
+            return iprev.make(own, resolver, settings)
         case "dnsbl":
-            options = dnsbl.parse(check.options, key(check))
+            options = dnsbl.parse(check.options, check.key, check.where)
             return dnsbl.make(label(check), options, resolver, settings, guard)
-    raise SettingsError([f"settings: {key(check)} is a check that the milter does not know"])
+    raise SettingsError(
+        [f"{check.where(check.key)}: {check.key} is a check that the milter does not know"]
+    )

@@ -6,32 +6,58 @@ files that end in .toml count. Every fault of every file is reported, with the f
 
 from __future__ import annotations
 
+import hashlib
+import json
 import tomllib
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from iems.model.policy import Layer
-from iems.settings.policy import Where, channel_faults, channel_layer, read_checks
-from iems.settings.read import SettingsError, Table, join, read_table
+from iems.settings.policy import channel_faults, channel_layer, read_checks
+from iems.settings.read import SettingsError, Table, Where, join, read_table, somewhere
 from iems.settings.schema import Settings
 
 DEFAULT_FILE = Path("/etc/iems/iems.toml")
 _MAX_FILE = 4 << 20
 
 
+@dataclass(frozen=True)
+class Written:
+    """Settings as they stand in files: `where` names the file of a key, and the digest changes with
+    every value."""
+
+    settings: Settings
+    where: Where
+    digest: str
+
+
 def load(file: Path = DEFAULT_FILE) -> Settings:
     """The settings in `file` and its `conf.d`; SettingsError tells all that is wrong."""
+    return read_files(file).settings
+
+
+def read_files(file: Path = DEFAULT_FILE) -> Written:
+    """The same, and where each key stands."""
     table: dict[str, object] = {}
     origin: dict[str, Path] = {}
+
+    def where(key: str) -> str:
+        """A key that is missing belongs where its table stands."""
+        while key and key not in origin:
+            key = key.rpartition(".")[0]
+        return str(origin.get(key, file))
+
     try:
         for one in (file, *sorted((file.parent / "conf.d").glob("*.toml"))):
             _merge(table, _parse(one), "", one, origin)
-        return from_table(table, lambda key: str(origin.get(key, file)))
+        digest = hashlib.sha256(json.dumps(table, sort_keys=True, default=str).encode())
+        return Written(from_table(table, where), where, digest.hexdigest())
     except RecursionError:
         raise SettingsError([f"{file}: tables or lists are nested too deeply"]) from None
 
 
-def from_table(table: Table, where: Where = lambda _key: "settings") -> Settings:
+def from_table(table: Table, where: Where = somewhere) -> Settings:
     """The settings in a parsed table."""
     rest = dict(table)
     faults: list[str] = []

@@ -9,13 +9,22 @@ from __future__ import annotations
 import dataclasses
 import enum
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeVar
 
 from iems.model.finding import TEMPERROR, Finding
 from iems.model.policy import EVERY_ACTION, SITE, Action, Kind, Layer, Rule, Subject
 from iems.settings import read
-from iems.settings.read import SettingsError, Table, action, actions, join, setting
+from iems.settings.read import (
+    SettingsError,
+    Table,
+    Where,
+    action,
+    actions,
+    join,
+    setting,
+    somewhere,
+)
 
 BANDS: Mapping[str, Mapping[str, Action]] = {
     "dnsbl": {"listed": Action.JUNK, TEMPERROR: Action.DELIVER},
@@ -26,7 +35,6 @@ BANDS: Mapping[str, Mapping[str, Action]] = {
 FAMILIES_WITH_NAMES = frozenset({"dnsbl"})
 """Families of which there are many: `[checks.dnsbl.NAME]` is the check `dnsbl/NAME`."""
 
-Where = Callable[[str], str]
 T = TypeVar("T")
 
 
@@ -75,12 +83,17 @@ class CheckTable(ChannelTable):
 
 @dataclass(frozen=True, slots=True)
 class CheckSettings:
-    """One check that is on: its rules by band, and the options that its own module reads."""
+    """One check that is on: its rules by band, and the options that its own module reads.
+
+    `key` and `where` say in whose table and file the options stand, for errors about them.
+    """
 
     name: str
     mode: Mode
     rules: Mapping[str, Rule]
     options: Table
+    key: str
+    where: Where = field(default=somewhere, repr=False, compare=False)
 
     @property
     def family(self) -> str:
@@ -213,7 +226,7 @@ def _check(name: str, key: str, table: Table, where: Where) -> CheckSettings:
         raise SettingsError(faults)
     keys = {one.name for one in dataclasses.fields(CheckTable)}
     options = {option: value for option, value in table.items() if option not in keys}
-    return CheckSettings(name, mode, rules, options)
+    return CheckSettings(name, mode, rules, options, key, where)
 
 
 def _by_band(

@@ -20,11 +20,18 @@ from iems.model.policy import Action
 
 Table = Mapping[str, object]
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+Where = Callable[[str], str]
+"""The file in which a key stands."""
 T = TypeVar("T")
 REQUIRED = object()
 RELOAD, RESTART, AT_ONCE = "reload", "restart", "at once"
 """When a changed setting takes effect: at the daemon's next reload or start, or with the next call
 of a command."""
+
+
+def somewhere(_key: str) -> str:
+    """The place of settings that stand in no file."""
+    return "settings"
 
 
 class SettingsError(Exception):
@@ -89,7 +96,7 @@ def section(kind: type[Any], doc: str) -> Any:  # noqa: ANN401 - what dataclasse
     return dataclasses.field(metadata={"section": kind, "doc": doc})
 
 
-def read_table(kind: type[T], table: Table, key: str, where: Callable[[str], str]) -> T:
+def read_table(kind: type[T], table: Table, key: str, where: Where = somewhere) -> T:
     """`table` as an instance of the dataclass `kind`; `where(key)` names the file of a key."""
     faults: list[str] = []
     values: dict[str, object] = {}
@@ -108,7 +115,7 @@ def read_table(kind: type[T], table: Table, key: str, where: Callable[[str], str
             elif name in table:
                 values[name] = one.metadata["setting"].read(table[name])
             elif one.default_factory is dataclasses.MISSING:
-                faults.append(f"{where(path)}: {path} is missing; {one.metadata['setting'].doc}")
+                faults.append(f"{where(path)}: {path} is missing; {_wanted(one)}")
         except SettingsError as error:
             faults += error.faults
         except ValueError as error:
@@ -118,13 +125,18 @@ def read_table(kind: type[T], table: Table, key: str, where: Callable[[str], str
     return kind(**values)
 
 
+def _wanted(one: dataclasses.Field[Any]) -> str:
+    about: Setting = one.metadata["setting"]
+    return f"expected {about.doc}, as in {one.name} = {about.example}"
+
+
 def join(key: str, name: str) -> str:
     """The dotted key of `name` in the table `key`, quoted as TOML wants it."""
     bare = name.replace("_", "").replace("-", "").isalnum() and name.isascii()
     return f"{key}.{name}".lstrip(".") if bare else f'{key}."{name}"'.lstrip(".")
 
 
-def _section(kind: type[T], table: object, path: str, where: Callable[[str], str]) -> T:
+def _section(kind: type[T], table: object, path: str, where: Where) -> T:
     if not isinstance(table, Mapping):
         raise SettingsError([f"{where(path)}: {path} is {table!r}; expected a table"])
     return read_table(kind, table, path, where)

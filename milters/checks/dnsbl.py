@@ -21,7 +21,15 @@ from iems.model.envelope import INTERNET
 from iems.model.finding import TEMPERROR, Finding
 from iems.serve.deadline import Deadline
 from iems.settings import read
-from iems.settings.read import SettingsError, Table, join, reads, setting
+from iems.settings.read import (
+    SettingsError,
+    Table,
+    Where,
+    join,
+    reads,
+    setting,
+    somewhere,
+)
 from iems.settings.schema import Settings as Site
 from milters.checks.clients import Address, Clients, clients, stages
 from milters.checks.guard import Guard
@@ -102,8 +110,8 @@ class Settings:
     )
 
 
-def parse(options: Table, key: str) -> Settings:
-    """The options of `[checks.dnsbl.LABEL]`; SettingsError names key, value, what is expected.
+def parse(options: Table, key: str, where: Where = somewhere) -> Settings:
+    """The options of `[checks.dnsbl.LABEL]`; SettingsError names file, key, value, expected.
 
     A zone that is no domain name is not quoted in the error.
     """
@@ -115,11 +123,11 @@ def parse(options: Table, key: str) -> Settings:
         path = join(key, "zone")
         raise SettingsError(
             [
-                f"settings: {path} is missing or no zone (not shown, it can hold a key); "
+                f"{where(path)}: {path} is missing or no zone (not shown, it can hold a key); "
                 f"expected a domain name of at most {_ZONE} characters"
             ]
         )
-    return read.read_table(Settings, {**options, "zone": zone}, key, lambda _path: "settings")
+    return read.read_table(Settings, {**options, "zone": zone}, key, where)
 
 
 def question(address: Address, zone: str) -> str:

@@ -25,7 +25,7 @@ from iems.model.envelope import INTERNET
 from iems.model.finding import TEMPERROR, Finding
 from iems.serve.deadline import Deadline
 from iems.settings import read
-from iems.settings.read import Table, setting
+from iems.settings.read import Table, Where, setting, somewhere
 from iems.settings.schema import Settings as Site
 from milters.checks.clients import Address, Clients, clients, parse_address, stages
 from milters.checks.protocol import Check, Known, Pending, Stage, View
@@ -55,9 +55,9 @@ class Settings:
     )
 
 
-def parse(options: Table, key: str) -> Settings:
-    """The options of `[checks.iprev]`; SettingsError names key, value and what is expected."""
-    return read.read_table(Settings, options, key, lambda _path: "settings")
+def parse(options: Table, key: str, where: Where = somewhere) -> Settings:
+    """The options of `[checks.iprev]`; SettingsError names file, key, value, expected."""
+    return read.read_table(Settings, options, key, where)
 
 
 def make(settings: Settings, resolver: Resolver, site: Site) -> tuple[Check, ...]:

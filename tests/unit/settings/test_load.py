@@ -204,7 +204,7 @@ def test_a_check_that_is_off_is_none_and_the_options_of_one_are_its_own(tmp_path
 
 
 def test_what_stands_in_for_findings_that_are_missing_says_so() -> None:
-    check = CheckSettings("iprev", Mode.DELEGATE, {}, {})
+    check = CheckSettings("iprev", Mode.DELEGATE, {}, {}, "checks.iprev")
     reason = "the message carries no valid findings"
     assert missing_findings([check]) == (Finding("iprev", "temperror", "temperror", reason),)
 

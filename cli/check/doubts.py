@@ -1,0 +1,154 @@
+"""What settings may say and hardly anybody means: each with what it does and what is expected.
+
+One question goes to each DNS server, if there is a list that needs it; nothing else is asked.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterator
+from urllib.parse import urlsplit
+
+from cli.check.networks import wide
+from cli.check.postfix import Postfix
+from iems.dns.resolver import Status
+from iems.dns.servers import Server, servers
+from iems.dns.stub import StubResolver
+from iems.model.envelope import INTERNET, LOCAL, SUBMISSION
+from iems.serve.deadline import Deadline
+from iems.settings.load import Written
+from iems.settings.policy import CheckSettings
+from iems.settings.read import Network
+
+_PATIENCE = 3.0
+"""Seconds in which every DNS server must have answered."""
+
+_OWN_NAME = "1.0.0.127.in-addr.arpa"
+"""Every resolver answers this by itself (RFC 6303 section 4.2)."""
+
+_PUBLIC = frozenset(
+    {
+        *("1.0.0.1", "1.1.1.1", "8.8.4.4", "8.8.8.8", "9.9.9.9", "149.112.112.112"),
+        *("208.67.220.220", "208.67.222.222", "94.140.14.14", "94.140.15.15"),
+        *("2001:4860:4860::8844", "2001:4860:4860::8888", "2606:4700:4700::1001"),
+        *("2606:4700:4700::1111", "2620:fe::9", "2620:fe::fe", "2620:119:35::35"),
+        *("2620:119:53::53", "2a10:50c0::ad1:ff", "2a10:50c0::ad2:ff"),
+    }
+)
+"""Resolvers for everybody: lists of any standing answer them with an error code, or not at all."""
+
+
+def find(written: Written, postfix: Postfix | None) -> Iterator[str]:
+    """Every doubt about settings that could be read."""
+    settings = written.settings
+    yield from _networks(written)
+    yield from _directory(written)
+    yield from _channels(written, postfix)
+    lists = [check for check in settings.checks if check.family == "dnsbl"]
+    yield from filter(None, map(_zone, lists))
+    if lists:
+        yield from _resolvers(written)
+
+
+def _networks(written: Written) -> Iterator[str]:
+    settings = written.settings
+    told: tuple[tuple[str, tuple[Network, ...], str], ...] = (
+        ("own_networks", settings.own_networks, "no client from there is looked up"),
+        ("trusted_relays", settings.trusted_relays, "whoever is there can forge the hop before"),
+    )
+    for key, networks, effect in told:
+        for one in wide(networks):
+            yield (
+                f"{written.where(key)}: {key} holds {one}: {effect}; expected networks of hosts "
+                "that you know"
+            )
+
+
+def _directory(written: Written) -> Iterator[str]:
+    directory = written.settings.directory
+    for uri in directory.uri.split() if directory.kind == "ldap" else ():
+        parts = urlsplit(uri)
+        if parts.scheme == "ldap" and not _near(parts.hostname or ""):
+            yield (
+                f"{written.where('directory.uri')}: directory.uri names {uri}: passwords and "
+                "policies cross the network in clear text; expected ldaps:// or ldapi://"
+            )
+
+
+def _near(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host in {"", "localhost"}
+
+
+def _channels(written: Written, postfix: Postfix | None) -> Iterator[str]:
+    settings = written.settings
+    known = {INTERNET, SUBMISSION, LOCAL} | (postfix.channels if postfix is not None else set())
+    named = {
+        f"channels.{name}": (written.where(f"channels.{name}"), name) for name in settings.channels
+    }
+    for check in settings.checks:
+        listed = check.options.get("channels", ())
+        for name in listed if isinstance(listed, list) else ():
+            named[f"{check.key}.channels {name}"] = (
+                check.where(f"{check.key}.channels"),
+                str(name),
+            )
+    for key, (file, name) in named.items():
+        if name not in known:
+            yield (
+                f"{file}: {key.partition(' ')[0]} names the channel {name!r}, and no listener of "
+                f"Postfix does (milter_macro_daemon_name); known: {', '.join(sorted(known))}"
+            )
+
+
+def _zone(check: CheckSettings) -> str:
+    key = f"{check.key}.zone"
+    try:
+        ipaddress.ip_address(str(check.options.get("zone")).rstrip("."))
+    except ValueError:
+        return ""
+    return (
+        f"{check.where(key)}: {key} is an IP address (not shown), which no list is found under; "
+        "expected the list's domain, and the resolver's address in dns.servers"
+    )
+
+
+def _resolvers(written: Written) -> Iterator[str]:
+    settings = written.settings
+    try:
+        asked = servers(settings.dns.servers)
+    except ValueError:
+        return  # a fault, told elsewhere
+    place = "/etc/resolv.conf"
+    if settings.dns.servers:
+        place = f"{written.where('dns.servers')}: dns.servers"
+    for server in asked:
+        if server.address in _PUBLIC:
+            yield (
+                f"{place} names {server.address}, a resolver for everybody: blacklists answer it "
+                "with error codes or not at all; expected a resolver of your own"
+            )
+    wrong = _silent(asked)
+    for server, status in wrong.items():
+        others = "the others are asked" if len(wrong) < len(asked) else "no list can be asked"
+        yield (
+            f"{place} names {server.address} port {server.port}, which gives no answer "
+            f"({status.value}): {others}; expected a resolver that runs"
+        )
+
+
+def _silent(asked: tuple[Server, ...]) -> dict[Server, Status]:
+    """Those that do not answer, or not us."""
+    resolvers = {server: StubResolver((server,), _PATIENCE / 2, cache=0) for server in asked}
+    end = Deadline.after(_PATIENCE)
+    questions = {server: one.ask(_OWN_NAME, "PTR") for server, one in resolvers.items()}
+    answers = {server: question.result(end).status for server, question in questions.items()}
+    for resolver in resolvers.values():
+        resolver.close()
+    return {
+        server: status
+        for server, status in answers.items()
+        if status in {Status.TIMEOUT, Status.REFUSED}
+    }

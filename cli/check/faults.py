@@ -1,0 +1,98 @@
+"""What keeps a daemon from starting, or mail from its way: each fault with what to do about it.
+
+It opens no connection: whether servers answer is a question of `iems check --live`.
+"""
+
+from __future__ import annotations
+
+import stat
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from cli.check.postfix import Postfix, seconds
+from iems.directory.connect import connect
+from iems.dns.servers import servers
+from iems.dns.stub import StubResolver
+from iems.settings.load import Written
+from iems.settings.read import SettingsError
+from iems.settings.schema import Settings
+from iems.store.keys import Keyring, KeyringError
+from milters.account import COMMIT_SECONDS
+from milters.assembly import build_checks
+from milters.checks.guard import Guard
+
+
+def find(written: Written, postfix: Postfix | None) -> Iterator[str]:
+    """All that is wrong with settings that could be read."""
+    yield from _checks(written)
+    yield from _secrets(written.settings)
+    yield from _directory(written)
+    if postfix is not None:
+        yield from _limits(written, postfix)
+
+
+def _checks(written: Written) -> Iterable[str]:
+    settings = written.settings
+    try:
+        resolver = StubResolver(servers(settings.dns.servers), settings.dns.timeout)
+    except ValueError as error:
+        file = written.where("dns.servers")
+        yield f"{file}: dns.servers is {list(settings.dns.servers)}; {error}"
+        return
+    try:
+        build_checks(settings, resolver, Guard(settings.milter.state / "health.json"))
+    except SettingsError as error:
+        yield from error.faults
+
+
+def _secrets(settings: Settings) -> Iterable[str]:
+    keyring = settings.keys.findings
+    try:
+        Keyring.load(keyring)
+    except KeyringError as error:
+        missing = not keyring.exists()
+        yield f"{error}; make one: iems key create {keyring}" if missing else str(error)
+    files = [keyring]
+    if settings.directory.kind == "ldap":
+        programs = (settings.milter, settings.agent, settings.admin)
+        files += [program.ldap_password_file for program in programs]
+    for file in files:
+        yield from _mode(file)
+
+
+def _directory(written: Written) -> Iterable[str]:
+    """Why a program could not ask the directory; nothing is asked here."""
+    settings = written.settings
+    programs = (settings.milter, settings.agent, settings.admin)
+    for program in programs if settings.directory.kind == "ldap" else programs[:1]:
+        own = (program.ldap_dn, program.ldap_password_file)
+        try:
+            connect(settings.directory, *own, lambda _note: None)
+        except SettingsError as error:
+            yield from error.faults
+
+
+def _mode(file: Path) -> Iterable[str]:
+    try:
+        mode = stat.S_IMODE(file.stat().st_mode)
+    except FileNotFoundError:
+        return  # told by who reads it
+    if mode & 0o027:
+        yield (
+            f"{file}: its mode is {mode:04o}; expected 0640 or less, it holds a secret: "
+            f"chmod 0640 {file}, and make a new secret if others could read it"
+        )
+
+
+def _limits(written: Written, postfix: Postfix) -> Iterable[str]:
+    """At RCPT and at the end of the header directory, checks and record are waited for, in turn."""
+    settings = written.settings
+    longest = settings.directory.timeout + settings.dns.timeout + COMMIT_SECONDS
+    for parameter in ("milter_command_timeout", "milter_content_timeout"):
+        limit = seconds(postfix.value(parameter))
+        if limit is not None and longest >= limit:
+            yield (
+                f"{written.where('dns.timeout')}: directory.timeout, dns.timeout and "
+                f"{COMMIT_SECONDS:g} s for a record are {longest:g} s; expected less than "
+                f"Postfix's {parameter} of {limit:g} s: make the former shorter"
+            )

@@ -1,0 +1,131 @@
+"""Postfix's configuration as postconf(1) tells it, with what master.cf sets for one service.
+
+It follows MAIL_CONFIG, as every command of Postfix does. What is told is what is written; processes
+of Postfix that run read it at their start and at `postfix reload`.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+_TIMEOUT = 10.0
+_PATH = "/usr/sbin:/usr/bin"
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
+
+
+class PostfixError(Exception):
+    """There is a Postfix, and its configuration cannot be read; the message has its own words."""
+
+
+@dataclass(frozen=True)
+class Milter:
+    """One milter of a list: its address, and what is set for it alone."""
+
+    address: str
+    options: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Postfix:
+    """Parameters of main.cf; per service (`smtp/inet`) its program and its own parameters."""
+
+    main: Mapping[str, str]
+    programs: Mapping[str, str]
+    own: Mapping[tuple[str, str], str]
+
+    def value(self, parameter: str, service: str = "") -> str:
+        """What holds for this service; empty for a parameter that there is not."""
+        return self.own.get((service, parameter), self.main.get(parameter, ""))
+
+    def yes(self, parameter: str, service: str = "") -> bool:
+        """Whether it is switched on."""
+        return self.value(parameter, service).lower() == "yes"
+
+    @property
+    def listeners(self) -> tuple[str, ...]:
+        """The services that take mail by SMTP."""
+        return tuple(name for name, program in self.programs.items() if program == "smtpd")
+
+    @property
+    def channels(self) -> frozenset[str]:
+        """The names that listeners give to their source channel."""
+        return frozenset(self.value("milter_macro_daemon_name", one) for one in self.listeners)
+
+    def leads_to(self, address: str, socket: Path) -> bool:
+        """Whether `unix:PATH` is this socket; relative, and chrooted, paths are the queue's."""
+        kind, _colon, path = address.partition(":")
+        queue = Path(self.value("queue_directory"))
+        return kind == "unix" and socket in {Path(path), queue / path.lstrip("/")}
+
+    def transports(self, socket: Path) -> tuple[str, ...]:
+        """The services that deliver to this socket, as far as main.cf names them."""
+        classes = ("virtual", "mailbox", "local", "relay", "default")
+        values = (self.value(f"{name}_transport") for name in classes)
+        named = (value.partition(":") for value in values)
+        found = (name for name, _colon, to in named if self.leads_to(to, socket))
+        return tuple(dict.fromkeys(f"{name}/unix" for name in found))
+
+
+def read_postfix() -> Postfix | None:
+    """The configuration of the Postfix of this host; None where there is none."""
+    program = shutil.which("postconf", path=_PATH)
+    if program is None:
+        return None
+    main = dict(_pairs(_told(program, "-x")))
+    services = [line.split() for line in _told(program, "-M")]
+    programs = {f"{words[0]}/{words[1]}": words[7] for words in services if len(words) > 7}
+    own = {}
+    for name, value in _pairs(_told(program, "-Px")):
+        service, _slash, parameter = name.rpartition("/")
+        own[service, parameter] = value
+    return Postfix(main, programs, own)
+
+
+def run(*words: str) -> subprocess.CompletedProcess[str]:
+    """One of Postfix's commands; PostfixError where it is missing or does not end."""
+    try:
+        return subprocess.run(
+            words,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            check=False,
+            timeout=_TIMEOUT,
+            stdin=subprocess.DEVNULL,
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise PostfixError(f"{words[0]} cannot be asked: {error}") from None
+
+
+def milters(value: str) -> Iterator[Milter]:
+    """The entries of smtpd_milters; one in braces has options of its own."""
+    for inside, plain in re.findall(r"\{([^{}]*)\}|([^\s,{}]+)", value):
+        address, *options = re.sub(r"\s*=\s*", "=", inside or plain).replace(",", " ").split()
+        yield Milter(address, dict(option.split("=", 1) for option in options if "=" in option))
+
+
+def seconds(value: str) -> float | None:
+    """A time as postconf(5) writes it: a number and its unit, seconds where there is none."""
+    digits = value.rstrip("smhdw")
+    unit = value.removeprefix(digits) or "s"
+    if not digits.isdecimal() or unit not in _UNITS:
+        return None
+    return float(digits) * _UNITS[unit]
+
+
+def _told(program: str, option: str) -> list[str]:
+    done = run(program, option)
+    if done.returncode:
+        raise PostfixError(f"postconf {option}: {done.stderr.strip() or done.returncode}")
+    return done.stdout.splitlines()
+
+
+def _pairs(lines: list[str]) -> Iterator[tuple[str, str]]:
+    for line in lines:
+        name, _equals, value = line.partition("=")
+        yield name.strip(), value.strip()
