@@ -24,7 +24,8 @@ INTRODUCTION = (
     "key of a later file takes the place of the same key of an earlier one; tables are joined.",
     "`iems check` reads them as the daemons do, and names file, key, what stands there and what is "
     "expected. It also warns of what is allowed and hardly meant, here and in Postfix's "
-    "configuration; with `--strict` a warning counts as a fault.",
+    "configuration; with `--strict` a warning counts as a fault. `iems check --live` compares "
+    "what runs with what is written.",
     "Daemons read their settings when they start and at each reload (`systemctl reload "
     "iems-milter iems-lmtp`, or `service iems-milter reload`), which loses no session. A reload "
     "with faulty settings is refused with a line in the mail log; what runs goes on. What takes "

@@ -22,7 +22,7 @@ from iems.serve.deadline import Deadline
 from iems.serve.log import Log
 from iems.serve.meter import Meter
 from iems.serve.supervisor import Control, Job, serve
-from iems.settings.load import DEFAULT_FILE, load
+from iems.settings.load import DEFAULT_FILE, read_files
 from iems.settings.policy import Mode, missing_findings
 from iems.settings.read import SettingsError
 from iems.settings.schema import AgentSettings, Settings
@@ -69,8 +69,11 @@ class AgentService:
 
     def prepare(self) -> AgentGeneration:
         """Load and check all that the workers will need."""
-        settings = load(self.settings_file)
-        generation = AgentGeneration(settings, _keyring(settings))
+        written = read_files(self.settings_file)
+        settings = written.settings
+        # Before all else: what changes meanwhile is then another one, and not overlooked.
+        fingerprint = written.fingerprint(settings.agent)
+        generation = AgentGeneration(settings, _keyring(settings), fingerprint)
         generation.directory(lambda _note: None)
         return generation
 
@@ -81,6 +84,7 @@ class AgentGeneration:
 
     settings: Settings
     keyring: Keyring
+    fingerprint: str
 
     @property
     def daemon(self) -> AgentSettings:

@@ -23,7 +23,7 @@ from iems.serve.backends import backends
 from iems.serve.deadline import Deadline
 from iems.serve.log import Log
 from iems.serve.supervisor import Control, Job, serve
-from iems.settings.load import DEFAULT_FILE, load
+from iems.settings.load import DEFAULT_FILE, read_files
 from iems.settings.read import SettingsError
 from iems.settings.schema import MilterSettings, Settings
 from iems.store.keys import Keyring, KeyringError
@@ -63,14 +63,17 @@ class MilterService:
 
     def prepare(self) -> MilterGeneration:
         """Load and check all that the workers will need."""
-        settings = load(self.settings_file)
+        written = read_files(self.settings_file)
+        settings = written.settings
+        # Before all else: what changes meanwhile is then another one, and not overlooked.
+        fingerprint = written.fingerprint(settings.milter)
         try:
             dns_servers = servers(settings.dns.servers)
             keyring = Keyring.load(settings.keys.findings)
         except (ValueError, KeyringError) as error:
             raise SettingsError([str(error)]) from None
         build_checks(settings, StubResolver(dns_servers, 0.0), Guard(_health_file(settings)))
-        generation = MilterGeneration(settings, keyring)
+        generation = MilterGeneration(settings, keyring, fingerprint)
         generation.directory(lambda _note: None)
         return generation
 
@@ -81,6 +84,7 @@ class MilterGeneration:
 
     settings: Settings
     keyring: Keyring
+    fingerprint: str
 
     @property
     def daemon(self) -> MilterSettings:

@@ -1,9 +1,10 @@
 """`iems check`: the settings, read as the daemons read them, before the daemons do.
 
 A fault keeps a daemon from starting or mail from its way; each is told with file, key, what stands
-there, what is expected and, where that is not the same, what to do. A warning tells what is allowed
-and hardly meant; it changes the exit code with `--strict` alone. Nothing is changed by it. Exit 0
-if there is no fault, 78 otherwise.
+there, what is expected and, where that is not the same, what to do. A warning tells what is legal
+and hardly meant; it changes the exit code with `--strict` alone. `--live` compares what runs with
+what is written, row by row. Nothing is changed by any of it. Exit 0 if there is no fault, 78 if
+there is one, 1 if what is written is right and something that runs is not so.
 """
 
 from __future__ import annotations
@@ -12,10 +13,11 @@ import argparse
 import json
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
-from cli.check import doubts, faults, judged
+from cli.check import doubts, faults, judged, live
 from cli.check.postfix import Postfix, PostfixError, read_postfix
+from cli.check.row import Row
 from iems.settings.load import Written, read_files
 from iems.settings.read import SettingsError
 
@@ -23,6 +25,9 @@ from iems.settings.read import SettingsError
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """What counts, and how to answer."""
     parser.add_argument("--strict", action="store_true", help="exit 78 for warnings, too")
+    parser.add_argument(
+        "--live", action="store_true", help="compare what runs with what is written (as root)"
+    )
     parser.add_argument("--json", action="store_true", help="one JSON object")
 
 
@@ -32,36 +37,42 @@ class Report:
 
     faults: Sequence[str] = ()
     warnings: Sequence[str] = ()
+    live: Sequence[Row] | None = None
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Print faults and warnings, if any."""
     try:
-        report = _report(read_files(arguments.settings))
+        report = _report(read_files(arguments.settings), ask=arguments.live)
     except SettingsError as error:
         report = Report(error.faults)
     if arguments.json:
-        found = {"faults": list(report.faults), "warnings": list(report.warnings)}
-        print(json.dumps({"settings": str(arguments.settings), **found}, indent=2))
+        print(json.dumps({"settings": str(arguments.settings), **asdict(report)}, indent=2))
     else:
         _print(str(arguments.settings), report)
-    return 78 if report.faults or (arguments.strict and report.warnings) else 0
+    if report.faults or (arguments.strict and report.warnings):
+        return 78
+    return 0 if all(row.ok for row in report.live or ()) else 1
 
 
-def _report(written: Written) -> Report:
+def _report(written: Written, *, ask: bool) -> Report:
     postfix: Postfix | None = None
-    warnings: list[str] = []
+    unread: PostfixError | None = None
     try:
         postfix = read_postfix()
     except PostfixError as error:
-        warnings.append(str(error))
+        unread = error
+    warnings = [str(unread)] if unread is not None else []
     warnings += doubts.find(written, postfix)
     if postfix is not None:
         warnings += [row.text for row in judged.rows(written.settings, postfix) if not row.ok]
-    return Report(list(faults.find(written, postfix)), warnings)
+    rows = list(live.rows(written, unread or postfix)) if ask else None
+    return Report(list(faults.find(written, postfix)), warnings, rows)
 
 
 def _print(file: str, report: Report) -> None:
+    for row in report.live or ():
+        print(f"{'ok' if row.ok else 'FAULT':<6}{row.name}: {row.text}")
     for fault in report.faults:
         print(fault, file=sys.stderr)
     for warning in report.warnings:

@@ -73,24 +73,23 @@ class Postfix:
 
 def read_postfix() -> Postfix | None:
     """The configuration of the Postfix of this host; None where there is none."""
-    program = shutil.which("postconf", path=_PATH)
-    if program is None:
+    if shutil.which("postconf", path=_PATH) is None:
         return None
-    main = dict(_pairs(_told(program, "-x")))
-    services = [line.split() for line in _told(program, "-M")]
+    main = dict(_pairs(_told("-x")))
+    services = [line.split() for line in _told("-M")]
     programs = {f"{words[0]}/{words[1]}": words[7] for words in services if len(words) > 7}
     own = {}
-    for name, value in _pairs(_told(program, "-Px")):
+    for name, value in _pairs(_told("-Px")):
         service, _slash, parameter = name.rpartition("/")
         own[service, parameter] = value
     return Postfix(main, programs, own)
 
 
-def run(*words: str) -> subprocess.CompletedProcess[str]:
+def run(name: str, *words: str) -> subprocess.CompletedProcess[str]:
     """One of Postfix's commands; PostfixError where it is missing or does not end."""
     try:
         return subprocess.run(
-            words,
+            [shutil.which(name, path=_PATH) or name, *words],
             capture_output=True,
             text=True,
             errors="replace",
@@ -99,7 +98,7 @@ def run(*words: str) -> subprocess.CompletedProcess[str]:
             stdin=subprocess.DEVNULL,
         )
     except (OSError, subprocess.TimeoutExpired) as error:
-        raise PostfixError(f"{words[0]} cannot be asked: {error}") from None
+        raise PostfixError(f"{name} cannot be asked: {error}") from None
 
 
 def milters(value: str) -> Iterator[Milter]:
@@ -118,8 +117,8 @@ def seconds(value: str) -> float | None:
     return float(digits) * _UNITS[unit]
 
 
-def _told(program: str, option: str) -> list[str]:
-    done = run(program, option)
+def _told(option: str) -> list[str]:
+    done = run("postconf", option)
     if done.returncode:
         raise PostfixError(f"postconf {option}: {done.stderr.strip() or done.returncode}")
     return done.stdout.splitlines()

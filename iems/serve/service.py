@@ -51,6 +51,11 @@ class Generation(Protocol):
         """What concerns the supervisor."""
         ...
 
+    @property
+    def fingerprint(self) -> str:
+        """What tells these settings from all others, secrets included, and gives away none."""
+        ...
+
     def work(self, listener: Socket, control: Control, log: Log) -> None:
         """In a worker: serve until `control.draining`, then end what is open and return.
 

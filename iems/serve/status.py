@@ -42,8 +42,9 @@ class Process:
 class Status:
     """A daemon at the time `updated`; times in seconds of the epoch.
 
-    `settings` is when the settings in force were read, `restarts` counts the processes of each
-    role that ended without being told to.
+    `settings` is when the settings in force were read, and `fingerprint` tells them from all others
+    (`iems check --live` compares it with that of what is written); `restarts` counts the processes
+    of each role that ended without being told to.
     """
 
     daemon: str
@@ -53,6 +54,7 @@ class Status:
     updated: float
     generation: int
     settings: float
+    fingerprint: str
     processes: Sequence[Process] = ()
     restarts: Mapping[str, int] = field(default_factory=dict)
     seen: Snapshot = field(default_factory=Snapshot)

@@ -362,6 +362,7 @@ class _Supervisor:
             updated=time.time(),
             generation=self._current[0],
             settings=self._read_at,
+            fingerprint=generation.fingerprint,
             processes=self._children.processes(),
             restarts=self._restarts,
             seen=seen,

@@ -16,7 +16,7 @@ from pathlib import Path
 from iems.model.policy import Layer
 from iems.settings.policy import channel_faults, channel_layer, read_checks
 from iems.settings.read import SettingsError, Table, Where, join, read_table, somewhere
-from iems.settings.schema import Settings
+from iems.settings.schema import AgentSettings, MilterSettings, Settings
 
 DEFAULT_FILE = Path("/etc/iems/iems.toml")
 _MAX_FILE = 4 << 20
@@ -30,6 +30,18 @@ class Written:
     settings: Settings
     where: Where
     digest: str
+
+    def fingerprint(self, program: MilterSettings | AgentSettings) -> str:
+        """The digest of all that `program` reads when it starts: secrets and directory, too."""
+        directory = self.settings.directory
+        own = program.ldap_password_file if directory.kind == "ldap" else directory.file
+        whole = hashlib.sha256(self.digest.encode())
+        for file in (self.settings.keys.findings, own):
+            try:
+                whole.update(hashlib.sha256(file.read_bytes()).digest())
+            except OSError:
+                whole.update(b"none")  # a fault that is told where it is read
+        return whole.hexdigest()
 
 
 def load(file: Path = DEFAULT_FILE) -> Settings:

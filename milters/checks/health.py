@@ -55,11 +55,27 @@ class Reporter(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class _Test:
+class Tested:
+    """One list and family: what is wrong, empty for nothing, and whether it is only silence."""
+
     label: str
     family: str
-    listed: Question
-    clear: Question
+    wrong: str = ""
+    silent: bool = False
+
+
+def tested(
+    lists: Mapping[str, dnsbl.Settings], resolver: Resolver, deadline: Deadline
+) -> Iterator[Tested]:
+    """Every list that wants to be tested; all questions leave together."""
+    asked = [
+        (label, family, [_ask(resolver, one, settings) for one in _ENTRIES[family]])
+        for label, settings in lists.items()
+        for family in (settings.families if settings.health != "off" else ())
+    ]
+    for label, family, questions in asked:
+        listed, clear = (question.result(deadline) for question in questions)
+        yield Tested(label, family, *_verdict(lists[label], family, listed, clear))
 
 
 class HealthTest:
@@ -89,9 +105,8 @@ class HealthTest:
             for label, settings in self._lists.items()
         }
         end = deadline.sooner(_ROUND)
-        for test in list(self._tests()):
-            verdict = self._verdict(test, end)
-            health[test.label] = self._changed(test, health[test.label], *verdict)
+        for test in tested(self._lists, self._resolver, end):
+            health[test.label] = self._changed(test, health[test.label])
         publish(self._path, health)
         noticed = self._notice(health)
         if noticed != health:
@@ -103,35 +118,8 @@ class HealthTest:
         aside = {family: why for family, why in before.aside.items() if family in tested}
         return replace(before, aside=aside, owed=before.owed and bool(aside))
 
-    def _tests(self) -> Iterator[_Test]:
-        for label, settings in self._lists.items():
-            for family in settings.families if settings.health != "off" else ():
-                listed, clear = _ENTRIES[family]
-                yield _Test(label, family, self._ask(listed, settings), self._ask(clear, settings))
-
-    def _ask(self, address: Address, settings: dnsbl.Settings) -> Question:
-        return self._resolver.ask(dnsbl.question(address, settings.zone), "A")
-
-    def _verdict(self, test: _Test, deadline: Deadline) -> tuple[str, bool]:
-        """What is wrong, empty for nothing, and whether it is only silence."""
-        settings = self._lists[test.label]
-        listed, clear = (one.result(deadline) for one in (test.listed, test.clear))
-        if not listed.status.definite or not clear.status.definite:
-            silent = clear if listed.status.definite else listed
-            return f"no answer ({silent.status.value})", True
-        word = _word(settings, listed)
-        if word == "error":
-            return f"its answer is {' '.join(listed.records)}", False
-        if settings.health == "any-answer":
-            return "", False
-        yes, no = _ENTRIES[test.family]
-        if word == "clear":
-            return f"the test entry {yes} is not listed", False
-        if _word(settings, clear) == dnsbl.LISTED:
-            return f"{no} is listed, and so perhaps everybody", False
-        return "", False
-
-    def _changed(self, test: _Test, before: ListHealth, wrong: str, silent: bool) -> ListHealth:
+    def _changed(self, test: Tested, before: ListHealth) -> ListHealth:
+        wrong, silent = test.wrong, test.silent
         count = before.silent.get(test.family, 0) + 1 if silent else 0
         aside = {name: why for name, why in before.aside.items() if name != test.family}
         known = before.aside.get(test.family, "")
@@ -163,6 +151,29 @@ class HealthTest:
         now = self._clock()
         sent = {label: replace(one, owed=False, noticed=now) for label, one in owed.items()}
         return {**health, **sent}
+
+
+def _ask(resolver: Resolver, address: Address, settings: dnsbl.Settings) -> Question:
+    return resolver.ask(dnsbl.question(address, settings.zone), "A")
+
+
+def _verdict(
+    settings: dnsbl.Settings, family: str, listed: Answer, clear: Answer
+) -> tuple[str, bool]:
+    if not listed.status.definite or not clear.status.definite:
+        silent = clear if listed.status.definite else listed
+        return f"no answer ({silent.status.value})", True
+    word = _word(settings, listed)
+    if word == "error":
+        return f"its answer is {' '.join(listed.records)}", False
+    if settings.health == "any-answer":
+        return "", False
+    yes, no = _ENTRIES[family]
+    if word == "clear":
+        return f"the test entry {yes} is not listed", False
+    if _word(settings, clear) == dnsbl.LISTED:
+        return f"{no} is listed, and so perhaps everybody", False
+    return "", False
 
 
 def _word(settings: dnsbl.Settings, answer: Answer) -> str:

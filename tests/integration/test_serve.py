@@ -341,6 +341,27 @@ def test_a_worker_that_holds_too_much_memory_is_replaced(ground: Ground) -> None
         assert status(daemon).restarts["worker"] == 1
 
 
+def test_the_status_tells_the_settings_in_force(daemon: Daemon) -> None:
+    def told() -> tuple[int, str]:
+        try:
+            seen = status(daemon)
+        except StatusError:
+            return 0, ""
+        return seen.generation, seen.fingerprint
+
+    eventually(lambda: told() == (1, "one"), 15, lambda: str(told()))
+    daemon.write(word="two")
+    daemon.server.signal(signal.SIGHUP)
+    eventually(lambda: told() == (2, "two"), 15, lambda: str(told()))
+    daemon.write(word="bad", broken=True)
+    daemon.server.signal(signal.SIGHUP)
+    eventually(lambda: daemon.log("the old ones stay"), 15, daemon.server.tail)
+    assert told() == (2, "two")
+    daemon.write(word="three")
+    daemon.server.signal(signal.SIGUSR2)
+    eventually(lambda: told() == (3, "three"), 15, lambda: str(told()))
+
+
 def test_the_status_goes_with_the_daemon(daemon: Daemon) -> None:
     eventually(lambda: status(daemon).pid, 15)
     daemon.stop()

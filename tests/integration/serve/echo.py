@@ -66,6 +66,11 @@ class EchoGeneration:
         return self
 
     @property
+    def fingerprint(self) -> str:
+        """The word stands for all settings."""
+        return self.word
+
+    @property
     def socket(self) -> Path:
         """Where to listen."""
         return Path(self.path)

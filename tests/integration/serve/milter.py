@@ -142,6 +142,7 @@ class TellingMilter:
     name: str = "telling"
     workers: int = 2
     socket_group: str = ""
+    fingerprint: str = "telling"
     max_memory: int = 1 << 40
 
     @property

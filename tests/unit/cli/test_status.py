@@ -61,7 +61,7 @@ def status(daemon: str, age: float = 0.0, up: float = 1.0) -> Status:
     )
     restarts = {"worker": 4, "jobs": 0}
     updated = time.time() - age
-    return Status(daemon, "0.1.0-abc", 1, NOW, updated, 2, NOW, workers, restarts, seen)
+    return Status(daemon, "0.1.0-abc", 1, NOW, updated, 2, NOW, "a1", workers, restarts, seen)
 
 
 def iems(site: Path, *words: str) -> int:

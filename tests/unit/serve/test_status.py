@@ -16,7 +16,9 @@ def status(updated: float) -> Status:
     """A daemon with one worker."""
     worker = Process(pid=2, role="worker", generation=3, born=5.0, memory=6, draining=False)
     seen = Snapshot({series("messages_total", {"channel": "local"}): 4.0})
-    return Status("iems-lmtp", "0.1.0", 1, 5.0, updated, 3, 5.5, [worker], {"worker": 7}, seen)
+    return Status(
+        "iems-lmtp", "0.1.0", 1, 5.0, updated, 3, 5.5, "a1", [worker], {"worker": 7}, seen
+    )
 
 
 def test_it_reads_back(tmp_path: Path) -> None:
