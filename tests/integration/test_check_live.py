@@ -108,6 +108,18 @@ def test_a_daemon_that_is_stopped_or_hangs(mailsystem: MailSystem, name: str) ->
     eventually(lambda: not faults(mailsystem), 30)
 
 
+def test_a_daemon_that_was_killed(mailsystem: MailSystem) -> None:
+    daemon = mailsystem.milter
+    daemon.server.kill()
+    try:
+        wrong = faults(mailsystem)
+        assert set(wrong) == {"iems-milter settings", "iems-milter answers"}
+        assert f"was killed, its process {daemon.server.pid}" in wrong["iems-milter settings"]
+    finally:
+        daemon.start()
+    assert faults(mailsystem) == {}
+
+
 def test_a_directory_that_is_stopped_or_hangs(mailsystem: MailSystem) -> None:
     try:
         for stop in (mailsystem.slapd.stop, mailsystem.slapd.pause):
