@@ -45,8 +45,8 @@ def rows(written: Written, postfix: Postfix | PostfixError | None) -> list[Row]:
     settings = written.settings
     milter, agent = settings.milter, settings.agent
     questions: list[Callable[[], Iterable[Row]]] = [
-        lambda: [_running("iems-milter", written, milter), _milter(milter.socket)],
-        lambda: [_running("iems-lmtp", written, agent), _agent(settings)],
+        lambda: [running("iems-milter", written, milter), _milter(milter.socket)],
+        lambda: [running("iems-lmtp", written, agent), _agent(settings)],
         lambda: _lists(settings),
         lambda: _postfix(settings, postfix),
         *(partial(_directory, settings, one) for one in (milter, agent, settings.admin)),
@@ -56,7 +56,8 @@ def rows(written: Written, postfix: Postfix | PostfixError | None) -> list[Row]:
         return [one for answer in pool.map(lambda ask: list(ask()), questions) for one in answer]
 
 
-def _running(name: str, written: Written, program: MilterSettings | AgentSettings) -> Row:
+def running(name: str, written: Written, program: MilterSettings | AgentSettings) -> Row:
+    """Whether this daemon runs what is written, by what it publishes."""
     title = f"{name} settings"
     try:
         found = published(program.status)

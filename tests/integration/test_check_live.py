@@ -102,7 +102,10 @@ def test_a_daemon_that_is_stopped_or_hangs(mailsystem: MailSystem, name: str) ->
     assert faults(mailsystem) == {}
     daemon.server.pause()
     try:
-        assert set(faults(mailsystem)) == {f"{daemon.name} answers"}
+        wrong = faults(mailsystem)
+        assert f"{daemon.name} answers" in wrong
+        # Its status gets old only after a while.
+        assert set(wrong) <= rows
     finally:
         daemon.server.resume()
     eventually(lambda: not faults(mailsystem), 30)

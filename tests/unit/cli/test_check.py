@@ -5,79 +5,19 @@ Postfix's configuration is read by the real postconf(1), from a folder of the te
 
 from __future__ import annotations
 
-import json
 import os
-from dataclasses import dataclass
+import sys
+import time
 from pathlib import Path
 
 import pytest
 
+from cli.check import live
 from cli.check.postfix import Milter, milters, seconds
 from cli.main import main
-from iems.store.keys import create
-
-LISTENER = "smtp inet n - y - - smtpd -o milter_macro_daemon_name=internet\n"
-TRANSPORT = "iems-lmtp unix - - y - - lmtp -o lmtp_send_xforward_command=yes\n"
-
-
-@dataclass
-class Site:
-    """Settings that are right, and a Postfix as the playbook sets it up."""
-
-    folder: Path
-    capsys: pytest.CaptureFixture[str]
-
-    def settings(self, text: str) -> None:
-        """More settings."""
-        (self.folder / "conf.d" / "more.toml").write_text(text)
-
-    def postfix(self, *changes: str, master: str = LISTENER + TRANSPORT) -> None:
-        """Postfix's configuration; a change is `name = value`."""
-        wanted = {
-            "queue_directory": "/var/spool/postfix",
-            "smtpd_milters": "unix:iems/milter.sock",
-            "virtual_transport": "iems-lmtp:unix:iems/lmtp.sock",
-            "enable_long_queue_ids": "yes",
-            "internal_mail_filter_classes": "bounce",
-            "message_size_limit": "104857600",
-            "smtpd_relay_restrictions": "reject_unauth_destination",
-        }
-        for change in changes:
-            name, _equals, value = change.partition("=")
-            wanted[name.strip()] = value.strip()
-        lines = [f"{name} = {value}\n" for name, value in wanted.items()]
-        main = self.folder / "postfix" / "main.cf"
-        main.write_text("".join(lines))
-        # Postfix waits until nobody can still be writing to it.
-        os.utime(main, (1, 1))
-        (self.folder / "postfix" / "master.cf").write_text(master)
-
-    def check(self, *options: str) -> int:
-        """The exit code; what was said is kept."""
-        code = main(["--settings", str(self.folder / "iems.toml"), "check", "--json", *options])
-        told = json.loads(self.capsys.readouterr().out)
-        self.faults: list[str] = told["faults"]
-        self.warnings: list[str] = told["warnings"]
-        return code
-
-
-@pytest.fixture
-def site(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Site:
-    monkeypatch.setenv("MAIL_CONFIG", str(tmp_path / "postfix"))
-    for name in ("conf.d", "postfix"):
-        (tmp_path / name).mkdir()
-    create(tmp_path / "findings.toml", "k1")
-    (tmp_path / "directory.toml").write_text('[domains."example.test"]\n')
-    (tmp_path / "iems.toml").write_text(
-        'version = 1\nhostname = "mail.example.test"\npostmaster = "postmaster@example.test"\n'
-        f'[directory]\nkind = "toml"\nfile = "{tmp_path}/directory.toml"\n'
-        f'[keys]\nfindings = "{tmp_path}/findings.toml"\n'
-    )
-    made = Site(tmp_path, capsys)
-    made.postfix()
-    return made
+from iems.serve.status import STALE, Status, publish
+from iems.settings.load import read_files
+from tests.unit.cli.conftest import Site
 
 
 def test_good_settings(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
@@ -223,169 +163,19 @@ def test_the_zone_of_a_list_is_not_shown(site: Site) -> None:
     assert "s3cret" not in str(site.faults)
 
 
-@pytest.mark.parametrize(
-    ("text", "told"),
-    [
-        ('own_networks = ["0.0.0.0/0"]\n', "own_networks holds 0.0.0.0/0: no client"),
-        ('own_networks = ["0.0.0.0/1", "128.0.0.0/1"]\n', "own_networks holds 0.0.0.0/0"),
-        ('trusted_relays = ["2001:d00::/24"]\n', "trusted_relays holds 2001:d00::/24"),
-        ('trusted_relays = ["8.0.0.0/15"]\n', "trusted_relays holds 8.0.0.0/15"),
-        (
-            '[directory]\nuri = "ldap://ldap.example.org"\nkind = "ldap"\n',
-            "in clear text; expected ldaps:// or ldapi://",
-        ),
-        (
-            '[directory]\nuri = "ldaps://a.test ldap://10.0.0.5"\nkind = "ldap"\n',
-            "names ldap://10.0.0.5: ",
-        ),
-        (
-            "[channels.partner.policy.iprev]\n",
-            "channels.partner names the channel 'partner', and no listener of Postfix does",
-        ),
-        (
-            '[checks.iprev]\nmode = "delegate"\nchannels = ["internet", "fax"]\n',
-            "checks.iprev.channels names the channel 'fax'",
-        ),
-    ],
-)
-def test_what_is_allowed_and_hardly_meant(site: Site, text: str, told: str) -> None:
-    site.settings(text)
-    site.check()
-    (warning,) = site.warnings
-    assert warning.startswith(f"{site.folder}/conf.d/more.toml: ")
-    assert told in warning
-    assert site.check("--strict") == 78
+def test_a_daemon_of_another_release(site: Site) -> None:
+    site.settings(f'[milter]\nstatus = "{site.folder}/status.json"\n')
+    written = read_files(site.folder / "iems.toml")
+    release = Path(sys.prefix).name
 
+    def row(release: str, fingerprint: str, updated: float) -> str:
+        seen = (updated, 3, 5.0, fingerprint)
+        running = Status("iems-milter", release, os.getpid(), 1.0, *seen)
+        publish(site.folder / "status.json", running)
+        return live.running("iems-milter", written, written.settings.milter).text
 
-@pytest.mark.parametrize(
-    "text",
-    [
-        'own_networks = ["10.0.0.0/8", "192.0.2.0/24", "fd00::/8", "2001:db8::/32"]\n',
-        'trusted_relays = ["198.51.0.0/16", "2001:db8:1::/48"]\n',
-        '[directory]\nuri = "ldap://127.0.0.1 ldap://[::1]:389 ldapi:/// ldaps://ldap.test"\n',
-        "[channels.internet.policy.iprev]\n[channels.local.policy.iprev]\n",
-    ],
-)
-def test_what_may_well_be_meant(site: Site, text: str) -> None:
-    site.settings(text)
-    assert site.check("--strict") == 0
-
-
-def test_a_warning_alone_is_no_fault(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
-    site.settings('own_networks = ["::/0"]\n')
-    assert main(["--settings", str(site.folder / "iems.toml"), "check"]) == 0
-    told = capsys.readouterr()
-    assert told.err.startswith("warning: ")
-    assert told.out.endswith("nothing is wrong, 1 warnings\n")
-
-
-def test_a_channel_that_a_listener_names_is_known(site: Site) -> None:
-    site.settings("[channels.partner.policy.iprev]\n")
-    partner = "2525 inet n - y - - smtpd -o milter_macro_daemon_name=partner\n"
-    site.postfix(master=LISTENER + partner + TRANSPORT)
-    assert site.check("--strict") == 0
-
-
-@pytest.mark.parametrize(
-    ("change", "told"),
-    [
-        ("milter_default_action = accept", "milter_default_action is accept for smtp/inet"),
-        (
-            "smtpd_milters = { unix:/iems/milter.sock, default_action = accept }",
-            "milter_default_action is accept for smtp/inet",
-        ),
-        ("enable_long_queue_ids = no", "enable_long_queue_ids is no"),
-        ("internal_mail_filter_classes = notify", "lacks bounce"),
-        ("message_size_limit = 0", "message_size_limit is 0"),
-        ("message_size_limit = 104857601", "expected at most 104857600"),
-        (
-            "smtpd_relay_restrictions = permit_mynetworks permit reject_unauth_destination",
-            "smtp/inet is an open relay",
-        ),
-        (
-            "smtpd_relay_restrictions = permit_mynetworks, reject_unauth_destination\n"
-            "mynetworks = 127.0.0.0/8 0.0.0.0/0",
-            "smtp/inet relays for mynetworks, and these hold 0.0.0.0/0",
-        ),
-    ],
-)
-def test_a_postfix_that_is_hardly_meant_so(site: Site, change: str, told: str) -> None:
-    site.postfix(*change.split("\n"))
-    assert site.check() == 0
-    (warning,) = site.warnings
-    assert told in warning
-    assert "; expected " in warning
-
-
-@pytest.mark.parametrize(
-    "changes",
-    [
-        ["smtpd_relay_restrictions =", "smtpd_recipient_restrictions = reject_unauth_destination"],
-        ["smtpd_relay_restrictions = permit_mynetworks permit_sasl_authenticated reject"],
-        ["mynetworks = 0.0.0.0/0"],
-        ["smtpd_milters = inet:127.0.0.1:11332", "milter_default_action = accept"],
-        ["smtpd_milters = { unix:iems/milter.sock, default_action = tempfail }",
-         "milter_default_action = accept"],
-    ],
-)  # fmt: skip
-def test_a_postfix_that_may_well_be_meant_so(site: Site, changes: list[str]) -> None:
-    site.postfix(*changes)
-    assert site.check("--strict") == 0
-
-
-def test_what_master_cf_says_holds_for_its_service(site: Site) -> None:
-    site.postfix("lmtp_send_xforward_command = yes")
-    assert site.check("--strict") == 0
-    own = "  -o milter_default_action=accept -o smtpd_relay_restrictions=permit\n"
-    site.postfix(master=LISTENER + own + TRANSPORT.partition(" -o")[0] + "\n")
-    site.check()
-    action, relay, identity = sorted(site.warnings)
-    assert "milter_default_action is accept for smtp/inet" in identity + action + relay
-    assert any(
-        "lmtp_send_xforward_command is no for iems-lmtp/unix" in one for one in site.warnings
-    )
-    assert any("smtp/inet is an open relay" in one for one in site.warnings)
-
-
-def test_a_tls_key_that_others_can_read(site: Site) -> None:
-    key = site.folder / "key.pem"
-    key.touch(0o600)
-    key.chmod(0o644)
-    site.postfix(f"smtpd_tls_cert_file = {key}")
-    site.check()
-    assert site.warnings == [
-        f"{key}: the mode of this TLS key is 0644; expected 0640 or less: chmod 0640 {key}"
-    ]
-    key.chmod(0o640)
-    assert site.check("--strict") == 0
-
-
-def test_a_postfix_that_cannot_be_read(site: Site) -> None:
-    (site.folder / "postfix" / "main.cf").unlink()
-    assert site.check() == 0
-    (warning,) = site.warnings
-    assert "postconf -x: " in warning
-
-
-LIST = '[checks.dnsbl.a]\nmode = "enforce"\nzone = "{}"\n[dns]\nservers = ["{}"]\n'
-
-
-def test_a_resolver_for_everybody_and_a_zone_that_is_none(
-    site: Site, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("cli.check.doubts._silent", lambda _servers: {})
-    site.settings(LIST.format("list.test", "127.0.0.1"))
-    assert site.check("--strict") == 0
-    site.settings(LIST.format("192.0.2.77", "[2001:4860:4860::8888]:53"))
-    assert site.check() == 0
-    zone, resolver = site.warnings
-    file = f"{site.folder}/conf.d/more.toml"
-    assert zone.startswith(f"{file}: checks.dnsbl.a.zone is an IP address")
-    assert "192.0.2.77" not in zone
-    assert resolver.startswith(f"{file}: dns.servers names 2001:4860:4860::8888, a resolver for")
-
-
-def test_who_asks_no_list_needs_no_resolver(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("cli.check.doubts._silent", lambda _servers: pytest.fail("was asked"))
-    site.settings('[dns]\nservers = ["8.8.8.8"]\n')
-    assert site.check("--strict") == 0
+    own, now = written.fingerprint(written.settings.milter), time.time()
+    assert "runs what is written" in row(release, own, now)
+    assert "what is written is other; reload it" in row(release, "another", now)
+    assert "is of the release 0.0.9, and this is" in row("0.0.9", own, now)
+    assert "hangs or was killed" in row(release, own, now - STALE - 1)

@@ -1,0 +1,179 @@
+"""`iems check`: what is legal and hardly meant, and what is near it and may well be meant.
+
+Postfix's configuration is read by the real postconf(1), from a folder of the test's own.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from cli.main import main
+from tests.unit.cli.conftest import LISTENER, TRANSPORT, Site
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ('own_networks = ["0.0.0.0/0"]\n', "own_networks holds 0.0.0.0/0: no client"),
+        ('own_networks = ["0.0.0.0/1", "128.0.0.0/1"]\n', "own_networks holds 0.0.0.0/0"),
+        ('trusted_relays = ["2001:d00::/24"]\n', "trusted_relays holds 2001:d00::/24"),
+        ('trusted_relays = ["8.0.0.0/15"]\n', "trusted_relays holds 8.0.0.0/15"),
+        (
+            '[directory]\nuri = "ldap://ldap.example.org"\nkind = "ldap"\n',
+            "in clear text; expected ldaps:// or ldapi://",
+        ),
+        (
+            '[directory]\nuri = "ldaps://a.test ldap://10.0.0.5"\nkind = "ldap"\n',
+            "names ldap://10.0.0.5: ",
+        ),
+        (
+            "[channels.partner.policy.iprev]\n",
+            "channels.partner names the channel 'partner', and no listener of Postfix does",
+        ),
+        (
+            '[checks.iprev]\nmode = "delegate"\nchannels = ["internet", "fax"]\n',
+            "checks.iprev.channels names the channel 'fax'",
+        ),
+    ],
+)
+def test_what_is_allowed_and_hardly_meant(site: Site, text: str, told: str) -> None:
+    site.settings(text)
+    site.check()
+    (warning,) = site.warnings
+    assert warning.startswith(f"{site.folder}/conf.d/more.toml: ")
+    assert told in warning
+    assert site.check("--strict") == 78
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'own_networks = ["10.0.0.0/8", "192.0.2.0/24", "fd00::/8", "2001:db8::/32"]\n',
+        'trusted_relays = ["198.51.0.0/16", "2001:db8:1::/48"]\n',
+        '[directory]\nuri = "ldap://127.0.0.1 ldap://[::1]:389 ldapi:/// ldaps://ldap.test"\n',
+        "[channels.internet.policy.iprev]\n[channels.local.policy.iprev]\n",
+    ],
+)
+def test_what_may_well_be_meant(site: Site, text: str) -> None:
+    site.settings(text)
+    assert site.check("--strict") == 0
+
+
+def test_a_warning_alone_is_no_fault(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
+    site.settings('own_networks = ["::/0"]\n')
+    assert main(["--settings", str(site.folder / "iems.toml"), "check"]) == 0
+    told = capsys.readouterr()
+    assert told.err.startswith("warning: ")
+    assert told.out.endswith("nothing is wrong, 1 warnings\n")
+
+
+def test_a_channel_that_a_listener_names_is_known(site: Site) -> None:
+    site.settings("[channels.partner.policy.iprev]\n")
+    partner = "2525 inet n - y - - smtpd -o milter_macro_daemon_name=partner\n"
+    site.postfix(master=LISTENER + partner + TRANSPORT)
+    assert site.check("--strict") == 0
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ("milter_default_action = accept", "milter_default_action is accept for smtp/inet"),
+        (
+            "smtpd_milters = { unix:/iems/milter.sock, default_action = accept }",
+            "milter_default_action is accept for smtp/inet",
+        ),
+        ("enable_long_queue_ids = no", "enable_long_queue_ids is no"),
+        ("internal_mail_filter_classes = notify", "lacks bounce"),
+        ("message_size_limit = 0", "message_size_limit is 0"),
+        ("message_size_limit = 104857601", "expected at most 104857600"),
+        (
+            "smtpd_relay_restrictions = permit_mynetworks permit reject_unauth_destination",
+            "smtp/inet is an open relay",
+        ),
+        (
+            "smtpd_relay_restrictions = permit_mynetworks, reject_unauth_destination\n"
+            "mynetworks = 127.0.0.0/8 0.0.0.0/0",
+            "smtp/inet relays for mynetworks, and these hold 0.0.0.0/0",
+        ),
+    ],
+)
+def test_a_postfix_that_is_hardly_meant_so(site: Site, change: str, told: str) -> None:
+    site.postfix(*change.split("\n"))
+    assert site.check() == 0
+    (warning,) = site.warnings
+    assert told in warning
+    assert "; expected " in warning
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        ["smtpd_relay_restrictions =", "smtpd_recipient_restrictions = reject_unauth_destination"],
+        ["smtpd_relay_restrictions = permit_mynetworks permit_sasl_authenticated reject"],
+        ["mynetworks = 0.0.0.0/0"],
+        ["smtpd_milters = inet:127.0.0.1:11332", "milter_default_action = accept"],
+        ["smtpd_milters = { unix:iems/milter.sock, default_action = tempfail }",
+         "milter_default_action = accept"],
+    ],
+)  # fmt: skip
+def test_a_postfix_that_may_well_be_meant_so(site: Site, changes: list[str]) -> None:
+    site.postfix(*changes)
+    assert site.check("--strict") == 0
+
+
+def test_what_master_cf_says_holds_for_its_service(site: Site) -> None:
+    site.postfix("lmtp_send_xforward_command = yes")
+    assert site.check("--strict") == 0
+    own = "  -o milter_default_action=accept -o smtpd_relay_restrictions=permit\n"
+    site.postfix(master=LISTENER + own + TRANSPORT.partition(" -o")[0] + "\n")
+    site.check()
+    action, relay, identity = sorted(site.warnings)
+    assert "milter_default_action is accept for smtp/inet" in identity + action + relay
+    assert any(
+        "lmtp_send_xforward_command is no for iems-lmtp/unix" in one for one in site.warnings
+    )
+    assert any("smtp/inet is an open relay" in one for one in site.warnings)
+
+
+def test_a_tls_key_that_others_can_read(site: Site) -> None:
+    key = site.folder / "key.pem"
+    key.touch(0o600)
+    key.chmod(0o644)
+    site.postfix(f"smtpd_tls_cert_file = {key}")
+    site.check()
+    assert site.warnings == [
+        f"{key}: the mode of this TLS key is 0644; expected 0640 or less: chmod 0640 {key}"
+    ]
+    key.chmod(0o640)
+    assert site.check("--strict") == 0
+
+
+def test_a_postfix_that_cannot_be_read(site: Site) -> None:
+    (site.folder / "postfix" / "main.cf").unlink()
+    assert site.check() == 0
+    (warning,) = site.warnings
+    assert "postconf -x: " in warning
+
+
+LIST = '[checks.dnsbl.a]\nmode = "enforce"\nzone = "{}"\n[dns]\nservers = ["{}"]\n'
+
+
+def test_a_resolver_for_everybody_and_a_zone_that_is_none(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cli.check.doubts._silent", lambda _servers: {})
+    site.settings(LIST.format("list.test", "127.0.0.1"))
+    assert site.check("--strict") == 0
+    site.settings(LIST.format("192.0.2.77", "[2001:4860:4860::8888]:53"))
+    assert site.check() == 0
+    zone, resolver = site.warnings
+    file = f"{site.folder}/conf.d/more.toml"
+    assert zone.startswith(f"{file}: checks.dnsbl.a.zone is an IP address")
+    assert "192.0.2.77" not in zone
+    assert resolver.startswith(f"{file}: dns.servers names 2001:4860:4860::8888, a resolver for")
+
+
+def test_who_asks_no_list_needs_no_resolver(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("cli.check.doubts._silent", lambda _servers: pytest.fail("was asked"))
+    site.settings('[dns]\nservers = ["8.8.8.8"]\n')
+    assert site.check("--strict") == 0
