@@ -98,6 +98,7 @@ def _both(port: int) -> tuple[socket.socket, socket.socket]:
     for _attempt in range(100):
         datagrams = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         connections = socket.socket()
+        connections.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             datagrams.bind(("127.0.0.1", port))
             connections.bind(datagrams.getsockname())

@@ -20,7 +20,13 @@ from tests.waiting import eventually
 SENDER = "a@sender.example"
 _TOKEN = re.compile(rb"^Subject: token (\d+\.\d+)\r?$", re.MULTILINE)
 _QUEUE_ID = re.compile(r": ([A-Za-z0-9]{12,}): to=<.* status=deferred")
-_BROKEN = ("message may be sent more than once", "451 4.4.2 Connection to the next hop was lost")
+_BROKEN = (
+    "message may be sent more than once",
+    "451 4.4.2 Connection to the next hop was lost",
+    # Dovecot says these, when it is stopped or its disk fails, of messages that it has stored, too.
+    "Shutting down (in reply to end of DATA command)",
+    "Internal error occurred. Refer to server log",
+)
 _SESSION = 5
 """Messages on one connection."""
 
