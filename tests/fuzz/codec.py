@@ -95,7 +95,7 @@ def address(data: bytes) -> None:
         except AddressError:
             continue
         assert Address.parse(str(found)) == found
-        assert Address.parse(found.key).key == found.key
+        assert found.key == f"{found.local.casefold()}@{found.domain}"
         assert not any(ord(letter) < 32 for letter in str(found))
     try:
         name = domain_name(text)
