@@ -13,6 +13,7 @@ import json
 import sys
 from collections.abc import Iterable, Mapping
 
+from iems.codec.printable import printable
 from iems.settings.load import load
 from iems.store.records import Record, RecordsError, search
 
@@ -47,7 +48,7 @@ def run(arguments: argparse.Namespace) -> int:
     elif found:
         print("\n".join(line for record in found for line in explain(record)))
     else:
-        print(f"no record of {arguments.word}", file=sys.stderr)
+        print(f"no record of {printable(arguments.word)}", file=sys.stderr)
     return 0 if found else 1
 
 
@@ -96,12 +97,11 @@ def _rows(details: Mapping[str, object], name: str) -> list[Mapping[str, object]
 
 def _since(text: str) -> float:
     now = datetime.datetime.now(datetime.UTC)
-    if text[-1:] in _UNITS and text[:-1].isdecimal():
-        return now.timestamp() - int(text[:-1]) * _UNITS[text[-1]]
     try:
-        moment = datetime.datetime.fromisoformat(text)
-    except ValueError:
+        if text[-1:] in _UNITS and text[:-1].isdecimal():
+            return now.timestamp() - int(text[:-1]) * _UNITS[text[-1]]
+        return datetime.datetime.fromisoformat(text).astimezone(datetime.UTC).timestamp()
+    except (ValueError, OverflowError):
         raise argparse.ArgumentTypeError(
             f"{text!r} is no time; expected ISO 8601 or an age such as 30m, 12h, 7d"
         ) from None
-    return moment.astimezone(datetime.UTC).timestamp()

@@ -34,6 +34,9 @@ _GATHER = 0.2
 _BUSY = 5.0
 """Seconds that one worker's transaction waits for another's."""
 
+_END_OF_TIME = float(1 << 37)
+"""Seconds of the epoch, in the year 6325: what is later is no time that a calendar can show."""
+
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS record (
     id INTEGER PRIMARY KEY,
@@ -215,7 +218,7 @@ def search(
     """
     files = [path for path in paths if path.exists()]
     named = "reference = :word OR queue_id = :word OR message_id = :word"
-    references = {row.reference for row in _select(files, named, {"word": word})}
+    references = {row.reference for row in _select(files, named, {"word": str(_utf8(word))})}
     found = [
         row
         for reference in references
@@ -240,11 +243,23 @@ def _select(paths: Iterable[Path], where: str, values: dict[str, str]) -> Iterat
                     f"SELECT {', '.join(_COLUMNS)} FROM record WHERE {where}",  # noqa: S608 - constants
                     values,
                 ).fetchall()
-        except sqlite3.Error as error:
+        except (sqlite3.Error, UnicodeDecodeError) as error:
             raise RecordsError(f"{path}: {error}") from None
         for row in rows:
-            named = dict(zip(_COLUMNS, row, strict=True))
-            yield Record(**{**named, "details": json.loads(named["details"])})
+            try:
+                yield _read(row)
+            except (ValueError, TypeError, RecursionError):
+                raise RecordsError(f"{path}: a record is damaged") from None
+
+
+def _read(row: tuple[object, ...]) -> Record:
+    """The record of a row; ValueError or TypeError where it is none that we wrote."""
+    named = dict(zip(_COLUMNS, row, strict=True))
+    time, texts = named.pop("time"), {name: str(value) for name, value in named.items()}
+    told = json.loads(texts.pop("details"))
+    if not isinstance(time, float) or not 0 <= time < _END_OF_TIME or not isinstance(told, dict):
+        raise ValueError
+    return Record(**texts, time=time, details=told)
 
 
 def _write(connection: sqlite3.Connection, batch: list[_Job]) -> None:

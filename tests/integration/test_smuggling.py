@@ -1,4 +1,4 @@
-"""SMTP smuggling: whatever looks like an end of DATA and is none, one message in is one message out.
+"""SMTP smuggling: what looks like an end of DATA and is none; one message in is one message out.
 
 Behind each form stands what a second message would be. Postfix and the agent are each asked by a
 raw socket, so that nobody mends a line end on the way; dots stand at the borders of their buffers.

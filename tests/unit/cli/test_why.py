@@ -8,6 +8,8 @@ import json
 from pathlib import Path
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from cli.main import main
 from cli.why import _since, explain
@@ -125,6 +127,25 @@ def test_ages_and_times() -> None:
     for text in ("", "m", "1.5h", "5x"):
         with pytest.raises(argparse.ArgumentTypeError, match="is no time; expected ISO 8601"):
             _since(text)
+
+
+@given(st.text(max_size=20) | st.from_regex(r"[0-9]{1,400}[smhd]", fullmatch=True))
+@example("0001-01-01")
+@example("9999-12-31T23:59:59-14:00")
+@example("9" * 400 + "d")
+@example("9" * 5000 + "d")
+def test_any_text_is_a_time_or_a_usage_error(text: str) -> None:
+    try:
+        _since(text)
+    except argparse.ArgumentTypeError as error:
+        assert "is no time" in str(error)  # noqa: PT017 - that nothing else is raised is the point
+
+
+def test_a_word_of_any_bytes_is_looked_for(
+    settings: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([*settings, "why", "REF\udcff"]) == 1
+    assert "no record of REF" in capsys.readouterr().err
 
 
 def test_recipient_and_time_narrow_the_answer(
