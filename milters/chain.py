@@ -105,8 +105,7 @@ class Chain:
         message.queue_id = macros.get("i", message.queue_id)
         address = _address(recipient, self._run.settings.hostname)
         if address is None:
-            message.unreadable = True
-            return Continue()
+            return self._unreadable(message, recipient)
         try:
             destinations = resolve(self._run.directory, address, self._lookup_deadline())
         except DirectoryUnavailable as error:
@@ -140,7 +139,7 @@ class Chain:
         forged = removals(message.header, hostname)
         if len(forged) > _MAX_FORGED:
             return self._too_large(message, f"more than {_MAX_FORGED} forged header fields"), ()
-        if Stage.HEADERS in message.started and not message.unreadable:
+        if Stage.HEADERS in message.started:
             decisions = self._decide(message, message.accepted, seen)
             answer = self._answer(message, None, decisions, seen, "end-of-message")
             if not isinstance(answer, Continue):
@@ -253,6 +252,16 @@ class Chain:
             for _destination, decision in decisions:
                 self._run.account.verdict(stage, decision, reply)
         return answer
+
+    def _unreadable(self, message: Message, recipient: str) -> Reply:
+        """Nobody's policy is known, and the agent would refuse it, which would be a bounce."""
+        if message.channel == LOCAL:
+            return Continue()
+        text = f"this address cannot be read; reference {message.reference}"
+        reply = Reject(553, "5.1.3", text)
+        fields = {"recipient": printable(recipient), "reply": line(reply)}
+        record = self._run.account.record(message, "rcpt", "reject", **fields)
+        return self._refuse(message, reply, [record])
 
     def _too_large(self, message: Message, excess: str) -> Reply:
         reply = Reject(552, "5.3.4", f"{excess}; reference {message.reference}")

@@ -48,7 +48,6 @@ class Message:
     channel: str
     queue_id: str = ""
     accepted: list[tuple[Address, frozenset[Destination]]] = field(default_factory=list)
-    unreadable: bool = False
     counted: set[Stage] = field(default_factory=set)
     header: list[tuple[bytes, bytes]] = field(default_factory=list)
     header_size: int = 0

@@ -174,8 +174,25 @@ def test_what_is_known_late_refuses_at_the_end_if_all_agree(
     assert bool(edits) == (kind is Continue)
 
 
-def test_a_recipient_that_is_no_address_is_postfix_s_to_judge(world: World) -> None:
+@pytest.mark.parametrize("recipient", ['<"alice+\x01"@example.test>', "<alice@\udcff>", "<@@>"])
+def test_a_recipient_that_cannot_be_read_is_refused_and_recorded(
+    world: World, recipient: str
+) -> None:
     chain = world.connect()
     chain.mail("<not an address>", {})
-    assert chain.rcpt("<@@>", {}) == Continue()
+    text = "this address cannot be read; reference REF00"
+    assert chain.rcpt(recipient, {}) == Reject(553, "5.1.3", text)
+    (record,) = world.recorder.committed
+    assert (record.action, record.reply) == ("reject", f"553 5.1.3 {text}")
+    assert record.recipient.isprintable()
     assert chain.rcpt(str(Address("postmaster", "mail.example.test")), {}) == Continue()
+    world.recorder.broken = True
+    assert isinstance(chain.rcpt(recipient, {}), TempFail)
+
+
+def test_a_recipient_that_cannot_be_read_is_not_refused_where_no_smtp_client_waits(
+    world: World,
+) -> None:
+    chain = world.connect(daemon="local")
+    chain.mail("<a@sender.example>", {})
+    assert chain.rcpt("<@@>", {}) == Continue()

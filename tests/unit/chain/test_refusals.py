@@ -108,15 +108,6 @@ def test_mail_that_does_not_come_by_smtp_is_never_refused_late_either() -> None:
     assert edits
 
 
-def test_a_recipient_that_is_no_address_keeps_the_others_from_refusing_for_it() -> None:
-    chain = World(Stage.HEADERS).connect()
-    chain.mail("<a@sender.example>", {})
-    rcpt(chain, "alice")
-    assert chain.rcpt("<@@>", {}) == Continue()
-    reply, _edits = finish(chain)
-    assert reply == Continue()
-
-
 def test_a_role_address_behind_an_alias_is_not_refused_by_its_owner_s_choice(world: World) -> None:
     chain = world.connect()
     chain.mail("<a@sender.example>", {})
