@@ -19,7 +19,7 @@ from iems.settings.read import SettingsError
 
 OK, NEGATIVE, USAGE, TEMPORARY, NOT_ALLOWED, CONFIGURATION = 0, 1, 2, 75, 77, 78
 
-_CODES = (
+EXIT_CODES = (
     f"Exit codes: {OK} done or yes, {NEGATIVE} refused or no, {USAGE} usage, {TEMPORARY} a server "
     f"could not answer now, {NOT_ALLOWED} not allowed, {CONFIGURATION} the settings are wrong."
 )
@@ -41,7 +41,7 @@ COMMANDS: Mapping[str, str] = {
 def main(argv: list[str] | None = None) -> int:
     """Run one command; the result is the exit code."""
     words = sys.argv[1:] if argv is None else argv
-    arguments = _parser(words).parse_args(words)
+    arguments = build_parser(words).parse_args(words)
     try:
         code: int = arguments.run(arguments)
         sys.stdout.flush()
@@ -60,11 +60,12 @@ def main(argv: list[str] | None = None) -> int:
     return code
 
 
-def _parser(words: list[str]) -> argparse.ArgumentParser:
+def build_parser(words: list[str]) -> argparse.ArgumentParser:
+    """The arguments of `iems`, with those of each command that is among `words`."""
     from iems.settings.load import DEFAULT_FILE
 
     parser = argparse.ArgumentParser(
-        prog="iems", description="Manage and question an IEMS mail server.", epilog=_CODES
+        prog="iems", description="Manage and question an IEMS mail server.", epilog=EXIT_CODES
     )
     parser.add_argument("--version", action=_Version, nargs=0, help="show the version and exit")
     parser.add_argument(

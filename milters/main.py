@@ -45,13 +45,22 @@ _CLOSE_SECONDS = 10.0
 
 def main(argv: list[str] | None = None) -> int:
     """Run the daemon; exit status 78 for wrong settings, 69 if the socket is taken."""
-    parser = argparse.ArgumentParser(prog=NAME, description="The milter of IEMS.")
-    parser.add_argument("--settings", type=Path, default=DEFAULT_FILE, metavar="FILE")
-    parser.add_argument("--foreground-log", action="store_true", help="log to standard error")
-    parser.add_argument("--pid-file", type=Path, metavar="FILE")
-    arguments = parser.parse_args(argv)
+    arguments = build_parser().parse_args(argv)
     service = MilterService(arguments.settings)
     return serve(service, foreground_log=arguments.foreground_log, pid_file=arguments.pid_file)
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """What it may be told."""
+    parser = argparse.ArgumentParser(prog=NAME, description="The milter of IEMS.")
+    parser.add_argument(
+        "--settings", type=Path, default=DEFAULT_FILE, metavar="FILE", help="default: %(default)s"
+    )
+    parser.add_argument("--foreground-log", action="store_true", help="log to standard error")
+    parser.add_argument(
+        "--pid-file", type=Path, metavar="FILE", help="write the supervisor's process id"
+    )
+    return parser
 
 
 @dataclass(frozen=True)

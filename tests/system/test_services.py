@@ -318,6 +318,19 @@ def test_iems_check_is_content(server: Server) -> None:
     assert server.machine.run("iems", "check", check=False).returncode == 0
 
 
+def test_man_pages_and_completion_are_found(server: Server) -> None:
+    for page in ("iems.1", "iems-milter.8", "iems-lmtp.8", "iems.toml.5"):
+        name, _dot, section = page.rpartition(".")
+        found = server.machine.shell(f"man -w {section} {name}").strip()
+        assert found == f"/usr/local/share/man/man{section}/{page}"
+        assert server.machine.shell(f"man -P cat {section} {name}")
+    script = (
+        ". /usr/share/bash-completion/bash_completion; _completion_loader iems; complete -p iems"
+    )
+    assert server.machine.shell(f"bash -c '{script}'") == "complete -F _iems iems\n"
+    assert server.machine.shell("iems --version").startswith("iems ")
+
+
 def test_open_ports_are_the_promised_ones(server: Server) -> None:
     script = "ss -Hltn | awk '{print $4}' | grep -v -e '^127\\.' -e '^\\[::1\\]'"
     ports = {int(line.rpartition(":")[2]) for line in server.machine.shell(script).split()}

@@ -12,6 +12,8 @@ from typing import Any
 
 import pytest
 
+from cli import manual
+
 TREE = Path(__file__).parents[3]
 PLAYS = ("site.yml", "uninstall.yml")
 
@@ -127,6 +129,14 @@ def test_every_template_is_used() -> None:
             name = path.name.removesuffix(".j2")
             daemon = re.fullmatch(r"iems-(milter|lmtp)(\.service|\.socket)?", name)
             assert daemon or name in text, path
+
+
+def test_every_man_page_is_installed() -> None:
+    """And the completion; what the release makes is what is linked to it."""
+    listed = (TREE / "ansible/group_vars/all.yml").read_text().partition("suite_share:\n")[2]
+    found = re.match(r"(?:  - \S+\n)+", listed)
+    assert found
+    assert set(found[0].split()) - {"-"} == set(manual.files("9.8"))
 
 
 def test_every_role_is_used() -> None:
