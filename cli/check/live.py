@@ -17,7 +17,7 @@ from functools import partial
 from pathlib import Path
 
 from cli.check import judged
-from cli.check.postfix import Postfix, PostfixError, run
+from cli.check.postfix import Postfix, PostfixError, loaded, run
 from cli.check.row import Row, row
 from iems.codec.printable import printable
 from iems.directory.connect import connect
@@ -35,6 +35,9 @@ from milters.checks.health import tested
 
 _PATIENCE = 5.0
 """Seconds for one server; a healthy one needs none of them."""
+
+_BLUR = 0.1
+"""Seconds by which the start of a process is inexact; the kernel counts it in hundredths."""
 
 _NEGOTIATION = struct.pack(">IcIII", 13, b"O", 6, 0x1FF, 0x1FFFFF)
 """What Postfix says first to a milter: version 6, all actions, all steps."""
@@ -187,8 +190,21 @@ def _postfix(settings: Settings, postfix: Postfix | PostfixError | None) -> Iter
         yield Row("postfix", ok=False, text=str(postfix))
     elif postfix is not None:
         yield _master(postfix)
+        yield _reloaded(postfix)
         yield from judged.connected(settings, postfix)
         yield from judged.rows(settings, postfix)
+
+
+def _reloaded(postfix: Postfix) -> Row:
+    """Whether Postfix has read its configuration as it stands now."""
+    folder, read = Path(postfix.value("config_directory")), loaded(postfix)
+    files = (folder / "main.cf", folder / "master.cf")
+    return row(
+        "postfix reload",
+        read is not None and max(file.stat().st_mtime for file in files) <= read + _BLUR,
+        "Postfix has read what is written",
+        "main.cf or master.cf was written since Postfix has read them; run postfix reload",
+    )
 
 
 def _master(postfix: Postfix) -> Row:

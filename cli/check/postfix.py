@@ -1,14 +1,16 @@
 """Postfix's configuration as postconf(1) tells it, with what master.cf sets for one service.
 
-It follows MAIL_CONFIG, as every command of Postfix does. What is told is what is written; processes
-of Postfix that run read it at their start and at `postfix reload`.
+It follows MAIL_CONFIG, as every command of Postfix does. What is told is what is written; whether
+the processes that run have read it is what `loaded` is for.
 """
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -83,6 +85,27 @@ def read_postfix() -> Postfix | None:
         service, _slash, parameter = name.rpartition("/")
         own[service, parameter] = value
     return Postfix(main, programs, own)
+
+
+def loaded(postfix: Postfix) -> float | None:
+    """When Postfix last read all of its configuration, in seconds of the epoch; None if it has not.
+
+    That is when its queue manager began: each reload ends it and starts another.
+    """
+    try:
+        master = (Path(postfix.value("queue_directory")) / "pid/master.pid").read_text().strip()
+    except OSError:
+        return None
+    for file in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            name, _bracket, rest = file.read_text().partition("(")[2].rpartition(")")
+        except OSError:
+            continue  # it has ended meanwhile
+        fields = rest.split()
+        if name == "qmgr" and fields[1] == master:
+            booted = time.time() - time.clock_gettime(time.CLOCK_BOOTTIME)
+            return booted + int(fields[19]) / os.sysconf("SC_CLK_TCK")
+    return None
 
 
 def run(name: str, *words: str) -> subprocess.CompletedProcess[str]:
