@@ -322,7 +322,8 @@ def test_man_pages_and_completion_are_found(server: Server) -> None:
     for page in ("iems.1", "iems-milter.8", "iems-lmtp.8", "iems.toml.5"):
         name, _dot, section = page.rpartition(".")
         found = server.machine.shell(f"man -w {section} {name}").strip()
-        assert found == f"/usr/local/share/man/man{section}/{page}"
+        assert found.startswith("/opt/iems/"), "the link leads to the release"
+        assert found.endswith(f"/share/man/man{section}/{page}")
         assert server.machine.shell(f"man -P cat {section} {name}")
     script = (
         ". /usr/share/bash-completion/bash_completion; _completion_loader iems; complete -p iems"
