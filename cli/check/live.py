@@ -51,10 +51,15 @@ def rows(written: Written, postfix: Postfix | PostfixError | None) -> list[Row]:
         lambda: [running("iems-milter", written, milter), _milter(milter.socket)],
         lambda: [running("iems-lmtp", written, agent), _agent(settings)],
         lambda: _lists(settings),
-        lambda: _postfix(settings, postfix),
         *(partial(_directory, settings, one) for one in (milter, agent, settings.admin)),
         *(partial(_upstream, settings, *one) for one in agent.upstreams.items()),
     ]
+    if isinstance(postfix, Postfix):
+        questions.append(partial(_postfix, settings, postfix))
+        questions += [partial(_table, settings, postfix, one) for one in postfix.directories]
+    elif postfix is not None:
+        unread = Row("postfix", ok=False, text=str(postfix))
+        questions.append(lambda: [unread])
     with ThreadPoolExecutor(len(questions)) as pool:
         return [one for answer in pool.map(lambda ask: list(ask()), questions) for one in answer]
 
@@ -185,14 +190,30 @@ def _lists(settings: Settings) -> Iterator[Row]:
     resolver.close()
 
 
-def _postfix(settings: Settings, postfix: Postfix | PostfixError | None) -> Iterator[Row]:
-    if isinstance(postfix, PostfixError):
-        yield Row("postfix", ok=False, text=str(postfix))
-    elif postfix is not None:
-        yield _master(postfix)
-        yield _reloaded(postfix)
-        yield from judged.connected(settings, postfix)
-        yield from judged.rows(settings, postfix)
+def _postfix(settings: Settings, postfix: Postfix) -> Iterator[Row]:
+    yield _master(postfix)
+    yield _reloaded(postfix)
+    yield from judged.connected(settings, postfix)
+    yield from judged.rows(settings, postfix)
+
+
+def _table(settings: Settings, postfix: Postfix, table: str) -> Iterator[Row]:
+    """Whether Postfix, as it runs, gets an answer about an address that there is not."""
+    if not _master(postfix).ok:
+        return
+    name = f"postfix {table}"
+    try:
+        done = run("postmap", "-q", f"iems-check@{settings.hostname}", table)
+    except PostfixError as error:
+        yield Row(name, ok=False, text=str(error))
+        return
+    _before, fatal, why = done.stderr.partition("fatal: ")
+    yield row(
+        name,
+        not fatal,
+        f"{table} answers",
+        f"Postfix gets no answer, and mail waits: {printable(why.strip())}",
+    )
 
 
 def _reloaded(postfix: Postfix) -> Row:

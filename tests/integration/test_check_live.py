@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 
 import pytest
@@ -123,16 +124,33 @@ def test_a_daemon_that_was_killed(mailsystem: MailSystem) -> None:
 
 
 def test_a_directory_that_is_stopped_or_hangs(mailsystem: MailSystem) -> None:
+    maps = (mailsystem.postfix.config / "ldap").glob("*.cf")
+    tables = {f"postfix proxy:ldap:{file}" for file in maps}
+    assert len(tables) == 4
     try:
         for stop in (mailsystem.slapd.stop, mailsystem.slapd.pause):
             stop()
             wrong = faults(mailsystem)
             # Dovecot asks it about users, too.
-            assert set(wrong) == ACCOUNTS | {"upstream local"}
+            assert set(wrong) == ACCOUNTS | tables | {"upstream local"}
             mailsystem.slapd.start() if stop == mailsystem.slapd.stop else mailsystem.slapd.resume()
             eventually(lambda: not faults(mailsystem), 30)
     finally:
         mailsystem.slapd.resume()
+
+
+@pytest.mark.usefixtures("settings")
+def test_a_password_of_postfix_that_is_wrong(mailsystem: MailSystem) -> None:
+    file = mailsystem.postfix.config / "ldap/users.cf"
+    before = file.read_text()
+    file.write_text(re.sub(r"(?m)^bind_pw = .*", "bind_pw = not the password", before))
+    mailsystem.postfix.reload()
+    try:
+        eventually(lambda: set(faults(mailsystem)) == {f"postfix proxy:ldap:{file}"}, 30)
+        assert "not the password" not in str(faults(mailsystem))
+    finally:
+        file.write_text(before)
+        mailsystem.postfix.reload()
 
 
 def test_a_dovecot_that_is_stopped_or_hangs(mailsystem: MailSystem) -> None:

@@ -165,6 +165,7 @@ class Postfix:
     def start(self) -> None:
         """Check the configuration, start, and wait until every listener accepts."""
         run("postfix", "-c", self.config, "check")
+        self._fatal = self.log(": fatal: ")
         self._ground.started(self._server)
         try:
             eventually(self._accepts, 20, lambda: f"Postfix does not listen\n{self.log()[-3000:]}")
@@ -213,7 +214,7 @@ class Postfix:
 
     def _accepts(self) -> bool:
         self._server.wants_running()
-        fatal = self.log(": fatal: ")
+        fatal = self.log(": fatal: ").removeprefix(self._fatal)
         assert not fatal, fatal
         return all(accepts(listener.port) for listener in self.listeners.values())
 
