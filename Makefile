@@ -43,6 +43,11 @@ mailserver: ## make this machine a mail server (as root; DOMAIN, HOSTNAME, ADMIN
 		--extra-vars 'domain=$(DOMAIN) hostname=$(HOSTNAME) admin=$(ADMIN)' \
 		--extra-vars 'tls_cert=$(TLS_CERT) tls_key=$(TLS_KEY)'
 
+.PHONY: rollback
+rollback: ## run the release before this one; again: go forward (as root)
+	@test "$$(id -u)" = 0 || { echo "make rollback needs root: sudo make rollback" >&2; exit 1; }
+	@$(PLAYBOOK) ansible/rollback.yml
+
 .PHONY: uninstall
 uninstall: ## take the suite off this machine (as root; mail, directory and packages stay)
 	@test "$$(id -u)" = 0 || { echo "make uninstall needs root: sudo make uninstall" >&2; exit 1; }

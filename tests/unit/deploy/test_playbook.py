@@ -15,7 +15,7 @@ import pytest
 from cli import manual
 
 TREE = Path(__file__).parents[3]
-PLAYS = ("site.yml", "uninstall.yml")
+PLAYS = ("site.yml", "rollback.yml", "uninstall.yml")
 
 LEAVE_NOTHING = {
     # What runs, and what there is.
