@@ -33,6 +33,9 @@ _TIMEOUT = 20.0
 
 _PAUSE = 0.2
 
+PASSWORDS = Path("/root/iems-passwords")
+"""Where `make mailserver` writes those that it makes."""
+
 
 class ProbeError(Exception):
     """A message did not arrive where it should; the message says which and where."""
@@ -44,7 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--passwords",
         type=Path,
-        default=Path("/root/iems-passwords"),
+        default=PASSWORDS,
         metavar="FILE",
         help="lines of `address password`; default: %(default)s",
     )

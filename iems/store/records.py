@@ -228,6 +228,52 @@ def search(
     return sorted(found, key=lambda row: row.time)
 
 
+def snapshot(path: Path, target: Path) -> None:
+    """Copy the records as they are at one moment, while others write; RecordsError if not."""
+    try:
+        with (
+            contextlib.closing(_open(path, read_only=True)) as source,
+            contextlib.closing(sqlite3.connect(target)) as copy,
+        ):
+            source.backup(copy)
+    except sqlite3.Error as error:
+        raise RecordsError(f"{path}: {error}") from None
+
+
+def count(path: Path) -> int:
+    """How many records a file holds that another machine wrote; RecordsError if it holds none."""
+    try:
+        with contextlib.closing(_open(path, read_only=True)) as connection:
+            connection.execute("PRAGMA trusted_schema = OFF")
+            [kind] = connection.execute("SELECT type FROM sqlite_master WHERE name = 'record'")
+            [version] = connection.execute("PRAGMA user_version")
+            [sound] = connection.execute("PRAGMA quick_check(1)")
+            [found] = connection.execute("SELECT count(*) FROM record")
+    except (sqlite3.Error, ValueError) as error:
+        raise RecordsError(f"{path}: no records: {error}") from None
+    if (kind, version, sound) != (("table",), (1,), ("ok",)):
+        raise RecordsError(f"{path}: no records: {kind[0]}, version {version[0]}, {sound[0]}")
+    return int(found[0])
+
+
+def merge(path: Path, source: Path) -> None:
+    """Add the records of `source` that are not there, in one transaction; RecordsError if not."""
+    columns = ", ".join(_COLUMNS)
+    try:
+        with contextlib.closing(_open(path)) as connection:
+            connection.executescript(_SCHEMA)
+            connection.execute("PRAGMA trusted_schema = OFF")
+            connection.execute("ATTACH ? AS other", (f"{source.absolute().as_uri()}?mode=ro",))
+            connection.execute("BEGIN IMMEDIATE")
+            connection.execute(
+                f"INSERT INTO main.record ({columns}) SELECT {columns} FROM other.record "  # noqa: S608 - constants
+                f"EXCEPT SELECT {columns} FROM main.record"
+            )
+            connection.execute("COMMIT")
+    except sqlite3.Error as error:
+        raise RecordsError(f"{path}: {error}") from None
+
+
 def _concerns(record: Record, recipient: str) -> bool:
     """Whether the recipient is this one, as the client wrote him or as an alias led to him."""
     wanted = recipient.casefold()

@@ -1,0 +1,1 @@
+"""A backup of what a server knows, and its way back onto a machine."""

@@ -1,0 +1,88 @@
+"""`save`: everything that cannot be made anew, from a server that runs, into one file.
+
+Each part is as it was at one moment (directory and records each by their own server's means), and
+the parts are some seconds to minutes apart; the mail comes last and is the youngest. The file gets
+its name when it is whole; a backup that fails leaves none.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+
+from iems.backup import files, slapd
+from iems.backup.archive import DIRECTORY, Progress, Writer
+from iems.backup.site import Site, Summary
+from iems.store import records
+from iems.store.quarantine import Quarantine
+
+
+def save(site: Site, target: Path, progress: Progress) -> Summary:
+    """Write a backup; FileExistsError where there is one, else the errors of who was asked."""
+    if target.exists():
+        raise FileExistsError(f"{target} exists")
+    partial = target.with_name(f".{target.name}.partial")
+    partial.unlink(missing_ok=True)
+    descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            with Writer(file, progress) as writer:
+                summary = _write(site, writer)
+            file.flush()
+            os.fsync(file.fileno())
+        os.link(partial, target)
+    finally:
+        partial.unlink(missing_ok=True)
+    return summary
+
+
+def _write(site: Site, writer: Writer) -> Summary:
+    summary = Summary()
+    writer.add_bytes("keys/findings.toml", site.settings.keys.findings.read_bytes())
+    writer.add_bytes("settings/iems.toml", site.file.read_bytes())
+    for file in sorted(site.conf_d.glob("*.toml")):
+        writer.add_bytes(f"settings/conf.d/{file.name}", file.read_bytes())
+    entries = site.slapd.domains()
+    summary.users, summary.domains = len(slapd.users(entries)), len(slapd.domains(entries))
+    writer.add_bytes(DIRECTORY, slapd.ldif(entries.values()))
+    summary.records = _records(site, writer)
+    summary.quarantined = _quarantine(site.quarantine, writer)
+    summary.messages = files.save_mail(site.mail, writer)
+    writer.finish(site.settings.hostname, site.version)
+    return summary
+
+
+def _records(site: Site, writer: Writer) -> int:
+    total = 0
+    with tempfile.TemporaryDirectory(prefix="iems-backup-") as folder:
+        for name, path in site.records.items():
+            if not path.exists():
+                continue
+            copy = Path(folder) / Path(name).name
+            records.snapshot(path, copy)
+            total += records.count(copy)
+            with copy.open("rb") as source:
+                writer.add(name, source)
+    return total
+
+
+def _quarantine(folder: Path, writer: Writer) -> int:
+    names = Quarantine(folder).ids()
+    if not names:
+        return 0
+    count = 0
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        for name in names:
+            message = files.opened(f"{name}.eml", descriptor)
+            description = files.opened(f"{name}.json", descriptor)
+            if message is None or description is None:
+                continue  # somebody has released it meanwhile
+            with message, description:
+                writer.add(f"quarantine/{name}.eml", message)
+                writer.add(f"quarantine/{name}.json", description)
+            count += 1
+    finally:
+        os.close(descriptor)
+    return count
