@@ -52,9 +52,8 @@ def inventory(root: Path) -> set[str]:
     """The identities of all files below `root/DOMAIN/USER`."""
     found = set()
     for home in homes(root):
-        for folder, _folders, files, _descriptor in os.fwalk(root / home, follow_symlinks=False):
-            relative = os.path.relpath(folder, root)
-            found |= {identity(f"{relative}/{name}") for name in files}
+        for folder, _folders, files, _descriptor in _walk(root, home):
+            found |= {identity(f"{folder}/{name}") for name in files}
     return found
 
 
@@ -81,8 +80,7 @@ def save_mail(root: Path, writer: Writer) -> int:
 
 def _save_home(root: Path, home: str, seen: set[str], writer: Writer) -> Iterator[bool]:
     """Write what is not seen yet; for each whether it is a message."""
-    for path, folders, files, descriptor in os.fwalk(root / home, follow_symlinks=False):
-        folder = os.path.relpath(path, root)
+    for folder, folders, files, descriptor in _walk(root, home):
         if {"cur", "new", "tmp"} <= set(folders):
             folders.remove("tmp")
         if folder not in seen:
@@ -100,6 +98,19 @@ def _save_home(root: Path, home: str, seen: set[str], writer: Writer) -> Iterato
                 with source:
                     writer.add(f"mail/{file}", source)
                 yield is_message(file)
+
+
+def _walk(root: Path, home: str) -> Iterator[tuple[str, list[str], list[str], int]]:
+    """What os.fwalk gives, in a fixed order, with paths below `root`."""
+    domain, _slash, user = home.partition("/")
+    flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
+    descriptor = os.open(root / domain, flags)
+    try:
+        for path, folders, files, inner in os.fwalk(user, dir_fd=descriptor):
+            folders.sort()
+            yield f"{domain}/{path}", folders, files, inner
+    finally:
+        os.close(descriptor)
 
 
 def opened(name: str, folder: int) -> BinaryIO | None:

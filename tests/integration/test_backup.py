@@ -157,6 +157,7 @@ def test_a_restore_brings_everything_onto_another_server(
     old: Server, archive: Path, server: Callable[[str], Server]
 ) -> None:
     new = server("new")
+    new.admin.add_user(BOB, "another")
     own = new.site.settings.keys.findings.read_bytes()
     told = restore(new.site, archive, nobody)
     assert told == Summary(domains=1, users=1, records=1, quarantined=1, messages=1)

@@ -1,7 +1,7 @@
 """Certificates: given by path, found where an ACME client keeps them, renewed while people work.
 
-They are made with openssl by a CA of the test, whom the clients trust and nobody else. The last
-step of each test gives the server its self-signed certificate back.
+They are made with openssl by a CA of the test, whom the clients trust and nobody else. After all of
+them the server has its self-signed certificate again.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class Authority:
 
 
 @pytest.fixture(scope="module")
-def authority(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Authority:
+def authority(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Authority]:
     """The CA, and two certificates of the host."""
     machine = server.machine
     machine.shell(
@@ -69,42 +69,11 @@ def authority(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Autho
     for name in ("first", "second"):
         made.issue(name, HOST)
     made.issue("real", REAL)
-    return made
-
-
-@contextmanager
-def self_signed_again(server: Server) -> Iterator[None]:
-    """What was changed meanwhile goes back to what `make mailserver` alone gives."""
-    try:
-        yield
-    finally:
-        server.machine.shell("rm -rf /etc/letsencrypt /var/lib/dehydrated")
-        provision(server.machine, log="self-signed")
-
-
-def test_make_mailserver_takes_a_real_name_and_certificate(
-    server: Server, authority: Authority
-) -> None:
-    """They take the place of the self-signed one; the second run changes nothing."""
-    given = (
-        f"HOSTNAME={REAL}",
-        f"TLS_CERT={FOLDER}/real.crt",
-        f"TLS_KEY={FOLDER}/real.key",
-    )
-    with self_signed_again(server):
-        told = provision(server.machine, *given, log="real")
-        assert f"certificate {FOLDER}/real.crt" in told
-        for port in PORTS:
-            assert served(server, port, authority.trust, REAL) == authority.serial("real"), port
-        with mail.connect(server.host) as session:
-            assert session.ehlo_resp is not None
-            assert session.ehlo_resp.split()[0].decode() == REAL
-        word = server.deliver(CLEAN, ["bob"])
-        assert server.account("bob").wait_for(word)[0] == "INBOX"
-        told = provision(server.machine, *given, log="real-again")
-        assert recap(told) == (0, 0), changes(told)
+    yield made
+    machine.shell("systemctl stop iems-tls.path; rm -rf /etc/letsencrypt /var/lib/dehydrated")
+    provision(machine, log="self-signed")
     with pytest.raises(ssl.SSLCertVerificationError, match="self-signed"):
-        served(server, 993, authority.trust, HOST)
+        served(server, 993, made.trust, HOST)
 
 
 def test_a_key_of_another_certificate_is_refused(server: Server, authority: Authority) -> None:
@@ -117,42 +86,6 @@ def test_a_key_of_another_certificate_is_refused(server: Server, authority: Auth
     assert authority.serial("first") != authority.serial("second")
 
 
-def test_certbots_certificate_is_found_and_its_renewal_disturbs_nobody(
-    server: Server, authority: Authority
-) -> None:
-    """As certbot lays it out: links in live/, renewed by leading them elsewhere in archive/."""
-    machine = server.machine
-    with self_signed_again(server):
-        archived(machine, "first", 1)
-        linked(machine, 1)
-        told = provision(machine, log="certbot")
-        assert f"certificate /etc/letsencrypt/live/{HOST}/fullchain.pem" in told
-        everywhere(server, authority, "first")
-        with people_at_work(server):
-            archived(machine, "second", 2)
-            linked(machine, 2)
-            everywhere(server, authority, "second")
-        told = provision(machine, log="certbot-again")
-        assert recap(told) == (0, 0), changes(told)
-
-
-def test_a_renewed_file_is_taken(server: Server, authority: Authority) -> None:
-    """Files given by path, the key first and the certificate some seconds later."""
-    machine = server.machine
-    paths = {"TLS_CERT": f"{FOLDER}/given.crt", "TLS_KEY": f"{FOLDER}/given.key"}
-    machine.shell(f"cd {FOLDER}; cp first.crt given.crt; cp first.key given.key")
-    with self_signed_again(server):
-        provision(machine, *(f"{name}={path}" for name, path in paths.items()), log="given")
-        everywhere(server, authority, "first")
-        assert machine.shell(f"stat -c '%a %U' {FOLDER}/given.key") == "600 root\n"
-        with people_at_work(server):
-            machine.shell(f"cd {FOLDER}; cp second.key given.key")
-            eventually(lambda: state(machine) == "activating", 10, "it waits for the certificate")
-            machine.shell(f"cd {FOLDER}; cp second.crt new; mv new given.crt")
-            everywhere(server, authority, "second")
-        eventually(lambda: state(machine) == "inactive", 10, lambda: state(machine))
-
-
 def test_dehydrateds_certificate_is_found(server: Server, authority: Authority) -> None:
     folder = f"/var/lib/dehydrated/certs/{HOST}"
     script = (
@@ -160,10 +93,59 @@ def test_dehydrateds_certificate_is_found(server: Server, authority: Authority) 
         f"cp {FOLDER}/first.key privkey-1.pem; chmod 600 *; "
         "for n in fullchain privkey; do ln -s $n-1.pem $n.pem; done"
     )
-    with self_signed_again(server):
-        server.machine.shell(script)
-        provision(server.machine, log="dehydrated")
-        everywhere(server, authority, "first")
+    server.machine.shell(script)
+    provision(server.machine, log="dehydrated")
+    everywhere(server, authority, "first")
+
+
+def test_certbots_certificate_is_found_and_its_renewal_disturbs_nobody(
+    server: Server, authority: Authority
+) -> None:
+    """As certbot lays it out: links in live/, renewed by leading them elsewhere in archive/."""
+    machine = server.machine
+    archived(machine, "first", 1)
+    linked(machine, 1)
+    told = provision(machine, log="certbot")
+    assert f"certificate /etc/letsencrypt/live/{HOST}/fullchain.pem" in told
+    everywhere(server, authority, "first")
+    with people_at_work(server):
+        archived(machine, "second", 2)
+        linked(machine, 2)
+        everywhere(server, authority, "second")
+
+
+def test_a_renewed_file_is_taken(server: Server, authority: Authority) -> None:
+    """Files given by path, the key first and the certificate some seconds later."""
+    machine = server.machine
+    machine.shell(f"cd {FOLDER}; cp first.crt given.crt; cp first.key given.key")
+    given = (f"TLS_CERT={FOLDER}/given.crt", f"TLS_KEY={FOLDER}/given.key")
+    provision(machine, *given, log="given")
+    everywhere(server, authority, "first")
+    assert machine.shell(f"stat -c '%a %U' {FOLDER}/given.key") == "600 root\n"
+    with people_at_work(server):
+        machine.shell(f"cd {FOLDER}; cp second.key given.key")
+        eventually(lambda: state(machine) == "activating", 10, "it waits for the certificate")
+        machine.shell(f"cd {FOLDER}; cp second.crt new; mv new given.crt")
+        everywhere(server, authority, "second")
+    eventually(lambda: state(machine) == "inactive", 10, lambda: state(machine))
+
+
+def test_make_mailserver_takes_a_real_name_and_certificate(
+    server: Server, authority: Authority
+) -> None:
+    """They take the place of what was there; the second run changes nothing."""
+    given = (f"HOSTNAME={REAL}", f"TLS_CERT={FOLDER}/real.crt", f"TLS_KEY={FOLDER}/real.key")
+    told = provision(server.machine, *given, log="real")
+    assert f"certificate {FOLDER}/real.crt" in told
+    for port in PORTS:
+        assert served(server, port, authority.trust, REAL) == authority.serial("real"), port
+    with mail.connect(server.host) as session:
+        assert session.ehlo_resp is not None
+        assert session.ehlo_resp.split()[0].decode() == REAL
+    word = server.deliver(CLEAN, ["bob"])
+    assert server.account("bob").wait_for(word)[0] == "INBOX"
+    told = provision(server.machine, *given, log="real-again")
+    assert recap(told) == (0, 0), changes(told)
 
 
 @contextmanager
@@ -239,7 +221,7 @@ def linked(machine: Machine, number: int) -> None:
     """The links in live/, one after the other, each away before it is there again."""
     machine.shell(
         f"cd /etc/letsencrypt/live/{HOST}; for n in cert privkey chain fullchain; do "
-        f"rm -f $n.pem; ln -s ../../archive/{HOST}/$n{number}.pem $n.pem; done"
+        f"rm -f $n.pem; ln -s ../../archive/{HOST}/${{n}}{number}.pem $n.pem; done"
     )
 
 

@@ -222,6 +222,15 @@ def test_an_archive_that_was_cut_anywhere_is_refused(tmp_path: Path) -> None:
             unpack(cut, into, nobody)
 
 
+def test_an_archive_without_a_manifest_is_refused(tmp_path: Path) -> None:
+    """A backup that ended early, and was closed all the same."""
+    path = tmp_path / "a.tar.gz"
+    with path.open("wb") as file, Writer(file, nobody) as writer:
+        writer.add_bytes(MESSAGE, b"one")
+    with pytest.raises(ArchiveError, match="no manifest"):
+        unpacked(path, tmp_path)
+
+
 @pytest.mark.parametrize("content", [b"", b"no archive", gzip.compress(b"no tar"), b"\x1f\x8b\x08"])
 def test_what_is_no_archive_is_refused(content: bytes, tmp_path: Path) -> None:
     path = tmp_path / "a.tar.gz"
