@@ -124,10 +124,10 @@ def test_a_renewed_file_is_taken(server: Server, authority: Authority) -> None:
     assert machine.shell(f"stat -c '%a %U' {FOLDER}/given.key") == "600 root\n"
     with people_at_work(server):
         machine.shell(f"cd {FOLDER}; cp second.key given.key")
-        eventually(lambda: state(machine) == "activating", 10, "it waits for the certificate")
+        eventually(lambda: state(machine) == "start", 10, "it waits for the certificate")
         machine.shell(f"cd {FOLDER}; cp second.crt new; mv new given.crt")
         everywhere(server, authority, "second")
-    eventually(lambda: state(machine) == "inactive", 10, lambda: state(machine))
+    eventually(lambda: state(machine) == "dead", 10, lambda: state(machine))
 
 
 def test_make_mailserver_takes_a_real_name_and_certificate(
@@ -227,4 +227,4 @@ def linked(machine: Machine, number: int) -> None:
 
 def state(machine: Machine) -> str:
     """What the service that reloads does."""
-    return machine.shell("systemctl show -P ActiveState iems-tls.service").strip()
+    return machine.shell("systemctl show -P SubState iems-tls.service").strip()
