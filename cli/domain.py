@@ -1,5 +1,7 @@
-"""`iems domain add|list|delete`: the mail domains that are served here.
+"""`iems domain add|list|delete|admin`: the mail domains that are served here.
 
+A domain may be another name of another one (`add --alias-of`). `iems domain admin add|list|delete`
+says who administers one: its users and aliases, its policy and theirs.
 Exit 0 done, 1 refused (it exists, it does not, it is not empty), 75 the directory cannot answer.
 """
 
@@ -10,13 +12,13 @@ import argparse
 from cli import entries
 from iems.directory.admin import Admin
 from iems.directory.store import EntryExistsError, NoEntryError
-from iems.directory.tree import ADDRESS
+from iems.directory.tree import ADDRESS, canonical
 from iems.model.address import ROLES, Address
 from iems.settings.schema import Settings
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """`add DOMAIN`, `list`, `delete DOMAIN`."""
+    """`add DOMAIN`, `list`, `delete DOMAIN`, `admin add|delete DOMAIN ADDRESS`, `admin list`."""
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
     add = verbs.add_parser("add", help="serve a domain, with its postmaster@ and abuse@")
     add.add_argument("domain", type=entries.domain)
@@ -26,6 +28,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="ADDRESS",
         help="who gets the mail of both; default: the site's postmaster",
     )
+    add.add_argument(
+        "--alias-of",
+        type=entries.domain,
+        metavar="OTHER",
+        help="all its addresses are other names of those at OTHER",
+    )
     entries.exists_ok(add)
     every = verbs.add_parser("list", help="all domains")
     every.add_argument("--json", action="store_true", help="one JSON array")
@@ -34,6 +42,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     delete.add_argument(
         "--recursive", action="store_true", help="with its users and aliases, where it has any"
     )
+    admin = verbs.add_parser("admin", help="who administers a domain")
+    _admin_arguments(admin.add_subparsers(dest="admin_verb", required=True, metavar="VERB"))
+
+
+def _admin_arguments(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    add = verbs.add_parser("add", help="let a user administer the domain")
+    delete = verbs.add_parser("delete", help="let him administer it no more")
+    every = verbs.add_parser("list", help="who administers it")
+    for verb in (add, delete, every):
+        verb.add_argument("domain", type=entries.domain)
+    for verb in (add, delete):
+        verb.add_argument("address", type=entries.address)
+    every.add_argument("--json", action="store_true", help="one JSON array")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -47,12 +68,18 @@ def act(arguments: argparse.Namespace, admin: Admin, settings: Settings) -> int:
         return _add(arguments, admin, settings)
     if arguments.verb == "delete":
         return _delete(arguments, admin)
-    names = admin.domains()
-    return entries.listed(names, [{"domain": name} for name in names], as_json=arguments.json)
+    if arguments.verb == "admin":
+        return _admin(arguments, admin)
+    names, others = admin.domains(), admin.domain_aliases()
+    lines = (f"{name} -> {others[name]}" if name in others else name for name in names)
+    rows = [{"domain": name, "alias_of": others.get(name)} for name in names]
+    return entries.listed(lines, rows, as_json=arguments.json)
 
 
 def _add(arguments: argparse.Namespace, admin: Admin, settings: Settings) -> int:
     name: str = arguments.domain
+    if arguments.alias_of:
+        return _add_alias(name, arguments.alias_of, admin, exists_ok=arguments.exists_ok)
     postmaster: Address = arguments.postmaster or settings.postmaster
     if postmaster.role and postmaster.domain == name:
         return entries.failed(
@@ -63,6 +90,35 @@ def _add(arguments: argparse.Namespace, admin: Admin, settings: Settings) -> int
     except EntryExistsError:
         return entries.failed(f"domain {name} exists")
     return entries.changed("added" if added else "unchanged", f"domain {name}")
+
+
+def _add_alias(name: str, other: str, admin: Admin, *, exists_ok: bool) -> int:
+    try:
+        added = admin.add_domain_alias(name, other, exists_ok=exists_ok)
+    except NoEntryError:
+        return entries.failed(f"no domain {other}")
+    except EntryExistsError:
+        return entries.failed(f"domain {name} exists")
+    except ValueError as error:
+        return entries.failed(str(error))
+    return entries.changed("added" if added else "unchanged", f"domain {name} -> {other}")
+
+
+def _admin(arguments: argparse.Namespace, admin: Admin) -> int:
+    name: str = arguments.domain
+    try:
+        if arguments.admin_verb == "list":
+            found = admin.admins(name)
+            rows = [{"domain": name, "admin": one} for one in found]
+            return entries.listed(found, rows, as_json=arguments.json)
+        administers = arguments.admin_verb == "add"
+        changed = admin.set_admin(name, arguments.address, administers=administers)
+    except NoEntryError:
+        user = f", or no user {canonical(arguments.address)}" if "address" in arguments else ""
+        return entries.failed(f"no domain {name}{user}")
+    verb = "added" if administers else "deleted"
+    text = f"administrator {canonical(arguments.address)} of {name}"
+    return entries.changed(verb if changed else "unchanged", text)
 
 
 def _delete(arguments: argparse.Namespace, admin: Admin) -> int:
@@ -80,4 +136,8 @@ def _delete(arguments: argparse.Namespace, admin: Admin) -> int:
         admin.delete_domain(name)
     except NoEntryError:
         return entries.failed(f"no domain {name}")
-    return entries.changed("deleted", f"domain {name}")
+    entries.changed("deleted", f"domain {name}")
+    for alias, other in admin.domain_aliases().items():
+        if other == name:
+            entries.warn(f"domain {alias} is still another name of {name}")
+    return entries.OK

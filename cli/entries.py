@@ -3,33 +3,70 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import pwd
 import sys
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import TypeAlias
 
-from iems.directory.admin import Admin, NotAuthorisedError
+from iems.directory.admin import Admin
+from iems.directory.authority import NotAuthorisedError
 from iems.directory.connect import connect_admin
 from iems.directory.reader import DirectoryUnavailable
-from iems.directory.store import WriteRefusedError
+from iems.directory.store import NoEntryError, WriteRefusedError
+from iems.directory.tree import canonical
 from iems.model.address import Address, AddressError, domain_name
-from iems.model.policy import Kind, Subject
 from iems.serve.log import Log
 from iems.settings.load import load
 from iems.settings.schema import Settings
 
-OK, NEGATIVE, TEMPORARY, NOT_ALLOWED = 0, 1, 75, 77
+OK, NEGATIVE, USAGE, TEMPORARY, NOT_ALLOWED = 0, 1, 2, 75, 77
+
+_NO_LOGIN = (1 << 32) - 1
+"""The kernel's loginuid of a process that no login stands behind: a daemon's, a cron job's."""
+
+_AUDIT_WAIT = 1.0
+"""Seconds that a change waits until syslogd has taken its audit line."""
 
 Act: TypeAlias = Callable[[argparse.Namespace, Admin, Settings], int]
 
 
 def answered(arguments: argparse.Namespace, act: Act) -> int:
-    """Open the directory for the administrator, act, and tell what went wrong."""
+    """Open the directory, act with the rights that the arguments say, and tell what went wrong."""
     settings = load(arguments.settings)
-    admin = connect_admin(settings, Subject(Kind.SITE, _operator()), Log.open("iems"))
-    return told(lambda: act(arguments, admin, settings))
+    with contextlib.closing(Log.open("iems", wait=_AUDIT_WAIT)) as log:
+        code = told(lambda: act(arguments, opened(arguments, settings, log), settings))
+        if log.dropped:
+            warn(f"{log.dropped} lines of the audit were not taken by syslogd")
+    return code
+
+
+def opened(arguments: argparse.Namespace, settings: Settings, log: Log) -> Admin:
+    """The directory for the site's administrator, or for the user of `--as`."""
+    whom: Address | None = getattr(arguments, "as_user", None)
+    if whom is not None and os.geteuid() != 0:
+        raise NotAuthorisedError("only root may act as somebody else")
+    admin = connect_admin(settings, operator(), log)
+    if whom is None:
+        return admin
+    try:
+        return admin.acting_as(whom)
+    except NoEntryError:
+        raise NotAuthorisedError(f"no user {canonical(whom)} to act as") from None
+
+
+def as_option(parser: argparse.ArgumentParser) -> None:
+    """The option of what a user may do himself."""
+    parser.add_argument(
+        "--as",
+        dest="as_user",
+        type=address,
+        metavar="USER",
+        help="with this user's rights and no others; for root alone",
+    )
 
 
 def told(act: Callable[[], int]) -> int:
@@ -105,6 +142,10 @@ def domain(text: str) -> str:
         raise argparse.ArgumentTypeError(str(error)) from None
 
 
-def _operator() -> str:
-    """Who types: the user behind sudo, if there is one."""
+def operator(loginuid: Path = Path("/proc/self/loginuid")) -> str:
+    """Who types: who has logged in, which no su or sudo changes; else the user behind sudo."""
+    with contextlib.suppress(OSError, ValueError, KeyError):
+        number = int(loginuid.read_text())
+        if number != _NO_LOGIN:
+            return pwd.getpwuid(number).pw_name
     return os.environ.get("SUDO_USER") or pwd.getpwuid(os.getuid()).pw_name

@@ -28,14 +28,14 @@ COMMANDS: Mapping[str, str] = {
     "alias": "add, list and delete aliases",
     "backup": "write all that this server knows into one file",
     "check": "check the settings",
-    "domain": "add, list and delete mail domains",
+    "domain": "add, list and delete mail domains and their administrators",
     "key": "make the keyring of the findings header",
     "metrics": "print what the daemons have measured, for Prometheus",
     "policy": "show and set who decides what about which check",
     "probe": "send a message through the server and read it",
     "restore": "put a backup onto a server that was just set up",
     "status": "show how the mail server is",
-    "user": "add, list and delete users",
+    "user": "add, set, show, list and delete users",
     "why": "explain what became of a message",
 }
 

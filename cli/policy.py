@@ -1,7 +1,8 @@
 """`iems policy show|set|unset`: what a user or a domain has decided about the site's checks.
 
 A choice that the site or the domain does not allow is refused, with who forbids it and what is
-allowed. Exit 0 done, 1 refused, 75 the directory cannot answer.
+allowed. With `--as` only what that user may see and choose himself.
+Exit 0 done, 1 refused, 75 the directory cannot answer, 77 not allowed.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from collections.abc import Iterable, Sequence
 
 from cli import entries
 from iems.directory.admin import Admin
+from iems.directory.authority import Thing
 from iems.directory.policy import Standing, forbidden_by, read_policy, standings
 from iems.directory.store import NoEntryError
 from iems.model.finding import TEMPERROR
@@ -26,6 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     choose = verbs.add_parser("set", help="make a choice")
     unset = verbs.add_parser("unset", help="take a choice back")
     for verb in (show, choose, unset):
+        entries.as_option(verb)
         verb.add_argument("subject", type=_subject, metavar="ADDRESS|DOMAIN")
     for verb in (choose, unset):
         verb.add_argument("check", metavar="CHECK[:BAND]", help="see `iems policy show`")
@@ -40,6 +43,7 @@ def run(arguments: argparse.Namespace) -> int:
 def act(arguments: argparse.Namespace, admin: Admin, settings: Settings) -> int:
     """The same, with the directory given."""
     subject: Subject = arguments.subject
+    admin.authorise("show" if arguments.verb == "show" else "set", Thing("policy", subject.name))
     try:
         above, own = _layers(subject, admin, settings)
         if arguments.verb == "show":

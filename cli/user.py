@@ -1,5 +1,6 @@
-"""`iems user add|list|delete`: the mailboxes and who can log in.
+"""`iems user add|set|show|list|delete`: the mailboxes, who can log in, send and receive.
 
+A disabled account keeps its mail: new mail is refused with the reason, and nobody logs in.
 Exit 0 done, 1 refused (it exists, it does not, no such domain), 75 the directory cannot answer.
 A password is printed only if it was generated here.
 """
@@ -12,11 +13,17 @@ import sys
 from pathlib import Path
 
 from cli import entries
+from iems.codec.printable import printable
+from iems.directory.account import KINDS, SEND_ONLY
 from iems.directory.admin import Admin
 from iems.directory.store import EntryExistsError, NoEntryError
-from iems.directory.tree import ADDRESS, TARGET, canonical
+from iems.directory.tree import ADDRESS, DISABLED, FORWARD, KIND, TARGET, canonical
 from iems.model.address import Address
 from iems.settings.schema import Settings
+
+_FULL = "full"
+_REASON = 200
+"""Characters of a reason: it stands in a reply line, with address, help and reference."""
 
 _LETTERS = "abcdefghijkmnpqrstuvwxyz23456789"
 _GROUPS, _GROUP = 4, 5
@@ -24,7 +31,7 @@ _GROUPS, _GROUP = 4, 5
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """`add ADDRESS`, `list [DOMAIN]`, `delete ADDRESS`."""
+    """`add ADDRESS`, `set ADDRESS`, `show ADDRESS`, `list [DOMAIN]`, `delete ADDRESS`."""
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
     add = verbs.add_parser("add", help="give somebody a mailbox; prints the password it makes")
     add.add_argument("address", type=entries.address)
@@ -34,9 +41,36 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="the password is the first line of this file, of standard input with -",
     )
     entries.exists_ok(add)
+    _set_arguments(verbs.add_parser("set", help="shut an account, say what it is for, forward"))
+    show = verbs.add_parser("show", help="one user, and what leads to him")
+    show.add_argument("address", type=entries.address)
+    show.add_argument("--json", action="store_true", help="one JSON object")
     entries.list_options(verbs.add_parser("list", help="all users"))
     delete = verbs.add_parser("delete", help="take an account away; the mail in it is not touched")
     delete.add_argument("address", type=entries.address)
+
+
+def _set_arguments(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument("address", type=entries.address)
+    state = verb.add_mutually_exclusive_group()
+    state.add_argument(
+        "--disabled",
+        type=_reason,
+        metavar="REASON",
+        help="refuse mail, with the reason to the sender, and logins; the mail is kept",
+    )
+    state.add_argument("--enabled", action="store_true", help="take mail and logins again")
+    verb.add_argument("--kind", choices=(_FULL, *KINDS), help="what the account is for")
+    forward = verb.add_mutually_exclusive_group()
+    forward.add_argument(
+        "--forward",
+        type=entries.address,
+        nargs="+",
+        metavar="TARGET",
+        help="send his mail there instead",
+    )
+    forward.add_argument("--no-forward", action="store_true", help="leave his mail to him")
+    verb.add_argument("--keep", action="store_true", help="forward, and keep a copy in his mailbox")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -50,6 +84,10 @@ def act(arguments: argparse.Namespace, admin: Admin, _settings: Settings) -> int
         return _add(arguments, admin)
     if arguments.verb == "delete":
         return _delete(arguments.address, admin)
+    if arguments.verb == "set":
+        return _set(arguments, admin)
+    if arguments.verb == "show":
+        return _show(arguments.address, admin, as_json=arguments.json)
     users = [text for text in admin.users() if entries.in_domain(text, arguments.domain)]
     return entries.listed(users, [{"address": text} for text in users], as_json=arguments.json)
 
@@ -75,15 +113,79 @@ def _add(arguments: argparse.Namespace, admin: Admin) -> int:
     return entries.OK
 
 
+def _set(arguments: argparse.Namespace, admin: Admin) -> int:
+    address: Address = arguments.address
+    wanted = _wanted(arguments)
+    if not wanted or (arguments.keep and not arguments.forward):
+        return entries.failed("expected --disabled, --enabled, --kind or --forward", entries.USAGE)
+    try:
+        changed = admin.set_user(address, wanted)
+    except NoEntryError:
+        return entries.failed(f"no user {canonical(address)}")
+    entries.changed("set" if changed else "unchanged", f"user {canonical(address)}")
+    if arguments.disabled or arguments.kind == SEND_ONLY:
+        _warn(address, admin)
+    return entries.OK
+
+
+def _wanted(arguments: argparse.Namespace) -> dict[str, list[bytes]]:
+    wanted: dict[str, list[bytes]] = {}
+    if arguments.disabled or arguments.enabled:
+        wanted[DISABLED] = [arguments.disabled.encode()] if arguments.disabled else []
+    if arguments.kind:
+        wanted[KIND] = [] if arguments.kind == _FULL else [arguments.kind.encode()]
+    if arguments.forward or arguments.no_forward:
+        targets = {canonical(one) for one in arguments.forward or ()}
+        targets |= {canonical(arguments.address)} if arguments.keep else set()
+        wanted[FORWARD] = [target.encode() for target in sorted(targets)]
+    return wanted
+
+
+def _show(address: Address, admin: Admin, *, as_json: bool) -> int:
+    try:
+        row = admin.user(address)
+    except NoEntryError:
+        return entries.failed(f"no user {canonical(address)}")
+    found: dict[str, object] = {
+        "address": canonical(address),
+        "disabled": next(iter(row.texts(DISABLED)), None),
+        "kind": next(iter(row.texts(KIND)), _FULL),
+        "forward": sorted(row.texts(FORWARD)),
+        "aliases": sorted(_leading_to(address, admin)),
+        "administers": sorted(admin.acting_as(address).actor.domains),
+    }
+    if as_json:
+        return entries.listed((), found, as_json=True)
+    shown = (
+        (name, ", ".join(one) if isinstance(one, list) else one) for name, one in found.items()
+    )
+    return entries.listed((f"{name:<12} {one}" for name, one in shown if one), (), as_json=False)
+
+
+def _leading_to(address: Address, admin: Admin) -> list[str]:
+    rows = admin.rows((TARGET, canonical(address)))
+    return [text for row in rows for text in row.texts(ADDRESS)]
+
+
+def _warn(address: Address, admin: Admin) -> None:
+    for alias in _leading_to(address, admin):
+        entries.warn(f"alias {alias} still leads to {canonical(address)}")
+
+
 def _delete(address: Address, admin: Admin) -> int:
     try:
         admin.delete_user(address)
     except NoEntryError:
         return entries.failed(f"no user {canonical(address)}")
     entries.changed("deleted", f"user {canonical(address)}")
-    for row in admin.rows((TARGET, canonical(address))):
-        entries.warn(f"alias {', '.join(row.texts(ADDRESS))} still leads to {canonical(address)}")
+    _warn(address, admin)
     return entries.OK
+
+
+def _reason(text: str) -> str:
+    if not text or printable(text, _REASON) != text:
+        raise argparse.ArgumentTypeError(f"expected at most {_REASON} printable ASCII characters")
+    return text
 
 
 def _password(file: str | None) -> str:

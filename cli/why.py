@@ -1,21 +1,27 @@
 """`iems why`: what became of a message, from the records of milter and agent.
 
 The word may be our reference (it stands in every refusal), Postfix's queue id or the Message-ID.
-Exit 0 if there is a record, 1 if none.
+With `--as` only what concerns that user, or a domain that he administers: not a word about other
+recipients. Exit 0 if there is a record, 1 if none, 77 not allowed.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import dataclasses
 import datetime
 import json
 import sys
 from collections.abc import Iterable, Mapping
 
+from cli import entries
 from iems.codec.printable import printable
+from iems.directory.authority import Actor
+from iems.model.policy import Kind
+from iems.serve.log import Log
 from iems.settings.load import load
-from iems.store.records import Record, RecordsError, search
+from iems.store.records import Record, RecordsError, search, visible
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
@@ -31,18 +37,29 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="TIME",
         help="an ISO 8601 time, or an age such as 30m, 12h, 7d",
     )
+    entries.as_option(parser)
     parser.add_argument("--json", action="store_true", help="one JSON array")
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Print the records, the oldest first."""
+    return entries.told(lambda: _run(arguments))
+
+
+def _run(arguments: argparse.Namespace) -> int:
     settings = load(arguments.settings)
+    actor = Actor()
+    if arguments.as_user:
+        with contextlib.closing(Log.open("iems")) as log:
+            actor = entries.opened(arguments, settings, log).actor
     files = [settings.milter.state / "records.sqlite", settings.agent.state / "records.sqlite"]
     try:
         found = search(files, arguments.word, recipient=arguments.recipient, since=arguments.since)
     except RecordsError as error:
         print(f"iems: {error}", file=sys.stderr)
         return 75
+    if actor.subject.kind is Kind.USER:
+        found = visible(found, actor.subject.name, actor.domains)
     if arguments.json:
         print(json.dumps([dataclasses.asdict(record) for record in found], indent=2))
     elif found:

@@ -148,9 +148,10 @@ class _Delivery:
         }
         for action, answer in answers.items():
             for one in decided.get(action, ()):
+                told = _closed(one, reference) or answer
                 yield Result(
                     one.target,
-                    answer,
+                    told,
                     action.word,
                     self._details(one),
                     one.decision,
@@ -306,6 +307,14 @@ def _labels(one: Result) -> dict[str, str]:
         "band": finding.band if finding else "",
         "reply": f"{one.reply.code // 100}xx",
     }
+
+
+def _closed(one: Outcome, reference: str) -> Reply | None:
+    """The refusal for an account that takes no mail, with its reason."""
+    if one.action is not Action.REJECT or one.target.closed is None:
+        return None
+    [reason] = one.target.closed.reasons
+    return reply(550, "5.2.1", f"{printable(reason.finding.reason, 300)}; ref={reference}")
 
 
 def _refused(target: Target, answer: Reply, note: str) -> Result:

@@ -37,7 +37,7 @@ class Outcome:
 def outcome(target: Target, provenance: Provenance, settings: Settings, now: float) -> Outcome:
     """Decide for one recipient; `now` in seconds of the epoch."""
     layers = (*settings.layers(provenance.channel), *target.layers)
-    decision = decide(provenance.findings, layers, role=target.role)
+    decision = target.closed or decide(provenance.findings, layers, role=target.role)
     action, note = _possible(decision.action, provenance, settings, now)
     if note:
         decision = replace(decision, notes=(*decision.notes, note))

@@ -10,10 +10,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from iems.directory.account import closed
 from iems.directory.reader import Directory, Entry, user_of
 from iems.model.address import Address, AddressError
 from iems.model.envelope import INTERNET, LOCAL
-from iems.model.policy import Layer, Subject
+from iems.model.policy import Decision, Layer, Subject
 from iems.serve.deadline import Deadline
 from lmtp.commands import Recipient
 
@@ -29,6 +30,8 @@ class Target:
     layers: tuple[Layer, ...] = ()
     known: bool = True
     """False only where the directory says that there is no such user."""
+    closed: Decision | None = None
+    """The refusal of an account that takes no mail."""
 
     @property
     def key(self) -> str:
@@ -65,7 +68,8 @@ def find_targets(
         found = _entries(address, entries)
         user = next((user for user in map(user_of, found) if user), None)
         layers = (user.domain_layer, user.layer) if user else (domains[address.domain],)
-        targets.append(Target(recipient, address, LOCAL, layers, known=bool(found)))
+        refusal = closed(user) if user else None
+        targets.append(Target(recipient, address, LOCAL, layers, bool(found), refusal))
     return targets
 
 

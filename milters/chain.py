@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from iems.codec.findings import Passed
 from iems.codec.header import parse_header
 from iems.codec.printable import printable
+from iems.directory.account import closed
 from iems.directory.reader import Directory, DirectoryUnavailable
 from iems.directory.resolve import Destination, resolve
 from iems.model.address import Address, AddressError
@@ -212,7 +213,11 @@ class Chain:
     ) -> list[tuple[Destination, Decision]]:
         above = self._run.settings.layers(message.channel)
         return [
-            (one, decide(seen, (*above, *_layers(one)), role=address.role or one.address.role))
+            (
+                one,
+                _closed(one)
+                or decide(seen, (*above, *_layers(one)), role=address.role or one.address.role),
+            )
             for address, destinations in accepted
             for one in sorted(destinations, key=lambda one: one.address.key)
         ]
@@ -302,6 +307,11 @@ def _address(text: str, default_domain: str = "") -> Address | None:
         return Address.parse(text, default_domain=default_domain)
     except AddressError:
         return None
+
+
+def _closed(destination: Destination) -> Decision | None:
+    """The refusal of mail to a mailbox of ours that takes none."""
+    return closed(destination.user) if destination.channel == LOCAL else None
 
 
 def _layers(destination: Destination) -> tuple[Layer, ...]:

@@ -1,7 +1,6 @@
-"""Writing the directory: each change is authorised by one function, and leaves an audit line.
+"""Writing the directory: each change is authorised (`iems.directory.authority`) and audited.
 
-`authorise` decides who may do what before the server is asked; slapd's own access rights
-(`templates/openldap/rights.toml`) hold besides. Errors of the store (`EntryExistsError`,
+Errors of the store (`EntryExistsError`,
 `NoEntryError`, `WriteRefusedError`, `DirectoryUnavailable`) are the caller's to tell. Nothing here
 is repeated or rolled back, but for a new user who cannot be given a password.
 """
@@ -11,13 +10,23 @@ from __future__ import annotations
 import contextlib
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 
+from iems.directory.authority import Actor, Audit, NotAuthorisedError, Thing, authorise
 from iems.directory.policy import policy_values
 from iems.directory.reader import Directory, DirectoryUnavailable
-from iems.directory.store import EntryExistsError, Name, NoEntryError, Row, Store, WriteRefusedError
+from iems.directory.store import (
+    Attributes,
+    Changes,
+    EntryExistsError,
+    Name,
+    NoEntryError,
+    Row,
+    Store,
+    WriteRefusedError,
+)
 from iems.directory.tree import (
     ADDRESS,
+    ADMIN,
     ALIAS,
     ATTRIBUTES,
     CLASS,
@@ -32,6 +41,7 @@ from iems.directory.tree import (
     canonical,
     domain_entry,
     user_entry,
+    user_named,
 )
 from iems.model.address import ROLES, Address
 from iems.model.policy import Action, Kind, Layer, Rule, Subject
@@ -41,46 +51,45 @@ _LOGIN = re.compile(r"[a-z0-9_][a-z0-9._-]*")
 """Local parts of users: what Dovecot's auth_username_chars lets log in, and no path of a file."""
 
 
-class NotAuthorisedError(Exception):
-    """The actor may not do this; the message says who what to what."""
-
-
-@dataclass(frozen=True, slots=True)
-class Thing:
-    """What is acted upon: `kind` is domain, user, alias, policy or password, `name` whose."""
-
-    kind: str
-    name: str
-
-    def __str__(self) -> str:
-        return f"{self.kind} {self.name}"
-
-
-Audit = Callable[[Subject, str, Thing, str], None]
-"""Told of every change: by whom, the verb, of what, and what became of it."""
-
-
-def authorise(actor: Subject, verb: str, thing: Thing) -> None:
-    """NotAuthorisedError unless `actor` may do `verb` (add, delete, set) to `thing`.
-
-    The site's administrator may do everything, a user may set his own policy and password.
-    """
-    if actor.kind is Kind.SITE:
-        return
-    own = actor.kind is Kind.USER and actor.name == thing.name
-    if own and verb == "set" and thing.kind in {"policy", "password"}:
-        return
-    raise NotAuthorisedError(f"{actor} may not {verb} {thing}")
+def differences(have: Attributes, wanted: Attributes) -> Changes:
+    """What makes of an entry one that has exactly the wanted values of the wanted attributes."""
+    both = {
+        attribute: (
+            [value for value in have.get(attribute, ()) if value not in values],
+            [value for value in values if value not in have.get(attribute, ())],
+        )
+        for attribute, values in wanted.items()
+    }
+    return {attribute: change for attribute, change in both.items() if any(change)}
 
 
 class Admin:
     """The directory for one actor; `timeout` bounds each question to the server, in seconds."""
 
-    def __init__(self, store: Store, actor: Subject, audit: Audit, timeout: float) -> None:
+    def __init__(self, store: Store, actor: Actor, audit: Audit, timeout: float) -> None:
         self._store = store
-        self._actor = actor
+        self.actor = actor
         self._audit = audit
         self._timeout = timeout
+
+    def acting_as(self, address: Address) -> Admin:
+        """The directory for this user, with his rights; NoEntryError where there is none such."""
+        self.user(address)
+        domains = self.rows((ADMIN, self._store.to_value(user_entry(address)).decode()))
+        actor = Actor(
+            Subject(Kind.USER, address.key),
+            frozenset(name for row in domains for name in row.texts(DOMAIN_NAME)),
+            self.actor.login,
+        )
+        return Admin(self._store, actor, self._audit, self._timeout)
+
+    def authorise(self, verb: str, thing: Thing) -> None:
+        """NotAuthorisedError where the actor may not, which is audited; nothing where he may."""
+        try:
+            authorise(self.actor, verb, thing)
+        except NotAuthorisedError as error:
+            self._audit(self.actor, verb, thing, type(error).__name__)
+            raise
 
     def directory(self, note: Callable[[str], None]) -> Directory:
         """The same directory to ask, without a cache."""
@@ -88,7 +97,7 @@ class Admin:
 
     def rows(self, *any_of: tuple[str, str], below: Name = DOMAINS) -> Sequence[Row]:
         """The entries of which one of these pairs of attribute and value is true."""
-        return self._store.search(below, any_of, ATTRIBUTES, self._soon())
+        return self._store.search(below, any_of, (*ATTRIBUTES, ADMIN), self._soon())
 
     def domains(self) -> Sequence[str]:
         """The names of all domains, sorted."""
@@ -125,18 +134,88 @@ class Admin:
                 added = True
         return added
 
+    def add_domain_alias(self, domain: str, other: str, *, exists_ok: bool = False) -> bool:
+        """Serve a domain whose addresses are other names of those of `other`; whether it is new.
+
+        NoEntryError where `other` is none of ours; ValueError where it is another name itself.
+        """
+        if not self.rows((DOMAIN_NAME, other)):
+            raise NoEntryError
+        further = self.domain_aliases().get(other)
+        if further or other == domain:
+            raise ValueError(f"{other} is another name of {further or domain} itself")
+        added = False
+        values = {CLASS: [b"iemsDomain"], DOMAIN_NAME: [domain.encode()]}
+        name, address = alias_entry(f"@{domain}")
+        for kind, text, entry, attributes in (
+            ("domain", domain, domain_entry(domain), values),
+            ("alias", address, name, _alias_values(address, [f"@{other}"])),
+        ):
+            try:
+                with self._acting("add", Thing(kind, text)):
+                    self._store.add(entry, attributes, self._soon())
+                added = True
+            except EntryExistsError:
+                if not exists_ok:
+                    raise
+        return added
+
+    def domain_aliases(self) -> Mapping[str, str]:
+        """The domains that are other names of others, and of which."""
+        return {
+            address[1:]: targets[0][1:]
+            for address, targets in self.aliases().items()
+            if targets[0].startswith("@")
+        }
+
+    def admins(self, domain: str) -> Sequence[str]:
+        """The addresses of those who administer a domain, sorted."""
+        values = self.domain(domain).attributes.get(ADMIN, ())
+        return sorted(user_named(self._store.from_value(value)) for value in values)
+
+    def set_admin(self, domain: str, address: Address, *, administers: bool) -> bool:
+        """Let a user administer a domain, or no more; whether that is another state than before.
+
+        NoEntryError where there is no such domain, or no such user to be made an administrator.
+        """
+        value = self._store.to_value(user_entry(address))
+        present = value.lower() in {one.lower() for one in self._admin_values(domain)}
+        if administers:
+            self.user(address)
+        if present == administers:
+            return False
+        change: tuple[list[bytes], list[bytes]] = ([], [value]) if administers else ([value], [])
+        verb = "add" if administers else "delete"
+        with self._acting(verb, Thing("admin", f"{canonical(address)} of {domain}")):
+            self._store.change(domain_entry(domain), {ADMIN: change}, self._soon())
+        return True
+
+    def _admin_values(self, domain: str) -> Sequence[bytes]:
+        return self.domain(domain).attributes.get(ADMIN, ())
+
     def delete_domain(self, domain: str) -> None:
         """Delete a domain and everything in it."""
-        for row in self.inside(domain):
+        within = self.inside(domain)
+        self._forget_admins(lambda name: name[1:] == domain_entry(domain), (CLASS, DOMAIN))
+        for row in within:
             with self._acting("delete", Thing("entry", _text(row))):
                 self._store.delete(row.name, self._soon())
         with self._acting("delete", Thing("domain", domain)):
             self._store.delete(domain_entry(domain), self._soon())
 
+    def _forget_admins(self, leaves: Callable[[Name], bool], where: tuple[str, str]) -> None:
+        """Take the rights of users who leave, or who comes next under their names has them."""
+        for row in self.rows(where):
+            for value in row.attributes.get(ADMIN, ()):
+                name = self._store.from_value(value)
+                if leaves(name):
+                    [domain] = row.texts(DOMAIN_NAME)
+                    with self._acting("delete", Thing("admin", f"{user_named(name)} of {domain}")):
+                        self._store.change(row.name, {ADMIN: ([value], [])}, self._soon())
+
     def inside(self, domain: str) -> Sequence[Row]:
         """The users and aliases of a domain; NoEntryError where it is none of ours."""
-        if not self.rows((DOMAIN_NAME, domain)):
-            raise NoEntryError
+        self.domain(domain)
         everyone = ((CLASS, USER), (CLASS, ALIAS))
         return self.rows(*everyone, below=domain_entry(domain))
 
@@ -162,19 +241,26 @@ class Admin:
                     self._store.delete(name, self._soon())
                 raise
 
+    def set_user(self, address: Address, wanted: Attributes) -> bool:
+        """Give a user's entry exactly these values of these attributes; whether it had others."""
+        row = self.user(address)
+        changes = differences(row.attributes, wanted)
+        if changes:
+            with self._acting("set", Thing("user", address.key)):
+                self._store.change(row.name, changes, self._soon())
+        return bool(changes)
+
     def delete_user(self, address: Address) -> None:
-        """Delete a user; his mail is not touched."""
+        """Delete a user, whatever he administered first; his mail is not touched."""
+        own = user_entry(address)
+        self._forget_admins(own.__eq__, (ADMIN, self._store.to_value(own).decode()))
         with self._acting("delete", Thing("user", address.key)):
             self._store.delete(user_entry(address), self._soon())
 
     def add_alias(self, text: str, targets: Iterable[Address]) -> None:
         """Add an alias `LOCAL@DOMAIN` or a catch-all `@DOMAIN`."""
         name, address = alias_entry(text)
-        values = {
-            CLASS: [b"iemsAlias"],
-            ADDRESS: [address.encode()],
-            TARGET: [value.encode() for value in sorted({canonical(one) for one in targets})],
-        }
+        values = _alias_values(address, {canonical(one) for one in targets})
         with self._acting("add", Thing("alias", address)):
             self._store.add(name, values, self._soon())
 
@@ -189,7 +275,8 @@ class Admin:
 
         The caller has seen to it that the choice is allowed.
         """
-        name, row = self._subject(subject)
+        row = self._subject(subject)
+        name = row.name
         start = f"{check} {band} choice ".encode()
         present = [value for value in row.attributes.get(POLICY, ()) if value.startswith(start)]
         layer = Layer(subject, {(check, band): Rule(choice=action)})
@@ -199,38 +286,52 @@ class Admin:
         remove = [value for value in present if value not in wanted]
         add = [value for value in wanted if value not in present]
         with self._acting("set", Thing("policy", subject.name)):
-            self._store.change(name, POLICY, remove, add, self._soon())
+            self._store.change(name, {POLICY: (remove, add)}, self._soon())
         return True
 
     def policy(self, subject: Subject) -> Sequence[bytes]:
         """The policy values of a domain or user; NoEntryError where there is none such."""
-        return self._subject(subject)[1].attributes.get(POLICY, ())
+        return self._subject(subject).attributes.get(POLICY, ())
 
-    def _subject(self, subject: Subject) -> tuple[Name, Row]:
+    def user(self, address: Address) -> Row:
+        """The entry of a user; NoEntryError where there is none such."""
+        return self._entry(user_entry(address), (ADDRESS, canonical(address)))
+
+    def domain(self, name: str) -> Row:
+        """The entry of a domain; NoEntryError where there is none such."""
+        return self._entry(domain_entry(name), (DOMAIN_NAME, name))
+
+    def _subject(self, subject: Subject) -> Row:
         if subject.kind is Kind.DOMAIN:
-            name = domain_entry(subject.name)
-            pair = (DOMAIN_NAME, subject.name)
-        else:
-            address = Address.parse(subject.name)
-            name = user_entry(address)
-            pair = (ADDRESS, canonical(address))
+            return self.domain(subject.name)
+        return self.user(Address.parse(subject.name))
+
+    def _entry(self, name: Name, pair: tuple[str, str]) -> Row:
         for row in self.rows(pair):
             if [value for _attribute, value in row.name] == [value for _attribute, value in name]:
-                return name, row
+                return Row(name, row.attributes)
         raise NoEntryError
 
     @contextlib.contextmanager
     def _acting(self, verb: str, thing: Thing) -> Iterator[None]:
         try:
-            authorise(self._actor, verb, thing)
+            authorise(self.actor, verb, thing)
             yield
         except Exception as error:
-            self._audit(self._actor, verb, thing, type(error).__name__)
+            self._audit(self.actor, verb, thing, type(error).__name__)
             raise
-        self._audit(self._actor, verb, thing, "done")
+        self._audit(self.actor, verb, thing, "done")
 
     def _soon(self) -> Deadline:
         return Deadline.after(self._timeout)
+
+
+def _alias_values(address: str, targets: Iterable[str]) -> Attributes:
+    return {
+        CLASS: [b"iemsAlias"],
+        ADDRESS: [address.encode()],
+        TARGET: [target.encode() for target in sorted(targets)],
+    }
 
 
 def _text(row: Row) -> str:

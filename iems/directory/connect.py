@@ -9,12 +9,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from iems.directory.admin import Admin, Thing
+from iems.directory.admin import Admin
+from iems.directory.authority import Actor, Thing
 from iems.directory.cache import CachedDirectory
 from iems.directory.reader import Directory, DirectoryUnavailable
 from iems.directory.toml import TomlDirectory
 from iems.directory.tree import TreeDirectory
-from iems.model.policy import Subject
 from iems.serve.deadline import Deadline
 from iems.serve.log import Log
 from iems.settings.read import SettingsError
@@ -49,15 +49,16 @@ def unavailable(directory: Directory, domain: str, deadline: Deadline) -> str:
     return ""
 
 
-def connect_admin(settings: Settings, actor: Subject, log: Log) -> Admin:
-    """The directory for somebody who changes it; what he does stands in the log."""
+def connect_admin(settings: Settings, login: str, log: Log) -> Admin:
+    """The directory for who has logged in as `login` and changes it; that stands in the log."""
     admin = settings.admin
     store = connect_store(settings.directory, admin.ldap_dn, admin.ldap_password_file)
 
-    def audit(actor: Subject, verb: str, thing: Thing, result: str) -> None:
-        log.info("audit", actor=actor, verb=verb, object=thing, result=result)
+    def audit(actor: Actor, verb: str, thing: Thing, result: str) -> None:
+        rights = actor.subject
+        log.info("audit", actor=actor.login, rights=rights, verb=verb, object=thing, result=result)
 
-    return Admin(store, actor, audit, settings.directory.timeout)
+    return Admin(store, Actor(login=login), audit, settings.directory.timeout)
 
 
 def connect_store(settings: DirectorySettings, dn: str, password_file: Path) -> LdapStore:

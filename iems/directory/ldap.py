@@ -27,6 +27,7 @@ from iems.codec.printable import printable
 from iems.directory.reader import DirectoryUnavailable
 from iems.directory.store import (
     Attributes,
+    Changes,
     EntryExistsError,
     Name,
     NoEntryError,
@@ -100,18 +101,15 @@ class LdapStore:
         """See `Store`."""
         self._write(lambda connection: connection.delete_ext(self._dn(name)), deadline)
 
-    def change(
-        self,
-        name: Name,
-        attribute: str,
-        remove: Sequence[bytes],
-        add: Sequence[bytes],
-        deadline: Deadline,
-    ) -> None:
+    def change(self, name: Name, changes: Changes, deadline: Deadline) -> None:
         """See `Store`."""
-        both = ((ldap.MOD_DELETE, attribute, list(remove)), (ldap.MOD_ADD, attribute, list(add)))
-        changes = [one for one in both if one[2]]
-        self._write(lambda connection: connection.modify_ext(self._dn(name), changes), deadline)
+        steps = [
+            (kind, attribute, list(values))
+            for attribute, (remove, add) in changes.items()
+            for kind, values in ((ldap.MOD_DELETE, remove), (ldap.MOD_ADD, add))
+            if values
+        ]
+        self._write(lambda connection: connection.modify_ext(self._dn(name), steps), deadline)
 
     def set_password(self, name: Name, password: str, deadline: Deadline) -> None:
         """See `Store`."""
@@ -184,15 +182,25 @@ class LdapStore:
         relative = ldap.dn.dn2str([[(attribute, value, 1)] for attribute, value in name])
         return f"{relative},{self._account.base}"
 
-    def _rows(self, answer: Iterable[tuple[str | None, object]]) -> Sequence[Row]:
+    def to_value(self, name: Name) -> bytes:
+        """See `Reader`."""
+        return self._dn(name).encode()
+
+    def from_value(self, value: bytes) -> Name:
+        """See `Reader`."""
+        return self._name(value.decode())
+
+    def _name(self, dn: str) -> Name:
         depth = len(ldap.dn.str2dn(self._account.base))
-        rows = []
-        for dn, attributes in answer:
-            # A referral has no name; this directory follows none.
-            if dn is not None and isinstance(attributes, dict):
-                parts = ldap.dn.str2dn(dn)[:-depth]
-                rows.append(Row(tuple((rdn[0][0], rdn[0][1]) for rdn in parts), attributes))
-        return rows
+        return tuple((rdn[0][0], rdn[0][1]) for rdn in ldap.dn.str2dn(dn)[:-depth])
+
+    def _rows(self, answer: Iterable[tuple[str | None, object]]) -> Sequence[Row]:
+        # A referral has no name; this directory follows none.
+        return [
+            Row(self._name(dn), attributes)
+            for dn, attributes in answer
+            if dn is not None and isinstance(attributes, dict)
+        ]
 
     def _unavailable(self, error: Exception) -> DirectoryUnavailable:
         return DirectoryUnavailable(f"{self._account.uri}: {_reason(error)}")

@@ -23,11 +23,15 @@ class DirectoryUnavailable(Exception):  # noqa: N818 - a state of the world, not
 
 @dataclass(frozen=True, slots=True)
 class User:
-    """A mailbox, with its owner's policy and that of its domain."""
+    """A mailbox, with its owner's policy and that of its domain.
+
+    `refusal` says why mail to it is refused (`iems.directory.account`); empty where it is taken.
+    """
 
     address: Address
     layer: Layer
     domain_layer: Layer
+    refusal: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +39,7 @@ class Alias:
     """Another name for other addresses (Postfix: virtual_alias_maps).
 
     An alias comes before the mailbox of the same address, which is then `user`: with itself among
-    its targets it keeps a copy there.
+    its targets it keeps a copy there. A user's own forward addresses are such targets.
     """
 
     address: Address
@@ -45,10 +49,14 @@ class Alias:
 
 @dataclass(frozen=True, slots=True)
 class CatchAll:
-    """Where mail for every address of `domain` goes that is neither a user nor an alias."""
+    """Where mail for every address of `domain` goes that is neither a user nor an alias.
+
+    With `other` it goes to the same local part there, and `targets` is empty.
+    """
 
     domain: str
     targets: tuple[Address, ...]
+    other: str = ""
 
 
 Entry: TypeAlias = User | Alias

@@ -1,7 +1,8 @@
 """Where mail for an address ends: aliases resolved exactly as Postfix resolves them.
 
 The order is that of virtual_alias_maps: the exact address, the address without its +extension
-(which then goes to every target), the catch-all `@domain`; again and again until nothing changes.
+(which then goes to every target), the catch-all `@domain`, which keeps the local part where it
+leads to `@other`; again and again until nothing changes.
 Postfix's own limits hold (virtual_alias_recursion_limit, virtual_alias_expansion_limit): where it
 would not accept the message, `UnreasonableAlias` is raised, a temporary failure like Postfix's own.
 
@@ -50,26 +51,37 @@ class UnreasonableAlias(DirectoryUnavailable):
 class Destination:
     """One final recipient as Postfix will name it, its +extension kept.
 
-    `channel` is `local` (a mailbox of ours, that of `user`) or `internet`.
+    `channel` is `local` (a mailbox of ours, that of `user`) or `internet`. A local one without a
+    `user` is nobody, and an alias leads there.
     """
 
     address: Address
     channel: str
     user: User | None = field(default=None, compare=False)
 
+    @property
+    def nobody(self) -> bool:
+        """Whether it is in a domain of ours and no mailbox."""
+        return self.channel == LOCAL and self.user is None
+
 
 def resolve(directory: Directory, address: Address, deadline: Deadline) -> frozenset[Destination]:
-    """The destinations of mail for `address`; none for an unknown address of ours."""
+    """The destinations of mail for `address`; none for an address of ours that is not known."""
     known = _Known(directory, deadline)
     known.learn(address)
+    unknown = known.lookup(address) is None
     finals = {final.key: final for final in _expand(address, known)}.values()
     users = {final.key: known.user(final) for final in finals}
     homeless = {final.domain for final in finals if users[final.key] is None}
     ours = directory.domains(homeless, deadline) if homeless else {}
     return frozenset(
-        Destination(final, LOCAL if users[final.key] else INTERNET, users[final.key])
+        Destination(
+            final,
+            LOCAL if users[final.key] or final.domain in ours else INTERNET,
+            users[final.key],
+        )
         for final in finals
-        if users[final.key] or final.domain not in ours
+        if not (unknown and final.domain in ours)
     )
 
 
@@ -112,6 +124,8 @@ class _Known:
                 Address(target.local + extension, target.domain) for target in _targets(entry)
             )
         catch_all = self._catch_alls.get(address.domain)
+        if catch_all and catch_all.other:
+            return (Address(address.local, catch_all.other),)
         return catch_all.targets if catch_all else None
 
     def user(self, address: Address) -> User | None:

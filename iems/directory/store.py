@@ -18,6 +18,9 @@ Name: TypeAlias = tuple[tuple[str, str], ...]
 
 Attributes: TypeAlias = Mapping[str, Sequence[bytes]]
 
+Changes: TypeAlias = Mapping[str, tuple[Sequence[bytes], Sequence[bytes]]]
+"""By attribute: the values that are taken from it, and those that it is given."""
+
 
 class EntryExistsError(Exception):
     """There is an entry of this name already."""
@@ -46,6 +49,14 @@ class Row:
 class Reader(Protocol):
     """What can be asked."""
 
+    def to_value(self, name: Name) -> bytes:
+        """The name of an entry as the value of an attribute that names entries."""
+        ...
+
+    def from_value(self, value: bytes) -> Name:
+        """The name in such a value; it need be no entry's."""
+        ...
+
     def search(
         self,
         base: Name,
@@ -68,15 +79,8 @@ class Store(Reader, Protocol):
         """Remove an entry that has none below it."""
         ...
 
-    def change(
-        self,
-        name: Name,
-        attribute: str,
-        remove: Sequence[bytes],
-        add: Sequence[bytes],
-        deadline: Deadline,
-    ) -> None:
-        """Take values from an attribute and give it others, at once."""
+    def change(self, name: Name, changes: Changes, deadline: Deadline) -> None:
+        """Make all of these changes of an entry at once, or none."""
         ...
 
     def set_password(self, name: Name, password: str, deadline: Deadline) -> None:

@@ -7,17 +7,19 @@ Every fault of the file is reported with file, key, what stood there and what is
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from iems.directory.reader import Alias, CatchAll, Entry, User
+from iems.directory.account import KINDS, refusal
+from iems.directory.reader import Alias, CatchAll, Entry, User, user_of
 from iems.model.address import Address, AddressError, domain_name
 from iems.model.policy import Action, Kind, Layer, Rule, Subject
 from iems.serve.deadline import Deadline
 from iems.settings.read import SettingsError, Table, action, actions, join, text
 
 _TABLES = frozenset({"domains", "users", "aliases"})
+_OF_USER = frozenset({"policy", "disabled", "kind", "forward"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +81,7 @@ class _Reading:
                 name, table[name], f"expected one of the tables {', '.join(sorted(_TABLES))}"
             )
         layers = self._domains(self._table(table, "domains"))
-        entries: dict[str, Entry] = dict(self._users(self._table(table, "users"), layers))
+        entries = self._users(self._table(table, "users"), layers)
         catch_alls = self._aliases(self._table(table, "aliases"), entries)
         if self._faults:
             raise SettingsError(self._faults)
@@ -94,8 +96,8 @@ class _Reading:
                 layers[domain] = self._layer(key, content, Subject(Kind.DOMAIN, domain))
         return layers
 
-    def _users(self, table: Table, layers: Mapping[str, Layer]) -> dict[str, User]:
-        users: dict[str, User] = {}
+    def _users(self, table: Table, layers: Mapping[str, Layer]) -> dict[str, Entry]:
+        users: dict[str, Entry] = {}
         for name, content in table.items():
             key = join("users", name)
             address = self._address(key, name)
@@ -108,9 +110,28 @@ class _Reading:
                 self._fault(
                     key, name, "expected an address that differs from all others in more than case"
                 )
-            layer = self._layer(key, content, Subject(Kind.USER, address.key))
-            users[address.key] = User(address, layer, layers[address.domain])
+            users[address.key] = self._user(key, content, address, layers[address.domain])
         return users
+
+    def _user(self, key: str, content: object, address: Address, domain: Layer) -> User | Alias:
+        subject = Subject(Kind.USER, address.key)
+        if not isinstance(content, Mapping) or content.keys() - _OF_USER:
+            self._fault(
+                key, content, f"expected a table with keys of {', '.join(sorted(_OF_USER))}"
+            )
+            return User(address, Layer(subject), domain)
+        policy = {name: value for name, value in content.items() if name == "policy"}
+        disabled, kind = content.get("disabled", ""), content.get("kind", "")
+        if not isinstance(disabled, str):
+            self._fault(f"{key}.disabled", disabled, "expected the reason as a string")
+        if kind and kind not in KINDS:
+            self._fault(f"{key}.kind", kind, f"expected one of {', '.join(KINDS)}")
+        told = refusal(str(disabled), str(kind))
+        user = User(address, self._layer(key, policy, subject), domain, told)
+        forward = (
+            self._addresses(f"{key}.forward", content["forward"]) if "forward" in content else ()
+        )
+        return Alias(address, forward, user) if forward and not told else user
 
     def _aliases(self, table: Table, entries: dict[str, Entry]) -> dict[str, CatchAll]:
         catch_alls: dict[str, CatchAll] = {}
@@ -119,19 +140,32 @@ class _Reading:
             if not isinstance(content, list) or not content:
                 self._fault(key, content, "expected a list of addresses that is not empty")
                 continue
-            found = [self._address(key, one) for one in content]
-            targets = tuple(one for one in found if one is not None)
             if name.startswith("@"):
                 domain = self._domain(key, name[1:])
                 if domain is not None:
-                    catch_alls[domain] = CatchAll(domain, targets)
+                    catch_alls[domain] = self._catch_all(key, domain, content)
                 continue
+            targets = self._addresses(key, content)
             address = self._address(key, name)
             if address is not None:
                 present = entries.get(address.key)
-                user = present if isinstance(present, User) else None
-                entries[address.key] = Alias(address, targets, user)
+                forward = present.targets if isinstance(present, Alias) else ()
+                both = tuple(dict.fromkeys((*targets, *forward)))
+                entries[address.key] = Alias(address, both, user_of(present))
         return catch_alls
+
+    def _catch_all(self, key: str, domain: str, content: Sequence[object]) -> CatchAll:
+        first = content[0]
+        if isinstance(first, str) and first.startswith("@") and len(content) == 1:
+            return CatchAll(domain, (), self._domain(key, first[1:]) or "")
+        return CatchAll(domain, self._addresses(key, content))
+
+    def _addresses(self, key: str, content: object) -> tuple[Address, ...]:
+        if not isinstance(content, list) or not content:
+            self._fault(key, content, "expected a list of addresses that is not empty")
+            return ()
+        found = [self._address(key, one) for one in content]
+        return tuple(one for one in found if one is not None)
 
     def _layer(self, key: str, content: object, subject: Subject) -> Layer:
         if not isinstance(content, Mapping) or content.keys() - {"policy"}:

@@ -1,16 +1,18 @@
 """The tree of `docs/directory.md`: names of its entries, and its entries as values.
 
 `TreeDirectory` is the directory that stands in such a tree; it keeps nothing between two calls.
-What stands in an entry is not trusted: a policy value that is none is left out with a note, and an
-entry that makes no sense is `DirectoryUnavailable`, never a missing user.
+What stands in an entry is not trusted: a policy value that is none is left out with a note, as is
+an entry that speaks for another domain than the one it stands below; one that makes no sense is
+`DirectoryUnavailable`, never a missing user.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
+from iems.directory.account import refusal
 from iems.directory.policy import read_policy
-from iems.directory.reader import Alias, CatchAll, DirectoryUnavailable, Entry, User
+from iems.directory.reader import Alias, CatchAll, DirectoryUnavailable, Entry, User, user_of
 from iems.directory.store import Name, Reader, Row
 from iems.model.address import Address, AddressError, domain_name
 from iems.model.policy import Kind, Layer, Subject
@@ -20,7 +22,9 @@ DOMAINS: Name = (("ou", "domains"),)
 CLASS = "objectClass"
 USER, ALIAS, DOMAIN = "iemsUser", "iemsAlias", "iemsDomain"
 ADDRESS, TARGET, DOMAIN_NAME, POLICY = "iemsAddress", "iemsTarget", "iemsDomainName", "iemsPolicy"
-ATTRIBUTES = (CLASS, ADDRESS, TARGET, DOMAIN_NAME, POLICY)
+DISABLED, KIND, FORWARD = "iemsDisabled", "iemsKind", "iemsForward"
+ADMIN = "iemsAdmin"
+ATTRIBUTES = (CLASS, ADDRESS, TARGET, DOMAIN_NAME, POLICY, DISABLED, KIND, FORWARD)
 
 Note = Callable[[str], None]
 
@@ -38,6 +42,15 @@ def domain_entry(domain: str) -> Name:
 def user_entry(address: Address) -> Name:
     """The name of a user's entry."""
     return (("uid", address.local.casefold()), *domain_entry(address.domain))
+
+
+def user_named(name: Name) -> str:
+    """The address of the user whose entry has this name; empty where it is no user's."""
+    match name:
+        case (("uid", local), (str(), domain), *rest) if tuple(rest) == DOMAINS:
+            return canonical(Address(local, domain))
+        case _:
+            return ""
 
 
 def alias_entry(text: str) -> tuple[Name, str]:
@@ -76,7 +89,7 @@ class TreeDirectory:
     ) -> Mapping[str, CatchAll]:
         """See `Directory`."""
         rows = self._search([(ADDRESS, f"@{domain}") for domain in domains], deadline)
-        found = (read_catch_all(row, self._note) for row in rows)
+        found = (read_catch_all(row, self._note) for row in _at_home(rows, self._note))
         return {one.domain: one for one in found if one.domain in domains}
 
     def domains(self, names: Collection[str], deadline: Deadline) -> Mapping[str, Layer]:
@@ -99,19 +112,24 @@ def read_entries(rows: Iterable[Row], note: Note) -> Mapping[str, Entry]:
     rows = tuple(rows)
     layers = read_domains(rows, note)
     entries: dict[str, Entry] = {}
-    for row in _of_class(rows, USER):
+    for row in _at_home(_of_class(rows, USER), note):
         user = _user(row, layers, note)
         if user.address.key in entries:
             raise _nonsense(row, f"a second user {user.address}")
-        entries[user.address.key] = user
-    for row in _of_class(rows, ALIAS):
+        forward = () if user.refusal else _addresses(row, FORWARD, note)
+        entries[user.address.key] = Alias(user.address, forward, user) if forward else user
+    aliases: set[str] = set()
+    for row in _at_home(_of_class(rows, ALIAS), note):
         if is_catch_all(row):
             continue
         address = _address(row)
-        present = entries.get(address.key)
-        if isinstance(present, Alias):
+        if address.key in aliases:
             raise _nonsense(row, f"a second alias {address}")
-        entries[address.key] = Alias(address, _targets(row, note), present)
+        aliases.add(address.key)
+        present = entries.get(address.key)
+        forward = present.targets if isinstance(present, Alias) else ()
+        targets = tuple(dict.fromkeys((*_targets(row, note), *forward)))
+        entries[address.key] = Alias(address, targets, user_of(present))
     return entries
 
 
@@ -120,6 +138,8 @@ def read_domains(rows: Iterable[Row], note: Note) -> Mapping[str, Layer]:
     layers = {}
     for row in _of_class(rows, DOMAIN):
         name = _one(row, DOMAIN_NAME).lower()
+        if len(row.name) != len(domain_entry(name)):
+            continue
         policy = row.attributes.get(POLICY, ())
         layers[name] = read_policy(policy, Subject(Kind.DOMAIN, name), note)
     return layers
@@ -127,7 +147,15 @@ def read_domains(rows: Iterable[Row], note: Note) -> Mapping[str, Layer]:
 
 def read_catch_all(row: Row, note: Note) -> CatchAll:
     """One row as a catch-all."""
-    return CatchAll(_one(row, ADDRESS)[1:].lower(), _targets(row, note))
+    domain = _one(row, ADDRESS)[1:].lower()
+    others = [value for value in row.attributes.get(TARGET, ()) if value.startswith(b"@")]
+    if not others:
+        return CatchAll(domain, _targets(row, note))
+    try:
+        [other] = [domain_name(value[1:].decode()) for value in row.attributes[TARGET]]
+    except (ValueError, AddressError) as error:
+        raise _nonsense(row, f"expected @DOMAIN alone: {error}") from None
+    return CatchAll(domain, (), other)
 
 
 def is_catch_all(row: Row) -> bool:
@@ -141,20 +169,32 @@ def _user(row: Row, layers: Mapping[str, Layer], note: Note) -> User:
     if layer is None:
         raise _nonsense(row, f"the domain of {address} has no entry")
     subject = Subject(Kind.USER, address.key)
-    return User(address, read_policy(row.attributes.get(POLICY, ()), subject, note), layer)
+    policy = read_policy(row.attributes.get(POLICY, ()), subject, note)
+    return User(address, policy, layer, refusal(_maybe(row, DISABLED), _maybe(row, KIND)))
 
 
 def _targets(row: Row, note: Note) -> tuple[Address, ...]:
-    """The targets that are addresses; others are left out, but without any it makes no sense."""
+    """The targets of an alias, without which it makes no sense."""
+    found = _addresses(row, TARGET, note)
+    if not found:
+        raise _nonsense(row, "an alias without a target that is an address")
+    return found
+
+
+def _addresses(row: Row, attribute: str, note: Note) -> tuple[Address, ...]:
+    """The values that are addresses; others are left out with a note."""
     found: list[Address] = []
-    for value in sorted(row.attributes.get(TARGET, ())):
+    for value in sorted(row.attributes.get(attribute, ())):
         try:
             found.append(Address.parse(value.decode("utf-8")))
         except (AddressError, UnicodeDecodeError) as error:
             note(f"{_text(row.name)}: target {value[:200]!r} is left out: {error}")
-    if not found:
-        raise _nonsense(row, "an alias without a target that is an address")
     return tuple(found)
+
+
+def _maybe(row: Row, attribute: str) -> str:
+    """The value of an attribute that an entry may lack; empty where it does."""
+    return _one(row, attribute) if row.attributes.get(attribute) else ""
 
 
 def _address(row: Row) -> Address:
@@ -178,6 +218,17 @@ def _one(row: Row, attribute: str) -> str:
 def _of_class(rows: Iterable[Row], name: str) -> Iterable[Row]:
     wanted = name.lower().encode()
     return (row for row in rows if wanted in {one.lower() for one in row.attributes.get(CLASS, ())})
+
+
+def _at_home(rows: Iterable[Row], note: Note) -> Iterable[Row]:
+    """The entries of addresses that stand directly below the domain of their address."""
+    for row in rows:
+        domain = _one(row, ADDRESS).rpartition("@")[2]
+        above = tuple(value.lower() for _attribute, value in row.name[1:])
+        if above == tuple(value for _attribute, value in domain_entry(domain.lower())):
+            yield row
+        else:
+            note(f"{_text(row.name)} is left out: it speaks for {domain[:200]!r}")
 
 
 def _nonsense(row: Row, reason: str) -> DirectoryUnavailable:

@@ -1,9 +1,9 @@
 """The log of a process: one datagram a line to syslogd, facility mail, as RFC 3164 has it.
 
-It never blocks and never raises: a line that syslogd does not take at once is dropped and counted,
-and the count is told with the next line that gets through. Values are quoted and escaped, so that
-text from outside can neither end a line nor pretend to be a field. A log is opened after the fork,
-one a process; all threads may write.
+It never blocks, unless it was told to wait a little, and never raises: a line that syslogd does not
+take is dropped and counted, and the count is told with the next line that gets through. Values are
+quoted and escaped, so that text from outside can neither end a line nor pretend to be a field. A
+log is opened after the fork, one a process; all threads may write.
 """
 
 from __future__ import annotations
@@ -50,9 +50,10 @@ def pairs(fields: dict[str, object]) -> str:
 class Log:
     """Lines of one process. Made by `Log.open`."""
 
-    def __init__(self, ident: str, path: Path | None) -> None:
+    def __init__(self, ident: str, path: Path | None, wait: float = 0.0) -> None:
         self._tag = f"{ident}[{os.getpid()}]"
         self._path = path
+        self._wait = wait
         self._socket: socket.socket | None = None
         self._next_attempt = 0.0
         self._dropped = 0
@@ -61,9 +62,15 @@ class Log:
         """Told every error, too."""
 
     @classmethod
-    def open(cls, ident: str, foreground: bool = False, path: Path = SYSLOG) -> Log:
-        """The log of this process: to syslogd at `path`, or with `foreground` to stderr."""
-        return cls(ident, None if foreground else path)
+    def open(
+        cls, ident: str, foreground: bool = False, path: Path = SYSLOG, wait: float = 0.0
+    ) -> Log:
+        """The log of this process: to syslogd at `path`, or with `foreground` to stderr.
+
+        A line waits at most `wait` seconds for syslogd; only a program that nobody waits for has
+        any to give.
+        """
+        return cls(ident, None if foreground else path, wait)
 
     @property
     def dropped(self) -> int:
@@ -120,6 +127,10 @@ class Log:
                 connection.send(message[:_LINE_LIMIT])
             except BlockingIOError:
                 return False
+            except TimeoutError:
+                self.close()
+                self._next_attempt = time.monotonic() + _RETRY
+                return False
             except OSError:
                 self.close()
                 self._next_attempt = 0.0
@@ -142,7 +153,7 @@ class Log:
         self._next_attempt = time.monotonic() + _RETRY
         connection = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         try:
-            connection.setblocking(False)
+            connection.settimeout(self._wait)
             connection.connect(str(self._path))
         except OSError:
             connection.close()

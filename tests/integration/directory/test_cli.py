@@ -5,72 +5,17 @@ from __future__ import annotations
 import io
 import json
 import re
-from collections.abc import Callable
 from pathlib import Path
 
 import ldap
 import pytest
 
-from cli.main import main
 from tests.integration.directory import tree
+from tests.integration.directory.conftest import Iems
 from tests.integration.stack.slapd import Slapd
 
 DOMAIN = "cli.test"
 ALICE = f"alice@{DOMAIN}"
-Iems = Callable[..., tuple[int, str, str]]
-
-SETTINGS = """
-version = 1
-hostname = "mail.example.test"
-postmaster = "postmaster@example.test"
-[directory]
-uri = "{uri}"
-[admin]
-ldap_password_file = "{password}"
-[checks.iprev]
-mode = "delegate"
-allow = {{ mismatch = ["deliver", "tag", "junk"] }}
-[checks.dnsbl.open]
-zone = "open.bl.test"
-mode = "delegate"
-default = {{ listed = "junk" }}
-[checks.dnsbl.closed]
-zone = "closed.bl.test"
-mode = "enforce"
-default = {{ listed = "reject" }}
-"""
-
-
-@pytest.fixture
-def iems(
-    server: Slapd,
-    tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
-    monkeypatch: pytest.MonkeyPatch,
-) -> Iems:
-    """The program: arguments to exit code, output and errors."""
-    # The tree under test need not be installed, so its distribution may have no version.
-    monkeypatch.setattr("cli.main._version", lambda: "0", raising=False)
-    secret = tree.write(tmp_path / "ldap-admin", tree.password("admin") + "\n")
-    settings = tree.write(
-        tmp_path / "iems.toml", SETTINGS.format(uri=server.ldapi, password=secret)
-    )
-
-    def call(*words: str) -> tuple[int, str, str]:
-        code = main(["--settings", str(settings), *words])
-        told = capsys.readouterr()
-        return code, told.out, told.err
-
-    return call
-
-
-@pytest.fixture
-def domain(iems: Iems) -> str:
-    """The domain, with alice in it."""
-    iems("domain", "delete", DOMAIN, "--recursive")
-    assert iems("domain", "add", DOMAIN, "--postmaster", ALICE)[0] == 0
-    assert iems("user", "add", ALICE)[0] == 0
-    return DOMAIN
 
 
 def test_domain(iems: Iems) -> None:
@@ -85,7 +30,7 @@ def test_domain(iems: Iems) -> None:
         {"address": f"postmaster@{name}", "targets": [ALICE]},
     ]
     assert name in iems("domain", "list")[1].splitlines()
-    assert {"domain": name} in json.loads(iems("domain", "list", "--json")[1])
+    assert {"domain": name, "alias_of": None} in json.loads(iems("domain", "list", "--json")[1])
     iems("user", "add", f"bob@{name}")
     code, out, error = iems("domain", "delete", name)
     assert (code, out) == (1, "")

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from iems.directory.cache import CachedDirectory
-from iems.directory.reader import Alias, Directory, User
+from iems.directory.reader import Alias, Directory, User, user_of
 from iems.directory.resolve import Destination, UnreasonableAlias, resolve
 from iems.directory.toml import TomlDirectory
 from iems.directory.tree import TreeDirectory
@@ -29,6 +29,19 @@ policy = { "dnsbl/a" = { listed = "deliver" }, "iprev" = { mismatch = "tag" } }
 [users."ünïcode@one.contract.test"]
 [users."a,b#c@one.contract.test"]
 [users."carol@two.contract.test"]
+[users."gone@one.contract.test"]
+disabled = "has left"
+forward = ["far@example.net"]
+[users."printer@one.contract.test"]
+kind = "send-only"
+[users."lobby@one.contract.test"]
+kind = "receive-only"
+[users."dora@one.contract.test"]
+forward = ["far@example.net"]
+[users."erik@one.contract.test"]
+forward = ["erik@one.contract.test", "far@example.net"]
+[domains."three.contract.test"]
+[domains."four.contract.test"]
 
 [aliases]
 "both@one.contract.test" = ["alice@one.contract.test", "bob@one.contract.test"]
@@ -37,6 +50,11 @@ policy = { "dnsbl/a" = { listed = "deliver" }, "iprev" = { mismatch = "tag" } }
 "round@one.contract.test" = ["about@one.contract.test"]
 "about@one.contract.test" = ["round@one.contract.test"]
 "@two.contract.test" = ["alice@one.contract.test"]
+"erik@one.contract.test" = ["erik@one.contract.test", "bob@one.contract.test"]
+"shut@one.contract.test" = ["gone@one.contract.test", "printer@one.contract.test"]
+"@three.contract.test" = ["@one.contract.test"]
+"sales@three.contract.test" = ["carol@two.contract.test"]
+"@four.contract.test" = ["@three.contract.test"]
 """
 
 ONE = {
@@ -74,6 +92,26 @@ def populated(server: Slapd) -> Slapd:
         + tree.alias("round@one.contract.test", "about@one.contract.test")
         + tree.alias("about@one.contract.test", "round@one.contract.test")
         + tree.alias("@two.contract.test", "alice@one.contract.test")
+        + tree.user(
+            "gone@one.contract.test", "iemsDisabled: has left", "iemsForward: far@example.net"
+        )
+        + tree.user("printer@one.contract.test", "iemsKind: send-only")
+        + tree.user("lobby@one.contract.test", "iemsKind: receive-only")
+        + tree.user("dora@one.contract.test", "iemsForward: far@example.net")
+        + tree.user(
+            "erik@one.contract.test",
+            "iemsForward: erik@one.contract.test",
+            "iemsForward: far@example.net",
+        )
+        + tree.alias("erik@one.contract.test", "erik@one.contract.test", "bob@one.contract.test")
+        + tree.alias(
+            "shut@one.contract.test", "gone@one.contract.test", "printer@one.contract.test"
+        )
+        + tree.domain("three.contract.test")
+        + tree.domain("four.contract.test")
+        + tree.alias("@three.contract.test", "@one.contract.test")
+        + tree.alias("sales@three.contract.test", "carol@two.contract.test")
+        + tree.alias("@four.contract.test", "@three.contract.test")
     )
     return server
 
@@ -251,3 +289,43 @@ def test_resolve_round(directory: Directory) -> None:
     """A circle is a temporary failure."""
     with pytest.raises(UnreasonableAlias):
         resolve(directory, address("round"), soon())
+
+
+def test_accounts_that_take_no_mail(directory: Directory) -> None:
+    """With the reason that a sender is told; who only receives takes mail like others."""
+    names = ("gone", "printer", "lobby")
+    found = directory.find([address(name) for name in names], soon())
+    told = [user_of(found[f"{name}@one.contract.test"]) for name in names]
+    assert [user.refusal for user in told if user] == [
+        "this account is disabled: has left",
+        "this account sends mail and receives none",
+        "",
+    ]
+
+
+def test_resolve_forward(directory: Directory) -> None:
+    """Without and with a copy, with an alias of the same name besides; a closed account none."""
+    assert ends(directory, "dora+x") == {"far+x@example.net internet"}
+    assert ends(directory, "erik") == {
+        "bob@one.contract.test local",
+        "copy@example.net internet",
+        "erik@one.contract.test local",
+        "far@example.net internet",
+    }
+    assert ends(directory, "gone") == {"gone@one.contract.test local"}
+
+
+def test_resolve_domain_alias(directory: Directory) -> None:
+    """The same local part and extension, through two domains; own entries of the domain first."""
+    for domain in ("three.contract.test", "four.contract.test"):
+        assert ends(directory, "alice+x", domain) == {"alice+x@one.contract.test local"}
+        assert ends(directory, "out", domain) == {"someone@example.net internet"}
+        assert ends(directory, "sales", domain) == {"carol@two.contract.test local"}
+
+
+def test_resolve_to_nobody(directory: Directory) -> None:
+    """What leads to nobody is told apart from what is unknown."""
+    found = resolve(directory, address("nobody", "three.contract.test"), soon())
+    assert [one.nobody for one in found] == [True]
+    assert resolve(directory, address("nobody"), soon()) == frozenset()
+    assert not any(one.nobody for one in resolve(directory, address("shut"), soon()))

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from iems.directory.ldap import Account, LdapStore
-from iems.directory.reader import Alias, DirectoryUnavailable
+from iems.directory.reader import Alias, DirectoryUnavailable, User
 from iems.directory.resolve import resolve
 from iems.directory.store import EntryExistsError, NoEntryError, WriteRefusedError
 from iems.directory.tree import ATTRIBUTES, DOMAINS, TreeDirectory, alias_entry, user_entry
@@ -272,6 +272,29 @@ def test_entry_that_makes_no_sense(own: Slapd) -> None:
     assert set(directory.find([ALICE], Deadline.after(5))) == {ALICE.key}
 
 
+def test_entry_that_claims_an_address_of_another_domain(own: Slapd) -> None:
+    """It is left out with a note, user, alias and catch-all, and is in nobody's way."""
+    notes: list[str] = []
+    directory = TreeDirectory(tree.store(own, "milter"), 5, notes.append)
+    claims = (
+        tree.user(str(ALICE))
+        + tree.alias(str(ALICE), "mallory@evil.test")
+        + tree.alias(f"claimed@{DOMAIN}", "mallory@evil.test")
+        + tree.alias(f"@{DOMAIN}", "mallory@evil.test")
+        + tree.domain(DOMAIN).replace(",ou=domains", ",iemsDomainName=evil.test,ou=domains")
+    )
+    own.add(
+        tree.domain("evil.test")
+        + claims.replace(f",iemsDomainName={DOMAIN},", ",iemsDomainName=evil.test,")
+    )
+    found = directory.find([ALICE, Address("claimed", DOMAIN)], Deadline.after(5))
+    assert [type(one) for one in found.values()] == [User]
+    assert directory.find_catch_all([DOMAIN], Deadline.after(5)) == {}
+    assert set(directory.domains([DOMAIN], Deadline.after(5))) == {DOMAIN}
+    assert len(notes) == 4
+    assert all("evil.test" in note for note in notes)
+
+
 def test_many_entries(own: Slapd) -> None:
     """A batch may find more entries than slapd shows to others."""
     names = [f"many{number}@{DOMAIN}" for number in range(600)]
@@ -291,18 +314,18 @@ def test_writes(own: Slapd) -> None:
     store.add(name, {**values, "iemsAddress": [b"new@failure.test"]}, soon)
     with pytest.raises(EntryExistsError):
         store.add(name, values, soon)
-    store.change(name, "iemsTarget", [b"alice@failure.test"], [b"bob@failure.test"], soon)
+    store.change(name, {"iemsTarget": ([b"alice@failure.test"], [b"bob@failure.test"])}, soon)
     [row] = store.search(DOMAINS, [("iemsAddress", "new@failure.test")], ATTRIBUTES, soon)
     assert row.name == name
     assert row.texts("iemsTarget") == ("bob@failure.test",)
     with pytest.raises(WriteRefusedError):
-        store.change(name, "iemsTarget", [b"alice@failure.test"], [], soon)
+        store.change(name, {"iemsTarget": ([b"alice@failure.test"], [])}, soon)
     store.delete(name, soon)
     nobody = user_entry(Address("nobody", DOMAIN))
     with pytest.raises(NoEntryError):
         store.delete(name, soon)
     with pytest.raises(NoEntryError):
-        store.change(name, "iemsTarget", [], [b"bob@failure.test"], soon)
+        store.change(name, {"iemsTarget": ([], [b"bob@failure.test"])}, soon)
     with pytest.raises(NoEntryError):
         store.set_password(nobody, "secret", soon)
 

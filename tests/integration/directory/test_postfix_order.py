@@ -31,10 +31,15 @@ EXTENSIONS = ("", "+x", "+x+y", "+")
 
 @dataclass
 class Graph:
-    """A domain with users and aliases, and the addresses whose way is compared."""
+    """A domain with users and aliases, and the addresses whose way is compared.
+
+    `forwards` are those of the users, `others` what further domains are other names of.
+    """
 
     domain: str
     users: list[str] = field(default_factory=list)
+    forwards: dict[str, list[str]] = field(default_factory=dict)
+    others: dict[str, str] = field(default_factory=dict)
     aliases: dict[str, list[str]] = field(default_factory=dict)
     starts: list[str] = field(default_factory=list)
 
@@ -44,11 +49,26 @@ class Graph:
 
     def directory(self) -> str:
         """The graph as a TOML directory."""
-        lines = [f'[domains."{self.domain}"]']
-        lines += [f'[users."{user}"]' for user in self.users]
+        lines = [f'[domains."{name}"]' for name in self.domains]
+        for user in self.users:
+            lines.append(f'[users."{user}"]')
+            lines += [f"forward = {self.forwards[user]}"] if user in self.forwards else []
         lines.append("[aliases]")
         lines += [f'"{name}" = {list(targets)}' for name, targets in self.aliases.items()]
+        lines += [f'"@{name}" = ["@{other}"]' for name, other in self.others.items()]
         return "\n".join(lines)
+
+    @property
+    def domains(self) -> list[str]:
+        """All of ours."""
+        return [self.domain, *self.others]
+
+    def map(self) -> dict[str, str]:
+        """What Postfix's map of aliases answers."""
+        names = dict.fromkeys([*self.aliases, *self.forwards])
+        rows = {name: [*self.aliases.get(name, ()), *self.forwards.get(name, ())] for name in names}
+        joined = {name: ", ".join(dict.fromkeys(targets)) for name, targets in rows.items()}
+        return joined | {f"@{name}": f"@{other}" for name, other in self.others.items()}
 
 
 def random_graph(number: int) -> Graph:
@@ -66,9 +86,17 @@ def random_graph(number: int) -> Graph:
         if draw.random() < density:
             one = graph.address(draw.choice(names))
         local, _at, domain = one.partition("@")
+        if domain == graph.domain and graph.others and draw.random() < 0.3:
+            domain = draw.choice(list(graph.others))
         return f"{local}{draw.choice(EXTENSIONS) if draw.random() < 0.2 else ''}@{domain}"
 
+    if draw.random() < 0.6:
+        graph.others[f"o.{graph.domain}"] = graph.domain
+    if graph.others and draw.random() < 0.5:
+        graph.others[f"p.{graph.domain}"] = draw.choice((f"o.{graph.domain}", f"q.{graph.domain}"))
+        graph.others[f"q.{graph.domain}"] = draw.choice((graph.domain, f"p.{graph.domain}"))
     left = [graph.address(name) for name in names]
+    left += [f"{name}@{other}" for name in names for other in graph.others if draw.random() < 0.1]
     left += [graph.address(f"{name}+x") for name in names if draw.random() < 0.2]
     left += [user for user in graph.users if draw.random() < 0.3]
     left += [f"@{graph.domain}"] if draw.random() < 0.4 else []
@@ -77,9 +105,15 @@ def random_graph(number: int) -> Graph:
         if draw.random() < 0.3 and not name.startswith("@"):
             targets.insert(draw.randint(0, len(targets)), name)
         graph.aliases[name] = list(dict.fromkeys(targets))
+    for user in graph.users:
+        if draw.random() < 0.3:
+            forward = [target() for _ in range(draw.randint(1, 2))]
+            graph.forwards[user] = list(dict.fromkeys([*forward, *([user] * draw.randint(0, 1))]))
     locals_ = [*names, *users, "unknown", names[0].upper()]
     graph.starts = [graph.address(name + draw.choice(EXTENSIONS)) for name in locals_]
     graph.starts += [graph.address(name) for name in locals_]
+    for other in graph.others:
+        graph.starts += [f"{name}{draw.choice(EXTENSIONS)}@{other}" for name in locals_]
     return graph
 
 
@@ -112,9 +146,9 @@ def graphs() -> list[Graph]:
 def postfix(ground: Ground, graphs: list[Graph]) -> Iterator[Postfix]:
     """A Postfix that knows all graphs as it is deployed, only that its maps are files."""
     folder = ground.place("graphs")
-    domains = {graph.domain: graph.domain for graph in graphs}
+    domains = {name: name for graph in graphs for name in graph.domains}
     users = {user: user for graph in graphs for user in graph.users}
-    aliases = {name: ", ".join(to) for graph in graphs for name, to in graph.aliases.items()}
+    aliases = {name: to for graph in graphs for name, to in graph.map().items()}
     real = deployed.values("postfix/main.cf")
     main = {name: real[name] for name in tree.settings()}
     for name, rows in (("domains", domains), ("users", users), ("aliases", aliases)):
@@ -123,7 +157,7 @@ def postfix(ground: Ground, graphs: list[Graph]) -> Iterator[Postfix]:
             key: value.replace(f"{_MAP}/{name}.cf", f"texthash:{folder}/{name}")
             for key, value in main.items()
         }
-    main["smtpd_sender_login_maps"] = ""
+    main["smtpd_sender_login_maps"] = main["smtpd_sender_restrictions"] = ""
     main["smtpd_client_restrictions"] = "check_client_access static:HOLD"
     server = Postfix(ground, main=main, listeners=[Listener("internet", ground.port(), {})])
     server.start()
@@ -165,7 +199,7 @@ def _ours(directory: TomlDirectory, start: str) -> frozenset[str] | str:
         found = resolve(directory, Address.parse(start), Deadline.after(5))
     except UnreasonableAlias:
         return "deferred"
-    return frozenset(f"{one.address.key} {one.channel}" for one in found)
+    return frozenset(f"{one.address.key} {one.channel}" for one in found if not one.nobody)
 
 
 def _real(graph: Graph, recipients: frozenset[str] | str) -> frozenset[str] | str:
@@ -175,7 +209,7 @@ def _real(graph: Graph, recipients: frozenset[str] | str) -> frozenset[str] | st
     known = set()
     for one in recipients:
         local, _at, domain = one.lower().rpartition("@")
-        if domain != graph.domain:
+        if domain not in graph.domains:
             known.add(f"{one.lower()} internet")
         elif {one.lower(), f"{local.partition('+')[0]}@{domain}"} & set(graph.users):
             known.add(f"{one.lower()} local")

@@ -18,6 +18,10 @@ from tests.integration.stack.programs import need, run
 from tests.integration.stack.slapd import Slapd
 
 DOMAIN = "questions.test"
+OTHER = "other.questions.test"
+STRANGE = "strange.test"
+
+RECEIVES = "550 5.7.1 This account receives mail and sends none"
 
 _DATABASES = """
 passdb {{
@@ -48,13 +52,28 @@ def populated(server: Slapd) -> Slapd:
         + tree.alias(f"both@{DOMAIN}", f"alice@{DOMAIN}", f"bob@{DOMAIN}")
         + tree.alias(f"bob@{DOMAIN}", f"bob@{DOMAIN}", "far@example.net")
         + tree.alias(f"@{DOMAIN}", f"alice@{DOMAIN}")
+        + tree.user(f"gone@{DOMAIN}", "iemsDisabled: has left", "iemsForward: far@example.net")
+        + tree.user(f"lobby@{DOMAIN}", "iemsKind: receive-only", "iemsForward: far@example.net")
+        + tree.user(f"printer@{DOMAIN}", "iemsKind: send-only", "iemsForward: far@example.net")
+        + tree.domain(OTHER)
+        + tree.alias(f"@{OTHER}", f"@{DOMAIN}")
+        + tree.alias(f"sales@{OTHER}", f"bob@{DOMAIN}")
+        + tree.domain(STRANGE)
+        + _thief("alice")
+        + _thief("stolen")
     )
     return server
 
 
+def _thief(local: str) -> str:
+    """A user and an alias of the strange domain that claim an address of ours."""
+    entries = tree.user(f"{local}@{DOMAIN}") + tree.alias(f"{local}@{DOMAIN}", "mallory@b.test")
+    return entries.replace(f"iemsDomainName={DOMAIN}", f"iemsDomainName={STRANGE}")
+
+
 @pytest.fixture(scope="module")
 def maps(populated: Slapd, ground: Ground) -> Path:
-    """The deployed configuration of Postfix with the four maps in it."""
+    """The deployed configuration of Postfix with the maps in it."""
     need("postfix", "/usr/lib/postfix/postfix-ldap.so")
     folder = ground.place("maps")
     for name in deployed.maps():
@@ -63,6 +82,21 @@ def maps(populated: Slapd, ground: Ground) -> Path:
         )
     tree.write(folder / "main.cf", deployed.text("postfix/main.cf"))
     return folder
+
+
+def test_nobody_takes_an_address_of_another_domain(maps: Path) -> None:
+    """Whoever may write in one domain speaks for none other, whatever he writes."""
+    for local in ("alice", "stolen"):
+        for file in ("users.cf", "aliases.cf", "sender-logins.cf"):
+            assert "mallory" not in str(_asked(maps, file, f"{local}@{DOMAIN}"))
+    for file in deployed.maps():
+        assert _asked(maps, file, f"stolen@{DOMAIN}") == set()
+
+
+def test_a_domain_that_is_none_of_ours_has_no_answer(maps: Path) -> None:
+    """That there is nothing to search in is no failure."""
+    for file in deployed.maps():
+        assert _asked(maps, file, "far@example.net") == set()
 
 
 @pytest.mark.parametrize(
@@ -93,6 +127,20 @@ def maps(populated: Slapd, ground: Ground) -> Path:
         ("sender-logins.cf", f"nobody@{DOMAIN}", set()),
         ("sender-logins.cf", f"@{DOMAIN}", set()),
         ("sender-logins.cf", "alice", set()),
+        ("aliases.cf", f"lobby@{DOMAIN}", {"far@example.net"}),
+        ("aliases.cf", f"gone@{DOMAIN}", set()),
+        ("aliases.cf", f"printer@{DOMAIN}", set()),
+        ("aliases.cf", f"@{OTHER}", {f"@{DOMAIN}"}),
+        ("sender-logins.cf", f"lobby@{DOMAIN}", {f"lobby@{DOMAIN}"}),
+        ("sender-logins.cf", f"sales@{OTHER}", {f"sales@{OTHER}", f"bob@{DOMAIN}"}),
+        ("sender-logins.cf", f"alice@{OTHER}", set()),
+        ("domain-alias-logins.cf", f"alice@{OTHER}", {f"alice@{DOMAIN}"}),
+        ("domain-alias-logins.cf", f"alice@{DOMAIN}", set()),
+        ("domain-alias-logins.cf", f"@{OTHER}", set()),
+        ("domain-alias-logins.cf", OTHER, set()),
+        ("receive-only.cf", f"lobby@{DOMAIN}", {RECEIVES}),
+        ("receive-only.cf", f"alice@{DOMAIN}", set()),
+        ("receive-only.cf", "lobby", set()),
     ],
 )
 def test_postfix(maps: Path, file: str, key: str, answer: set[str]) -> None:
@@ -137,6 +185,10 @@ def test_dovecot(populated: Slapd, ground: Ground) -> None:
             (f"alice,uid=bob@{DOMAIN}", tree.password("alice")),
         ):
             assert not _logs_in(config, login, secret), login
+        told = run("doveadm", "-c", config, "user", "-f", "home", f"alice@{DOMAIN}").decode()
+        assert told.strip() == f"{server.folder}/mail/{DOMAIN}/alice"
+        assert not _known(config, f"stolen@{DOMAIN}")
+        assert not _logs_in(config, f"gone@{DOMAIN}", tree.password("gone"))
         found = run("doveadm", "-c", config, "user", f"*@{DOMAIN}").decode().split()
         assert {f"alice@{DOMAIN}", f"bob@{DOMAIN}"} <= set(found)
         assert f"both@{DOMAIN}" not in found
@@ -150,6 +202,17 @@ def _logs_in(config: Path, login: str, secret: str) -> bool:
         run("doveadm", "-c", config, "auth", "test", login, secret)
     except RuntimeError as error:
         if "auth failed" in str(error):
+            return False
+        raise
+    return True
+
+
+def _known(config: Path, login: str) -> bool:
+    """Whether Dovecot knows a mailbox of this name."""
+    try:
+        run("doveadm", "-c", config, "user", login)
+    except RuntimeError as error:
+        if "doesn't exist" in str(error):
             return False
         raise
     return True

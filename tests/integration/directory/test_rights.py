@@ -21,6 +21,8 @@ from tests.integration.stack.slapd import BASE, ROOT_DN, ROOT_PASSWORD, Slapd
 DOMAIN = "rights.test"
 DOMAIN_DN = f"iemsDomainName={DOMAIN},ou=domains,{BASE}"
 ALICE, BOB = tree.user_dn(f"alice@{DOMAIN}"), tree.user_dn(f"bob@{DOMAIN}")
+DAN, EVE = tree.user_dn(f"dan@{DOMAIN}"), tree.user_dn("eve@elsewhere.rights.test")
+SHUT = tree.user_dn(f"shut@{DOMAIN}")
 BOTH = f"iemsAddress=both@{DOMAIN},{DOMAIN_DN}"
 RULE = b"dnsbl/x listed choice junk"
 
@@ -38,18 +40,28 @@ class Sample:
 SAMPLES = (
     Sample("service password", tree.service_dn("milter"), "userPassword", b"secret of milter"),
     Sample("user password", ALICE, "userPassword", b"secret of alice"),
+    Sample("password of a disabled user", SHUT, "userPassword", b"secret of shut"),
     Sample("user policy", ALICE, "iemsPolicy", RULE),
+    Sample("user forward", ALICE, "iemsForward", b"far@example.net"),
+    Sample("user kind", SHUT, "iemsDisabled", b"has left"),
+    Sample("user kind", ALICE, "iemsKind", b"receive-only"),
+    Sample("user name", ALICE, "cn", b"alice"),
+    Sample("user name", ALICE, "sn", b"alice"),
     Sample("user class", ALICE, "objectClass", b"iemsUser"),
     Sample("user address", ALICE, "iemsAddress", f"alice@{DOMAIN}".encode()),
     Sample("user address", ALICE, "uid", b"alice"),
     Sample("alias", BOTH, "iemsTarget", f"alice@{DOMAIN}".encode()),
     Sample("domain", DOMAIN_DN, "iemsDomainName", DOMAIN.encode()),
     Sample("domain policy", DOMAIN_DN, "iemsPolicy", RULE),
+    Sample("domain administrators", DOMAIN_DN, "iemsAdmin", DAN.encode()),
     Sample("top of the domains", f"ou=domains,{BASE}", "objectClass", b"organizationalUnit"),
-    Sample("everything else below the domains", ALICE, "sn", b"alice"),
+    Sample("everything else below the domains", ALICE, "description", b"tall"),
     Sample("everything else", BASE, "o", b"iems"),
 )
-ACTORS = (*(name for name in tree.RIGHTS.actors if name != "root"), "other user")
+ACTORS = (
+    *(name for name in tree.RIGHTS.actors if name != "root"),
+    *("other user", "administrator of another domain"),
+)
 FIND = frozenset({"find", "read", "write"})
 READ = frozenset({"read", "write"})
 REFUSALS = (ldap.INSUFFICIENT_ACCESS, ldap.NO_SUCH_OBJECT, ldap.STRONG_AUTH_REQUIRED)
@@ -58,12 +70,17 @@ SET = frozenset({"set", "change", "write"})
 
 @pytest.fixture(scope="module")
 def populated(server: Slapd) -> Slapd:
-    """The server with a domain, two users and an alias."""
+    """The server with a domain, its users and administrator, an alias, and another domain."""
     rule = f"iemsPolicy: {RULE.decode()}"
+    more = ("iemsForward: far@example.net", "iemsKind: receive-only", "description: tall")
     server.add(
-        tree.domain(DOMAIN, rule)
-        + tree.user(f"alice@{DOMAIN}", rule)
+        tree.domain(DOMAIN, rule, f"iemsAdmin: {DAN}")
+        + tree.domain("elsewhere.rights.test", f"iemsAdmin: {EVE}")
+        + tree.user("eve@elsewhere.rights.test")
+        + tree.user(f"alice@{DOMAIN}", rule, *more)
         + tree.user(f"bob@{DOMAIN}", rule)
+        + tree.user(f"dan@{DOMAIN}")
+        + tree.user(f"shut@{DOMAIN}", "iemsDisabled: has left")
         + tree.alias(f"both@{DOMAIN}", f"alice@{DOMAIN}", f"bob@{DOMAIN}")
     )
     return server
@@ -72,7 +89,13 @@ def populated(server: Slapd) -> Slapd:
 @contextlib.contextmanager
 def acting(server: Slapd, actor: str) -> Iterator[SimpleLDAPObject]:
     """A connection of an actor; `self` is alice, whose entry the samples are of."""
-    people = {"self": (ALICE, "alice"), "other user": (BOB, "bob"), "anonymous": ("", "")}
+    people = {
+        "self": (ALICE, "alice"),
+        "other user": (BOB, "bob"),
+        "domain-admin": (DAN, "dan"),
+        "administrator of another domain": (EVE, "eve"),
+        "anonymous": ("", ""),
+    }
     dn, name = people.get(actor, (tree.service_dn(actor), actor))
     connection = tree.bound(server, dn, tree.password(name))
     try:
@@ -89,8 +112,8 @@ def may(part: str, actor: str, dn: str) -> str:
 
 
 def test_samples_stand_for_all_parts() -> None:
-    """A new part of the table needs a sample; the two that are no attribute have tests below."""
-    others = {"user entry", "list of the domains"}
+    """A new part of the table needs a sample; those that are no attribute have tests below."""
+    others = {"user entry", "domain of a user", "what is in a domain", "list of the domains"}
     assert {part.name for part in tree.RIGHTS.parts} == {one.part for one in SAMPLES} | others
 
 
@@ -152,10 +175,10 @@ def test_anonymous_sees_nothing(populated: Slapd) -> None:
 
 
 def test_user_sees_his_policy_only(populated: Slapd) -> None:
-    """Even of his own entry a user sees nothing else."""
+    """And where he forwards to; even of his own entry a user sees nothing else."""
     with acting(populated, "self") as connection:
         rows = connection.search_s(ALICE, ldap.SCOPE_BASE, "(objectClass=*)")
-        assert rows == [(ALICE, {"iemsPolicy": [RULE]})]
+        assert rows == [(ALICE, {"iemsPolicy": [RULE], "iemsForward": [b"far@example.net"]})]
         assert seen(connection) == {}
 
 
@@ -202,18 +225,20 @@ def test_readers_see_where_mail_goes(populated: Slapd, actor: str) -> None:
         shown = seen(connection)
     assert {ALICE, BOB, BOTH, DOMAIN_DN} <= shown.keys()
     attributes = set().union(*shown.values())
-    places = {"objectClass", "uid", "iemsAddress", "iemsTarget", "iemsDomainName"}
-    assert attributes == places | (set() if actor == "postfix" else {"iemsPolicy"})
+    places = {"objectClass", "uid", "iemsAddress", "iemsTarget", "iemsForward", "iemsDomainName"}
+    policy = {"iemsPolicy", "iemsKind", "iemsDisabled"}
+    assert attributes == places | (set() if actor == "postfix" else policy)
 
 
 @pytest.mark.parametrize("actor", ACTORS)
 def test_who_writes(populated: Slapd, actor: str) -> None:
-    """A user his policy and password, the administrator what is in the domains, the others none."""
-    own = {"user policy", "user password"}
+    """A user what is his own, administrators what is in their domains, the others nothing."""
+    own = {"user policy", "user forward", "user password"}
     below = {one.part for one in SAMPLES if one.dn.endswith(f",ou=domains,{BASE}")}
+    theirs = below - {"domain", "domain administrators", "everything else below the domains"}
     with acting(populated, actor) as connection:
         written = {one.part for one in SAMPLES if writes(connection, one)}
-    assert written == {"self": own, "admin": below}.get(actor, set())
+    assert written == {"self": own, "domain-admin": theirs, "admin": below}.get(actor, set())
 
 
 @pytest.mark.parametrize("actor", ACTORS)
@@ -225,8 +250,8 @@ def test_nobody_sees_the_services_or_the_top(populated: Slapd, actor: str) -> No
                 connection.search_s(base, ldap.SCOPE_SUBTREE, "(objectClass=*)")
 
 
-@pytest.mark.parametrize("actor", [one for one in ACTORS if one != "admin"])
-def test_only_admin_makes_and_removes_entries(populated: Slapd, actor: str) -> None:
+@pytest.mark.parametrize("actor", [one for one in ACTORS if not one.endswith("admin")])
+def test_only_administrators_make_and_removes_entries(populated: Slapd, actor: str) -> None:
     """Not a domain, not a user, not an alias; nor is one removed."""
     with acting(populated, actor) as connection:
         with pytest.raises(REFUSALS):
@@ -248,6 +273,40 @@ def test_admin_makes_and_removes_entries_below_the_domains(populated: Slapd) -> 
             connection.passwd_s(tree.service_dn("milter"), None, "new")
 
 
+def test_domain_administrator_makes_and_removes_users_and_aliases(populated: Slapd) -> None:
+    """In his domain, and in no other; what he makes can be no domain."""
+    elsewhere = f"iemsDomainName=elsewhere.rights.test,ou=domains,{BASE}"
+    with acting(populated, "domain-admin") as connection:
+        for dn, values in (_alias("mine"), _user("mine")):
+            connection.add_s(dn, values)
+            connection.delete_s(dn)
+            with pytest.raises(REFUSALS):
+                connection.add_s(dn.replace(DOMAIN_DN, elsewhere), values)
+        for dn, values in _disguises():
+            with pytest.raises((*REFUSALS, ldap.OBJECT_CLASS_VIOLATION)):
+                connection.add_s(dn, values)
+        for entry in (EVE, elsewhere, DOMAIN_DN):
+            with pytest.raises((*REFUSALS, ldap.NOT_ALLOWED_ON_NONLEAF)):
+                connection.delete_s(entry)
+        with pytest.raises(REFUSALS):
+            connection.modify_s(DOMAIN_DN, [(ldap.MOD_ADD, "iemsAdmin", [BOB.encode()])])
+        with pytest.raises(REFUSALS):
+            connection.passwd_s(EVE, None, "stolen")
+        with pytest.raises(REFUSALS):
+            connection.modify_s(EVE, [(ldap.MOD_ADD, "iemsForward", [b"far@example.net"])])
+        connection.passwd_s(BOB, None, tree.password("bob"))
+
+
+def test_disabled_user_does_not_get_in(populated: Slapd) -> None:
+    """Not with the right password either, until he is enabled; the password is kept."""
+    with pytest.raises(ldap.INVALID_CREDENTIALS):
+        tree.bound(populated, SHUT, tree.password("shut"))
+    with acting(populated, "domain-admin") as connection:
+        connection.modify_s(SHUT, [(ldap.MOD_DELETE, "iemsDisabled", [b"has left"])])
+        tree.bound(populated, SHUT, tree.password("shut")).unbind_s()
+        connection.modify_s(SHUT, [(ldap.MOD_ADD, "iemsDisabled", [b"has left"])])
+
+
 def test_root_of_the_machine_may_do_all(populated: Slapd) -> None:
     """Over the local socket, without a password: how the tree is set up."""
     dn = f"cn=new,ou=services,{BASE}"
@@ -262,3 +321,27 @@ def _alias(name: str) -> tuple[str, list[tuple[str, list[bytes]]]]:
     values = {"objectClass": "iemsAlias", "iemsAddress": address, "iemsTarget": f"bob@{DOMAIN}"}
     dn = f"iemsAddress={address},{DOMAIN_DN}"
     return dn, [(attribute, [value.encode()]) for attribute, value in values.items()]
+
+
+def _user(name: str) -> tuple[str, list[tuple[str, list[bytes]]]]:
+    values = {attribute: [name.encode()] for attribute in ("uid", "cn", "sn")}
+    values["objectClass"] = [b"inetOrgPerson", b"iemsUser"]
+    values["iemsAddress"] = [f"{name}@{DOMAIN}".encode()]
+    return tree.user_dn(f"{name}@{DOMAIN}"), list(values.items())
+
+
+def _disguises() -> list[tuple[str, list[tuple[str, list[bytes]]]]]:
+    """A domain within the domain, and users and aliases that would be a domain besides."""
+    name = ("iemsDomainName", [b"new.test"])
+    everything = [b"iemsDomain", b"extensibleObject"]
+    return [
+        (f"iemsDomainName=new.test,{DOMAIN_DN}", [("objectClass", [b"iemsDomain"]), name]),
+        (
+            f"uid=new,{DOMAIN_DN}",
+            [("objectClass", everything), name, ("uid", [b"new"])],
+        ),
+        (
+            f"iemsAddress=new@{DOMAIN},{DOMAIN_DN}",
+            [("objectClass", everything), name, ("iemsAddress", [f"new@{DOMAIN}".encode()])],
+        ),
+    ]

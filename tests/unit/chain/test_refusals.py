@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from dataclasses import replace
 
 import pytest
 
@@ -66,6 +67,54 @@ def test_a_refusal_is_recorded_and_logged_with_all_that_explains_it(world: World
             "check": "dnsbl/free",
         }
     ]
+
+
+CLOSED = """
+[domains."example.test"]
+[users."gone@example.test"]
+disabled = "has left"
+[users."printer@example.test"]
+kind = "send-only"
+[users."bob@example.test"]
+[aliases]
+"closed@example.test" = ["gone@example.test", "printer@example.test"]
+"some@example.test" = ["gone@example.test", "nobody@example.test", "bob@example.test"]
+"lost@example.test" = ["nobody@example.test"]
+"postmaster@example.test" = ["gone@example.test"]
+"""
+
+
+@pytest.mark.parametrize(
+    ("recipient", "code", "reason"),
+    [
+        ("gone", "5.2.1", "this account is disabled: has left"),
+        ("gone+x", "5.2.1", "this account is disabled: has left"),
+        ("printer", "5.2.1", "this account sends mail and receives none"),
+        ("closed", "5.2.1", "this account is disabled: has left"),
+        ("postmaster", "5.2.1", "this account is disabled: has left"),
+        ("lost", "5.1.1", "no such user"),
+    ],
+)
+def test_an_address_that_reaches_nobody_who_takes_mail(
+    world: World, recipient: str, code: str, reason: str
+) -> None:
+    world.runtime = replace(world.runtime, directory=TomlDirectory.parse(CLOSED))
+    chain = world.connect("192.0.2.1")
+    chain.mail("<a@sender.example>", {})
+    [answer] = rcpt(chain, recipient)
+    assert isinstance(answer, Reject)
+    assert (answer.code, answer.enhanced) == (550, code)
+    assert f": {reason}; help: help@example.test" in answer.text
+    assert {record.action for record in world.recorder.committed} == {"reject"}
+    # Who else is reached counts; an address that it does not know is not the directory's.
+    assert rcpt(chain, "some", "nobody") == [Continue(), Continue()]
+
+
+def test_mail_of_this_machine_to_a_closed_account_is_the_agent_s(world: World) -> None:
+    world.runtime = replace(world.runtime, directory=TomlDirectory.parse(CLOSED))
+    chain = world.connect("127.0.0.1", "local")
+    chain.mail("root", {})
+    assert rcpt(chain, "gone", "lost") == [Continue(), Continue()]
 
 
 def test_a_relayed_address_is_its_channel_s_and_one_without_domain_is_completed(

@@ -7,10 +7,17 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from types import ModuleType
 
-from iems.directory.admin import Admin, Thing
+from iems.directory.admin import Admin
+from iems.directory.authority import Actor, Thing
 from iems.directory.reader import DirectoryUnavailable
-from iems.directory.store import Attributes, EntryExistsError, Name, NoEntryError, Row
-from iems.model.policy import SITE, Subject
+from iems.directory.store import (
+    Attributes,
+    Changes,
+    EntryExistsError,
+    Name,
+    NoEntryError,
+    Row,
+)
 from iems.serve.deadline import Deadline
 from iems.settings.load import from_table
 from iems.settings.schema import Settings
@@ -63,22 +70,25 @@ class Memory:
         assert not [one for one in self.entries if one[1:] == name], "it has entries below it"
         del self.entries[name]
 
-    def change(
-        self,
-        name: Name,
-        attribute: str,
-        remove: Sequence[bytes],
-        add: Sequence[bytes],
-        deadline: Deadline,
-    ) -> None:
+    def change(self, name: Name, changes: Changes, deadline: Deadline) -> None:
         """See `Store`."""
         self._called("change", deadline)
         self._need(name)
-        values = self.entries[name].setdefault(attribute, [])
-        for value in remove:
-            values.remove(value)
-        assert not set(add) & set(values)
-        values += add
+        for attribute, (remove, add) in changes.items():
+            values = self.entries[name].setdefault(attribute, [])
+            for value in remove:
+                values.remove(value)
+            assert not set(add) & set(values)
+            values += add
+
+    def to_value(self, name: Name) -> bytes:
+        """See `Reader`."""
+        return ",".join("=".join(pair) for pair in name).encode()
+
+    def from_value(self, value: bytes) -> Name:
+        """See `Reader`."""
+        pairs = (pair.partition("=") for pair in value.decode().split(","))
+        return tuple((attribute, text) for attribute, _equals, text in pairs)
 
     def set_password(self, name: Name, password: str, deadline: Deadline) -> None:
         """See `Store`."""
@@ -102,14 +112,14 @@ class Bench:
     """An administrator's directory in memory, and what the audit was told."""
 
     store: Memory = field(default_factory=Memory)
-    actor: Subject = SITE
+    actor: Actor = Actor()  # noqa: RUF009 - frozen
     audited: list[str] = field(default_factory=list)
 
     @property
     def admin(self) -> Admin:
         """The directory for the actor."""
 
-        def audit(actor: Subject, verb: str, thing: Thing, result: str) -> None:
+        def audit(actor: Actor, verb: str, thing: Thing, result: str) -> None:
             self.audited.append(f"{actor} {verb} {thing}: {result}")
 
         return Admin(self.store, self.actor, audit, 5.0)

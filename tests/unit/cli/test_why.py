@@ -16,7 +16,7 @@ from cli.why import _since, explain
 from iems.model.finding import Finding
 from iems.model.policy import Action, Decision, Kind, Reason, Subject
 from iems.serve.deadline import Deadline
-from iems.store.records import Record, Recorder, details
+from iems.store.records import Record, Recorder, details, visible
 
 LISTED = Finding("dnsbl/soft", "listed", "listed", "client 192.0.2.66 is listed by soft")
 PASSED = Finding("iprev", "pass")
@@ -178,3 +178,38 @@ def test_a_damaged_file_is_a_temporary_failure(
     (tmp_path / "milter" / "records.sqlite").write_bytes(b"x" * 4096)
     assert main([*settings, "why", "REF1"]) == 75
     assert "records.sqlite" in capsys.readouterr().err
+
+
+def test_a_user_sees_what_concerns_him_and_nothing_of_others() -> None:
+    both = [
+        Record("R1", "rcpt", "reject", "550", "both@b.test", f"user {name}@b.test", sender="s")
+        for name in ("alice", "bob")
+    ]
+    accepted = Record("R1", "end-of-message", "accept", sender="s@x.test", message_id="<m@x>")
+    delivered = [
+        Record("R1", "delivery", "junk", recipient="alice+x@b.test", subject="user alice@b.test"),
+        Record("R1", "delivery", "deliver", recipient="bob@b.test", subject="user bob@b.test"),
+        Record("R1", "delivery", "reject", recipient="nobody@b.test", subject="domain b.test"),
+        Record("R1", "delivery", "deliver", recipient="far@c.test", subject="internet"),
+        Record("R1", "delivery", "deliver", recipient="sales@b.test", subject="user eve@c.test"),
+    ]
+    others = [
+        Record("R2", "end-of-message", "accept", sender="s@x.test", message_id="<m@x>"),
+        Record("R2", "delivery", "deliver", recipient="bob@b.test", subject="user bob@b.test"),
+    ]
+    rows = [*both, accepted, *delivered, *others]
+    assert visible(rows, "alice@b.test", ()) == [both[0], accepted, delivered[0]]
+    assert visible(rows, "carol@b.test", ()) == []
+    assert visible(rows, "dan@d.test", {"b.test"}) == [*both, accepted, *delivered[:3], *others]
+    assert visible(rows, "eve@c.test", ()) == [accepted, delivered[4]]
+    assert visible(rows, "eve@c.test", {"c.test"}) == [accepted, *delivered[3:]]
+
+
+def test_only_root_asks_for_somebody_else(
+    settings: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("os.geteuid", lambda: 1000)
+    assert main([*settings, "why", "REF1", "--as", "alice@example.test"]) == 77
+    told = capsys.readouterr()
+    assert told.out == ""
+    assert told.err == "iems: only root may act as somebody else\n"

@@ -21,7 +21,14 @@ DOMAIN = '[domains."example.test"]\n'
         ('[users."alice@example.test"]', "expected an address in one of the domains"),
         (DOMAIN + '[users."alice"]', "is 'alice'; expected an address: no domain in 'alice'"),
         (DOMAIN + '[users."a@example.test"]\n[users."A@example.test"]', "differs from all others"),
-        (DOMAIN + '[users."a@example.test"]\nname = "x"', "expected a table with the key policy"),
+        (DOMAIN + '[users."a@example.test"]\nname = "x"', "expected a table with keys of "),
+        (
+            DOMAIN + '[users."a@example.test"]\nkind = "half"',
+            "expected one of send-only, receive-only",
+        ),
+        (DOMAIN + '[users."a@example.test"]\ndisabled = true', "expected the reason as a string"),
+        (DOMAIN + '[users."a@example.test"]\nforward = []', "expected a list of addresses"),
+        ('[aliases]\n"@a.test" = ["@b.test", "x@b.test"]', "expected an address"),
         (DOMAIN + 'policy = { iprev = "junk" }', "iprev is 'junk'; expected a table"),
         (
             DOMAIN + 'policy = { iprev = { mismatch = "no" } }',

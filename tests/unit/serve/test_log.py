@@ -5,6 +5,8 @@ from __future__ import annotations
 import ast
 import re
 import socket
+import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -102,6 +104,28 @@ def test_a_syslogd_that_does_not_read_makes_nobody_wait(tmp_path: Path) -> None:
         assert _text(server) == f"<20>iems-test: warning: {lost} log lines lost"
         assert _text(server) == "<22>iems-test: again"
         assert log.dropped == 0
+    log.close()
+
+
+def test_who_has_time_waits_for_a_syslogd_that_is_slow_and_not_for_one_that_hangs(
+    tmp_path: Path,
+) -> None:
+    log = Log.open("iems-test", path=tmp_path / "log", wait=30.0)
+    with syslogd(tmp_path / "log") as server:
+        reader = threading.Thread(target=lambda: [_text(server) for _ in range(2000)])
+        reader.start()
+        for number in range(2000):
+            log.info("line", number=number)
+        reader.join()
+        assert log.dropped == 0
+    log.close()
+    log = Log.open("iems-test", path=tmp_path / "log", wait=0.2)
+    begun = time.monotonic()
+    with syslogd(tmp_path / "log"):
+        for number in range(2000):
+            log.info("line", number=number)
+    assert log.dropped > 0
+    assert time.monotonic() - begun < 5
     log.close()
 
 

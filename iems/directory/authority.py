@@ -1,0 +1,66 @@
+"""Who may change what in the directory, and what the audit is told of it.
+
+Pure. `authorise` is asked before the server is; slapd's own access rights
+(`templates/openldap/rights.toml`) say the same for whoever binds there himself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from iems.model.policy import SITE, Kind, Subject
+
+
+class NotAuthorisedError(Exception):
+    """The actor may not do this; the message says who what to what."""
+
+
+@dataclass(frozen=True, slots=True)
+class Actor:
+    """Who acts: `login` types, and the rights of `subject` count, who administers `domains`."""
+
+    subject: Subject = SITE
+    domains: frozenset[str] = frozenset()
+    login: str = ""
+
+    def __str__(self) -> str:
+        return str(self.subject)
+
+
+@dataclass(frozen=True, slots=True)
+class Thing:
+    """What is acted upon: `kind` (domain, admin, user, alias, policy, password) and whose."""
+
+    kind: str
+    name: str
+
+    @property
+    def domain(self) -> str:
+        """The domain that it belongs to."""
+        return self.name.rpartition("@")[2]
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.name}"
+
+
+Audit = Callable[[Actor, str, Thing, str], None]
+"""Told of every change: by whom, the verb, of what, and what became of it."""
+
+_OWN = frozenset({("show", "policy"), ("set", "policy"), ("set", "password")})
+_IN_DOMAIN = frozenset({"user", "alias", "policy", "password"})
+
+
+def authorise(actor: Actor, verb: str, thing: Thing) -> None:
+    """NotAuthorisedError unless `actor` may do `verb` (add, delete, set, show) to `thing`.
+
+    The site's administrator may do everything, that of a domain everything with what is in it, a
+    user see and set his own policy, and set his password.
+    """
+    if actor.subject.kind is Kind.SITE:
+        return
+    if actor.subject == Subject(Kind.USER, thing.name) and (verb, thing.kind) in _OWN:
+        return
+    if thing.domain in actor.domains and thing.kind in _IN_DOMAIN:
+        return
+    raise NotAuthorisedError(f"{actor} may not {verb} {thing}")

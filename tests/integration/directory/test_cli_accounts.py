@@ -1,0 +1,177 @@
+"""Kinds of accounts, other names of domains, administrators and the audit, typed as commands."""
+
+from __future__ import annotations
+
+import functools
+import json
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from iems.serve.log import Log
+from tests.integration.directory import tree
+from tests.integration.directory.conftest import CLI_DOMAIN, Iems
+
+DOMAIN = CLI_DOMAIN
+ALICE = f"alice@{DOMAIN}"
+
+
+def test_user_set_and_show(iems: Iems, domain: str) -> None:
+    """Each setting, taken back again; what changes nothing says so."""
+    iems("alias", "add", f"both@{domain}", ALICE, "far@example.net")
+    left = ("user", "set", ALICE, "--disabled", "has left")
+    code, out, error = iems(*left)
+    assert (code, out) == (0, f"set user {ALICE}\n")
+    assert f"alias both@{domain} still leads to {ALICE}" in error
+    assert iems(*left)[1] == f"unchanged user {ALICE}\n"
+    assert iems("user", "set", ALICE, "--kind", "send-only", "--enabled")[0] == 0
+    assert iems("user", "set", ALICE, "--forward", "Far@example.net", "--keep")[0] == 0
+    assert json.loads(iems("user", "show", ALICE, "--json")[1]) == {
+        "address": ALICE,
+        "disabled": None,
+        "kind": "send-only",
+        "forward": [ALICE, "far@example.net"],
+        "aliases": [f"abuse@{domain}", f"both@{domain}", f"postmaster@{domain}"],
+        "administers": [],
+    }
+    assert f"forward      {ALICE}, far@example.net" in iems("user", "show", ALICE)[1]
+    assert iems("user", "set", ALICE, "--kind", "full", "--no-forward")[0] == 0
+    shown = json.loads(iems("user", "show", ALICE, "--json")[1])
+    assert (shown["kind"], shown["forward"]) == ("full", [])
+    assert iems("user", "set", ALICE, "--keep")[0] == 2
+    for verb in ("set", "show"):
+        words = ("--enabled",) if verb == "set" else ()
+        assert iems("user", verb, f"nobody@{domain}", *words)[0] == 1
+
+
+@pytest.mark.parametrize("reason", ["", "über", "two\nlines", "x" * 201])
+def test_reason_that_fits_no_reply(iems: Iems, domain: str, reason: str) -> None:
+    """It is told to senders in one line of ASCII."""
+    with pytest.raises(SystemExit) as raised:
+        iems("user", "set", f"alice@{domain}", "--disabled", reason)
+    assert raised.value.code == 2
+
+
+def test_domain_alias(iems: Iems, domain: str) -> None:
+    """Another name of a domain, of one that is none itself; it has no entries of its own."""
+    name = f"other.{domain}"
+    iems("domain", "delete", name, "--recursive")
+    add = ("domain", "add", name, "--alias-of", domain)
+    assert iems(*add) == (0, f"added domain {name} -> {domain}\n", "")
+    assert iems(*add)[0] == 1
+    assert iems(*add, "--exists-ok") == (0, f"unchanged domain {name} -> {domain}\n", "")
+    assert iems("alias", "list", name)[1] == f"@{name} -> @{domain}\n"
+    assert f"{name} -> {domain}" in iems("domain", "list")[1].splitlines()
+    assert {"domain": name, "alias_of": domain} in json.loads(iems("domain", "list", "--json")[1])
+    code, _out, error = iems("domain", "add", "third.cli.test", "--alias-of", name)
+    assert (code, error) == (1, f"iems: {name} is another name of {domain} itself\n")
+    assert iems("domain", "add", "third.cli.test", "--alias-of", "nowhere.test")[0] == 1
+    assert "third.cli.test" not in iems("domain", "list")[1]
+    assert f"{name} is still another name" in iems("domain", "delete", domain, "--recursive")[2]
+    assert iems("domain", "delete", name, "--recursive")[0] == 0
+
+
+def test_domain_administrator(iems: Iems, domain: str) -> None:
+    """Named, listed, taken back; his right goes with him, alone or with his whole domain."""
+    other = f"home.{domain}"
+    iems("domain", "delete", other, "--recursive")
+    iems("domain", "add", other, "--postmaster", ALICE)
+    admin = ("domain", "admin")
+    dan = f"dan@{other}"
+    assert iems(*admin, "add", domain, dan)[0] == 1
+    for removal in (("user", "delete", dan), ("domain", "delete", other, "--recursive")):
+        iems("user", "add", dan)
+        assert iems(*admin, "add", domain, dan) == (
+            0,
+            f"added administrator {dan} of {domain}\n",
+            "",
+        )
+        assert iems(*admin, "add", domain, dan)[1].startswith("unchanged ")
+        assert iems(*admin, "list", domain) == (0, f"{dan}\n", "")
+        assert json.loads(iems(*admin, "list", domain, "--json")[1]) == [
+            {"domain": domain, "admin": dan}
+        ]
+        assert json.loads(iems("user", "show", dan, "--json")[1])["administers"] == [domain]
+        assert iems(*removal)[0] == 0
+        assert iems(*admin, "list", domain) == (0, "", "")
+    iems(*admin, "add", domain, ALICE)
+    assert iems(*admin, "delete", domain, ALICE)[1].startswith("deleted ")
+    assert iems(*admin, "delete", domain, ALICE)[1].startswith("unchanged ")
+    assert iems(*admin, "list", "nowhere.test")[0] == 1
+
+
+@pytest.mark.usefixtures("domain")
+def test_policy_as_a_user(iems: Iems, monkeypatch: pytest.MonkeyPatch) -> None:
+    """His own and nobody else's; a domain administrator those of his domain; root alone asks so."""
+    bob = f"bob@{DOMAIN}"
+    iems("user", "add", bob)
+    choose = ("policy", "set", "--as", ALICE)
+    assert iems(*choose, ALICE, "dnsbl/open", "reject")[0] == 0
+    assert iems("policy", "show", "--as", ALICE, ALICE)[0] == 0
+    for subject in (bob, DOMAIN, "nobody@nowhere.test"):
+        for words in (
+            (*choose, subject, "dnsbl/open", "reject"),
+            ("policy", "show", "--as", ALICE, subject),
+            ("policy", "unset", "--as", ALICE, subject, "dnsbl/open"),
+        ):
+            code, out, error = iems(*words)
+            assert (code, out) == (77, "")
+            assert f"user {ALICE} may not" in error
+    assert iems("policy", "set", "--as", ALICE, ALICE, "dnsbl/closed", "deliver")[0] == 1
+    iems("domain", "admin", "add", DOMAIN, bob)
+    for subject in (ALICE, bob, DOMAIN):
+        assert iems("policy", "set", "--as", bob, subject, "dnsbl/open", "junk")[0] == 0
+    assert iems("policy", "set", "--as", bob, DOMAIN, "dnsbl/closed", "deliver")[0] == 1
+    assert iems("policy", "show", "--as", bob, "example.test")[0] == 77
+    assert iems("policy", "show", "--as", f"nobody@{DOMAIN}", ALICE)[0] == 77
+    monkeypatch.setattr("os.geteuid", lambda: 1000)
+    code, _out, error = iems("policy", "show", "--as", ALICE, ALICE)
+    assert (code, error) == (77, "iems: only root may act as somebody else\n")
+
+
+def test_every_write_is_audited(
+    iems: Iems, domain: str, audit: list[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Who typed, with whose rights, what, of what, and what became of it; no secret."""
+    monkeypatch.setattr("cli.entries.operator", lambda: "carol")
+    bob = f"bob@{domain}"
+    secret = tree.write(tmp_path / "password", "s3cret of bob\n")
+    add = ("user", "add", bob, "--password-file", str(secret))
+    choose = ("policy", "set", "--as")
+    audit.clear()
+    for words in (
+        add,
+        add,
+        ("user", "set", bob, "--disabled", "left"),
+        ("domain", "admin", "add", domain, ALICE),
+        (*choose, ALICE, bob, "dnsbl/open", "junk"),
+        (*choose, bob, "example.test", "dnsbl/open", "junk"),
+        ("user", "delete", ALICE),
+    ):
+        iems(*words)
+    admin = f"admin {ALICE} of {domain}"
+    assert audit == [
+        f'audit actor="carol" rights="{rights}" verb="{verb}" object="{thing}" result="{result}"'
+        for rights, verb, thing, result in (
+            ("site", "add", f"user {bob}", "done"),
+            ("site", "add", f"user {bob}", "EntryExistsError"),
+            ("site", "set", f"user {bob}", "done"),
+            ("site", "add", admin, "done"),
+            (f"user {ALICE}", "set", f"policy {bob}", "done"),
+            (f"user {bob}", "set", "policy example.test", "NotAuthorisedError"),
+            ("site", "delete", admin, "done"),
+            ("site", "delete", f"user {ALICE}", "done"),
+        )
+    ]
+
+
+def test_a_syslogd_that_takes_no_audit_is_told(
+    iems: Iems, domain: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The change is made, and whoever made it knows."""
+    log = functools.partial(Log.open, path=tmp_path / "nowhere")
+    monkeypatch.setattr("cli.entries.Log", SimpleNamespace(open=log))
+    code, _out, error = iems("user", "delete", f"alice@{domain}")
+    assert code == 0
+    assert "1 lines of the audit were not taken by syslogd" in error
