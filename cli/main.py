@@ -31,11 +31,12 @@ COMMANDS: Mapping[str, str] = {
     "domain": "add, list and delete mail domains and their administrators",
     "key": "make the keyring of the findings header",
     "metrics": "print what the daemons have measured, for Prometheus",
+    "password": "change one's password by the old one",
     "policy": "show and set who decides what about which check",
     "probe": "send a message through the server and read it",
     "restore": "put a backup onto a server that was just set up",
     "status": "show how the mail server is",
-    "user": "add, set, show, list and delete users",
+    "user": "add, set, show, list and delete users, give them passwords",
     "why": "explain what became of a message",
 }
 

@@ -1,4 +1,4 @@
-"""`iems user add|set|show|list|delete`: the mailboxes, who can log in, send and receive.
+"""`iems user add|set|password|show|list|delete`: the mailboxes, who can log in, send and receive.
 
 A disabled account keeps its mail: new mail is refused with the reason, and nobody logs in.
 Exit 0 done, 1 refused (it exists, it does not, no such domain), 75 the directory cannot answer.
@@ -8,39 +8,38 @@ A password is printed only if it was generated here.
 from __future__ import annotations
 
 import argparse
-import secrets
-import sys
-from pathlib import Path
 
-from cli import entries
+from cli import entries, secret
 from iems.codec.printable import printable
 from iems.directory.account import KINDS, SEND_ONLY
 from iems.directory.admin import Admin
 from iems.directory.store import EntryExistsError, NoEntryError
-from iems.directory.tree import ADDRESS, DISABLED, FORWARD, KIND, TARGET, canonical
+from iems.directory.tree import ADDRESS, DISABLED, FORWARD, KIND, LOCKED, TARGET, canonical
 from iems.model.address import Address
 from iems.settings.schema import Settings
 
 _FULL = "full"
+_FOR_GOOD = b"000001010000Z"
+"""What pwdAccountLockedTime holds of an account that no lapse of time unlocks."""
+
 _REASON = 200
 """Characters of a reason: it stands in a reply line, with address, help and reference."""
 
-_LETTERS = "abcdefghijkmnpqrstuvwxyz23456789"
-_GROUPS, _GROUP = 4, 5
-"""20 of 32 letters that cannot be mistaken for one another: 100 bits."""
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """`add ADDRESS`, `set ADDRESS`, `show ADDRESS`, `list [DOMAIN]`, `delete ADDRESS`."""
+    """`add|set|password|show|delete ADDRESS`, `list [DOMAIN]`."""
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
     add = verbs.add_parser("add", help="give somebody a mailbox; prints the password it makes")
     add.add_argument("address", type=entries.address)
-    add.add_argument(
-        "--password-file",
-        metavar="FILE",
-        help="the password is the first line of this file, of standard input with -",
-    )
     entries.exists_ok(add)
+    give = verbs.add_parser("password", help="give a user another password; prints what it makes")
+    give.add_argument("address", type=entries.address)
+    for verb in (add, give):
+        verb.add_argument(
+            "--password-file",
+            metavar="FILE",
+            help="the password is the first line of this file, of standard input with -",
+        )
     _set_arguments(verbs.add_parser("set", help="shut an account, say what it is for, forward"))
     show = verbs.add_parser("show", help="one user, and what leads to him")
     show.add_argument("address", type=entries.address)
@@ -60,6 +59,11 @@ def _set_arguments(verb: argparse.ArgumentParser) -> None:
         help="refuse mail, with the reason to the sender, and logins; the mail is kept",
     )
     state.add_argument("--enabled", action="store_true", help="take mail and logins again")
+    lock = verb.add_mutually_exclusive_group()
+    lock.add_argument("--locked", action="store_true", help="refuse logins, take mail")
+    lock.add_argument(
+        "--unlocked", action="store_true", help="let him in again, after wrong passwords too"
+    )
     verb.add_argument("--kind", choices=(_FULL, *KINDS), help="what the account is for")
     forward = verb.add_mutually_exclusive_group()
     forward.add_argument(
@@ -84,6 +88,8 @@ def act(arguments: argparse.Namespace, admin: Admin, _settings: Settings) -> int
         return _add(arguments, admin)
     if arguments.verb == "delete":
         return _delete(arguments.address, admin)
+    if arguments.verb == "password":
+        return _give(arguments, admin)
     if arguments.verb == "set":
         return _set(arguments, admin)
     if arguments.verb == "show":
@@ -95,7 +101,7 @@ def act(arguments: argparse.Namespace, admin: Admin, _settings: Settings) -> int
 def _add(arguments: argparse.Namespace, admin: Admin) -> int:
     address: Address = arguments.address
     try:
-        password = _password(arguments.password_file)
+        password = _password(arguments)
         admin.add_user(address, password)
     except EntryExistsError:
         if arguments.exists_ok:
@@ -108,6 +114,28 @@ def _add(arguments: argparse.Namespace, admin: Admin) -> int:
     except (OSError, ValueError) as error:
         return entries.failed(str(error))
     entries.changed("added", f"user {canonical(address)}")
+    return _told(arguments, password)
+
+
+def _give(arguments: argparse.Namespace, admin: Admin) -> int:
+    address: Address = arguments.address
+    try:
+        password = _password(arguments)
+        admin.set_password(address, password)
+    except NoEntryError:
+        return entries.failed(f"no user {canonical(address)}")
+    except (OSError, ValueError) as error:
+        return entries.failed(str(error))
+    entries.changed("set", f"password of {canonical(address)}")
+    return _told(arguments, password)
+
+
+def _password(arguments: argparse.Namespace) -> str:
+    file: str | None = arguments.password_file
+    return secret.generated() if file is None else secret.lines(file, 1)[0]
+
+
+def _told(arguments: argparse.Namespace, password: str) -> int:
     if arguments.password_file is None:
         print(f"password {password}")
     return entries.OK
@@ -117,7 +145,7 @@ def _set(arguments: argparse.Namespace, admin: Admin) -> int:
     address: Address = arguments.address
     wanted = _wanted(arguments)
     if not wanted or (arguments.keep and not arguments.forward):
-        return entries.failed("expected --disabled, --enabled, --kind or --forward", entries.USAGE)
+        return entries.failed("nothing to set; see `iems user set --help`", entries.USAGE)
     try:
         changed = admin.set_user(address, wanted)
     except NoEntryError:
@@ -132,6 +160,8 @@ def _wanted(arguments: argparse.Namespace) -> dict[str, list[bytes]]:
     wanted: dict[str, list[bytes]] = {}
     if arguments.disabled or arguments.enabled:
         wanted[DISABLED] = [arguments.disabled.encode()] if arguments.disabled else []
+    if arguments.locked or arguments.unlocked:
+        wanted[LOCKED] = [_FOR_GOOD] if arguments.locked else []
     if arguments.kind:
         wanted[KIND] = [] if arguments.kind == _FULL else [arguments.kind.encode()]
     if arguments.forward or arguments.no_forward:
@@ -149,6 +179,7 @@ def _show(address: Address, admin: Admin, *, as_json: bool) -> int:
     found: dict[str, object] = {
         "address": canonical(address),
         "disabled": next(iter(row.texts(DISABLED)), None),
+        "locked": bool(row.attributes.get(LOCKED)),
         "kind": next(iter(row.texts(KIND)), _FULL),
         "forward": sorted(row.texts(FORWARD)),
         "aliases": sorted(_leading_to(address, admin)),
@@ -156,10 +187,14 @@ def _show(address: Address, admin: Admin, *, as_json: bool) -> int:
     }
     if as_json:
         return entries.listed((), found, as_json=True)
-    shown = (
-        (name, ", ".join(one) if isinstance(one, list) else one) for name, one in found.items()
-    )
-    return entries.listed((f"{name:<12} {one}" for name, one in shown if one), (), as_json=False)
+    shown = ((name, _text(one)) for name, one in found.items() if one)
+    return entries.listed((f"{name:<12} {one}" for name, one in shown), (), as_json=False)
+
+
+def _text(value: object) -> str:
+    if isinstance(value, list):
+        return ", ".join(value)
+    return "yes" if value is True else str(value)
 
 
 def _leading_to(address: Address, admin: Admin) -> list[str]:
@@ -186,14 +221,3 @@ def _reason(text: str) -> str:
     if not text or printable(text, _REASON) != text:
         raise argparse.ArgumentTypeError(f"expected at most {_REASON} printable ASCII characters")
     return text
-
-
-def _password(file: str | None) -> str:
-    if file is None:
-        groups = range(_GROUPS)
-        return "-".join("".join(secrets.choice(_LETTERS) for _ in range(_GROUP)) for _ in groups)
-    text = sys.stdin.read() if file == "-" else Path(file).read_text(encoding="utf-8")
-    password = text.partition("\n")[0].rstrip("\r")
-    if not password:
-        raise ValueError(f"{file}: no password in the first line")
-    return password

@@ -2,7 +2,7 @@
 
 Errors of the store (`EntryExistsError`,
 `NoEntryError`, `WriteRefusedError`, `DirectoryUnavailable`) are the caller's to tell. Nothing here
-is repeated or rolled back, but for a new user who cannot be given a password.
+is repeated or rolled back.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from iems.directory.authority import Actor, Audit, NotAuthorisedError, Thing, authorise
 from iems.directory.policy import policy_values
-from iems.directory.reader import Directory, DirectoryUnavailable
+from iems.directory.reader import Directory
 from iems.directory.store import (
     Attributes,
     Changes,
@@ -22,7 +22,6 @@ from iems.directory.store import (
     NoEntryError,
     Row,
     Store,
-    WriteRefusedError,
 )
 from iems.directory.tree import (
     ADDRESS,
@@ -33,6 +32,8 @@ from iems.directory.tree import (
     DOMAIN,
     DOMAIN_NAME,
     DOMAINS,
+    LOCKED,
+    PASSWORD,
     POLICY,
     TARGET,
     USER,
@@ -49,6 +50,13 @@ from iems.serve.deadline import Deadline
 
 _LOGIN = re.compile(r"[a-z0-9_][a-z0-9._-]*")
 """Local parts of users: what Dovecot's auth_username_chars lets log in, and no path of a file."""
+
+
+def clear_password(text: str) -> bytes:
+    """A password in clear as an entry may have it; ValueError where it would count as a hash."""
+    if text.startswith("{"):
+        raise ValueError("a password that begins with { would be taken for a hash")
+    return text.encode()
 
 
 def differences(have: Attributes, wanted: Attributes) -> Changes:
@@ -97,7 +105,7 @@ class Admin:
 
     def rows(self, *any_of: tuple[str, str], below: Name = DOMAINS) -> Sequence[Row]:
         """The entries of which one of these pairs of attribute and value is true."""
-        return self._store.search(below, any_of, (*ATTRIBUTES, ADMIN), self._soon())
+        return self._store.search(below, any_of, (*ATTRIBUTES, ADMIN, LOCKED), self._soon())
 
     def domains(self) -> Sequence[str]:
         """The names of all domains, sorted."""
@@ -231,15 +239,20 @@ class Admin:
             CLASS: [b"inetOrgPerson", b"iemsUser"],
             **{attribute: [local] for attribute in ("uid", "cn", "sn")},
             ADDRESS: [canonical(address).encode()],
+            PASSWORD: [clear_password(password)],
         }
         with self._acting("add", Thing("user", address.key)):
             self._store.add(name, values, self._soon())
-            try:
-                self._store.set_password(name, password, self._soon())
-            except (DirectoryUnavailable, WriteRefusedError):
-                with contextlib.suppress(DirectoryUnavailable, WriteRefusedError):
-                    self._store.delete(name, self._soon())
-                raise
+
+    def set_password(self, address: Address, password: str) -> None:
+        """Give a user another password; NoEntryError where there is none such."""
+        with self._acting("set", Thing("password", address.key)):
+            self._store.set_password(user_entry(address), password, self._soon())
+
+    def change_password(self, address: Address, old: str, new: str) -> None:
+        """The same for who knows the old one; WrongPasswordError for who does not, or is locked."""
+        with self._acting("change", Thing("password", address.key)):
+            self._store.change_password(user_entry(address), old, new, self._soon())
 
     def set_user(self, address: Address, wanted: Attributes) -> bool:
         """Give a user's entry exactly these values of these attributes; whether it had others."""

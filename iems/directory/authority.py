@@ -47,15 +47,15 @@ class Thing:
 Audit = Callable[[Actor, str, Thing, str], None]
 """Told of every change: by whom, the verb, of what, and what became of it."""
 
-_OWN = frozenset({("show", "policy"), ("set", "policy"), ("set", "password")})
+_OWN = frozenset({("show", "policy"), ("set", "policy"), ("change", "password")})
 _IN_DOMAIN = frozenset({"user", "alias", "policy", "password"})
 
 
 def authorise(actor: Actor, verb: str, thing: Thing) -> None:
-    """NotAuthorisedError unless `actor` may do `verb` (add, delete, set, show) to `thing`.
+    """NotAuthorisedError unless `actor` may do `verb` (add, delete, set, change, show) to `thing`.
 
     The site's administrator may do everything, that of a domain everything with what is in it, a
-    user see and set his own policy, and set his password.
+    user see and set his own policy, and change his password by the old one.
     """
     if actor.subject.kind is Kind.SITE:
         return

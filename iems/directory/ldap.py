@@ -13,6 +13,7 @@ call takes twice the time that its caller has, and it grows by an entry with eve
 from __future__ import annotations
 
 import contextlib
+import re
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -33,10 +34,16 @@ from iems.directory.store import (
     NoEntryError,
     Row,
     WriteRefusedError,
+    WrongPasswordError,
 )
+from iems.directory.tree import PASSWORD
 from iems.serve.deadline import Deadline
 
 T = TypeVar("T")
+
+_HASHED = re.compile(rb"\{[A-Z0-9]+\}")
+_PASSWORD_POLICY = b"1.3.6.1.4.1.42.2.27.8.5.1"
+"""The control of slapo-ppolicy, which `docs/directory.md` has hash what comes in clear."""
 
 _REFUSALS = (
     ldap.INSUFFICIENT_ACCESS,
@@ -94,6 +101,8 @@ class LdapStore:
 
     def add(self, name: Name, attributes: Attributes, deadline: Deadline) -> None:
         """See `Store`."""
+        if any(not _HASHED.match(one) for one in attributes.get(PASSWORD, ())):
+            self._needs_hashing(deadline)
         values = [(attribute, list(given)) for attribute, given in attributes.items()]
         self._write(lambda connection: connection.add_ext(self._dn(name), values), deadline)
 
@@ -114,6 +123,40 @@ class LdapStore:
     def set_password(self, name: Name, password: str, deadline: Deadline) -> None:
         """See `Store`."""
         self._write(lambda connection: connection.passwd(self._dn(name), None, password), deadline)
+
+    def change_password(self, name: Name, old: str, new: str, deadline: Deadline) -> None:
+        """See `Store`."""
+        dn = self._dn(name)
+        if not old:
+            raise WrongPasswordError  # a bind without a password would be none
+        try:
+            connection = self._open(deadline, dn, old)
+            try:
+                _answer(connection, connection.passwd(dn, old, new), deadline)
+            finally:
+                _end(connection)
+        except ldap.INVALID_CREDENTIALS:
+            raise WrongPasswordError from None
+        except _REFUSALS as error:
+            raise WriteRefusedError(_reason(error)) from None
+        except (ldap.LDAPError, ValueError) as error:
+            raise self._unavailable(error) from None
+
+    def _needs_hashing(self, deadline: Deadline) -> None:
+        """WriteRefusedError where the server has no overlay that would hash a clear password."""
+
+        def ask(connection: SimpleLDAPObject) -> Sequence[tuple[str | None, object]]:
+            wanted = ["supportedControl"]
+            number = connection.search_ext("", ldap.SCOPE_BASE, "(objectClass=*)", wanted)
+            return _answer(connection, number, deadline)
+
+        try:
+            [(_dn, attributes), *_rest] = self._do(ask, deadline, again=True)
+        except (ldap.LDAPError, ValueError) as error:
+            raise self._unavailable(error) from None
+        controls = attributes.get("supportedControl", ()) if isinstance(attributes, dict) else ()
+        if _PASSWORD_POLICY not in controls:
+            raise WriteRefusedError("the server would keep the password in clear: no ppolicy")
 
     def _write(self, send: Callable[[SimpleLDAPObject], int], deadline: Deadline) -> None:
         def ask(connection: SimpleLDAPObject) -> None:
@@ -164,14 +207,16 @@ class LdapStore:
         with self._lock:
             return self._kept.pop() if self._kept else None
 
-    def _open(self, deadline: Deadline) -> SimpleLDAPObject:
+    def _open(self, deadline: Deadline, dn: str = "", password: str = "") -> SimpleLDAPObject:
+        """A connection, bound as this entry, else as the account."""
         connection = ldap.initialize(self._account.uri)
         try:
             connection.set_option(ldap.OPT_REFERRALS, 0)
             connection.set_option(ldap.OPT_RESTART, ldap.OPT_ON)
             connection.set_option(ldap.OPT_NETWORK_TIMEOUT, _seconds(deadline))
             connection.set_option(ldap.OPT_TIMEOUT, _seconds(deadline))
-            number = connection.simple_bind(self._account.dn, self._account.password)
+            account = self._account
+            number = connection.simple_bind(dn or account.dn, password if dn else account.password)
             _answer(connection, number, deadline)
         except BaseException:
             _end(connection)

@@ -30,6 +30,10 @@ class NoEntryError(Exception):
     """There is no entry of this name."""
 
 
+class WrongPasswordError(Exception):
+    """The server does not let the entry's owner in with this password."""
+
+
 class WriteRefusedError(Exception):
     """The server understood and said no; the message is its reason."""
 
@@ -72,7 +76,10 @@ class Store(Reader, Protocol):
     """What can be changed. `NoEntryError` and `WriteRefusedError` are for all to raise."""
 
     def add(self, name: Name, attributes: Attributes, deadline: Deadline) -> None:
-        """Make an entry; `EntryExistsError` where there is one."""
+        """Make an entry; `EntryExistsError` where there is one.
+
+        A userPassword in clear is hashed by the server; where it would not be, it is refused.
+        """
         ...
 
     def delete(self, name: Name, deadline: Deadline) -> None:
@@ -85,4 +92,8 @@ class Store(Reader, Protocol):
 
     def set_password(self, name: Name, password: str, deadline: Deadline) -> None:
         """Give the entry a password, which the server hashes (RFC 3062)."""
+        ...
+
+    def change_password(self, name: Name, old: str, new: str, deadline: Deadline) -> None:
+        """The same, as who has the old one; `WrongPasswordError` where it lets nobody in."""
         ...

@@ -23,7 +23,7 @@ CLASS = "objectClass"
 USER, ALIAS, DOMAIN = "iemsUser", "iemsAlias", "iemsDomain"
 ADDRESS, TARGET, DOMAIN_NAME, POLICY = "iemsAddress", "iemsTarget", "iemsDomainName", "iemsPolicy"
 DISABLED, KIND, FORWARD = "iemsDisabled", "iemsKind", "iemsForward"
-ADMIN = "iemsAdmin"
+ADMIN, PASSWORD, LOCKED = "iemsAdmin", "userPassword", "pwdAccountLockedTime"
 ATTRIBUTES = (CLASS, ADDRESS, TARGET, DOMAIN_NAME, POLICY, DISABLED, KIND, FORWARD)
 
 Note = Callable[[str], None]

@@ -110,6 +110,22 @@ def test_mail_of_this_machine_to_a_disabled_account_bounces_with_the_reason(
 
 
 @pytest.mark.usefixtures("domain")
+def test_a_locked_account_gets_mail_and_lets_nobody_in(
+    mailsystem: MailSystem, fresh: Fresh
+) -> None:
+    lars = mailsystem.add_user(fresh.address("lars"))
+    mailsystem.iems("user", "set", lars.user, "--locked")
+    assert mail(mailsystem, fresh, lars.user).accepted
+    with pytest.raises(imaplib.IMAP4.error):
+        lars.messages()
+    with pytest.raises(smtplib.SMTPAuthenticationError):
+        submit(mailsystem, lars.user, lars.user, FAR)
+    mailsystem.iems("user", "set", lars.user, "--unlocked")
+    lars.wait()
+    mailsystem.postfix.wait_empty()
+
+
+@pytest.mark.usefixtures("domain")
 def test_a_send_only_account_sends_and_is_refused_mail(
     mailsystem: MailSystem, fresh: Fresh
 ) -> None:

@@ -90,13 +90,13 @@ def test_user_password_from_file(
 
 def test_user_again(server: Slapd, iems: Iems, domain: str, tmp_path: Path) -> None:
     """An existing user keeps his password."""
-    file = str(tree.write(tmp_path / "password", "first\n"))
+    file = str(tree.write(tmp_path / "password", "first password\n"))
     iems("user", "add", f"bob@{domain}", "--password-file", file)
-    tree.write(Path(file), "second\n")
+    tree.write(Path(file), "second password\n")
     add = ("user", "add", f"Bob@{domain}", "--password-file", file)
     assert iems(*add) == (1, "", f"iems: user bob@{domain} exists\n")
     assert iems(*add, "--exists-ok") == (0, f"unchanged user bob@{domain}\n", "")
-    tree.bound(server, tree.user_dn(f"bob@{domain}"), "first").unbind_s()
+    tree.bound(server, tree.user_dn(f"bob@{domain}"), "first password").unbind_s()
 
 
 @pytest.mark.parametrize("local", ["../x", ".", "a+b", '"a b"', "ü", "a/b"])

@@ -30,6 +30,7 @@ def test_user_set_and_show(iems: Iems, domain: str) -> None:
     assert json.loads(iems("user", "show", ALICE, "--json")[1]) == {
         "address": ALICE,
         "disabled": None,
+        "locked": False,
         "kind": "send-only",
         "forward": [ALICE, "far@example.net"],
         "aliases": [f"abuse@{domain}", f"both@{domain}", f"postmaster@{domain}"],

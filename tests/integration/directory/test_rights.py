@@ -7,6 +7,7 @@ tested in words of their own besides, so that a table that says the wrong thing 
 from __future__ import annotations
 
 import contextlib
+import secrets
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -22,6 +23,7 @@ DOMAIN = "rights.test"
 DOMAIN_DN = f"iemsDomainName={DOMAIN},ou=domains,{BASE}"
 ALICE, BOB = tree.user_dn(f"alice@{DOMAIN}"), tree.user_dn(f"bob@{DOMAIN}")
 DAN, EVE = tree.user_dn(f"dan@{DOMAIN}"), tree.user_dn("eve@elsewhere.rights.test")
+LARS = tree.user_dn(f"lars@{DOMAIN}")
 SHUT = tree.user_dn(f"shut@{DOMAIN}")
 BOTH = f"iemsAddress=both@{DOMAIN},{DOMAIN_DN}"
 RULE = b"dnsbl/x listed choice junk"
@@ -46,6 +48,7 @@ SAMPLES = (
     Sample("user kind", SHUT, "iemsDisabled", b"has left"),
     Sample("user kind", ALICE, "iemsKind", b"receive-only"),
     Sample("user name", ALICE, "cn", b"alice"),
+    Sample("lock of a user", LARS, "pwdAccountLockedTime", b"000001010000Z"),
     Sample("user name", ALICE, "sn", b"alice"),
     Sample("user class", ALICE, "objectClass", b"iemsUser"),
     Sample("user address", ALICE, "iemsAddress", f"alice@{DOMAIN}".encode()),
@@ -80,6 +83,7 @@ def populated(server: Slapd) -> Slapd:
         + tree.user(f"alice@{DOMAIN}", rule, *more)
         + tree.user(f"bob@{DOMAIN}", rule)
         + tree.user(f"dan@{DOMAIN}")
+        + tree.user(f"lars@{DOMAIN}", "pwdAccountLockedTime: 000001010000Z")
         + tree.user(f"shut@{DOMAIN}", "iemsDisabled: has left")
         + tree.alias(f"both@{DOMAIN}", f"alice@{DOMAIN}", f"bob@{DOMAIN}")
     )
@@ -125,14 +129,15 @@ def test_cell(populated: Slapd, sample: Sample, actor: str) -> None:
     with acting(populated, actor) as connection:
         assert reads(connection, sample) == (word in READ)
         assert finds(connection, sample) == (word in FIND)
-        assert writes(connection, sample) == (word in SET)
+        assert writes(populated, connection, sample) == (word in SET)
 
 
 def reads(connection: SimpleLDAPObject, sample: Sample) -> bool:
     """Whether a search of the whole tree shows the attribute of the entry."""
     for base, scope in ((sample.dn, ldap.SCOPE_BASE), (f"ou=domains,{BASE}", ldap.SCOPE_SUBTREE)):
         with contextlib.suppress(ldap.NO_SUCH_OBJECT, ldap.INSUFFICIENT_ACCESS):
-            for dn, attributes in connection.search_s(base, scope, "(objectClass=*)"):
+            wanted = ["*", sample.attribute]
+            for dn, attributes in connection.search_s(base, scope, "(objectClass=*)", wanted):
                 if dn == sample.dn and sample.value in attributes.get(sample.attribute, ()):
                     return True
     return False
@@ -146,16 +151,26 @@ def finds(connection: SimpleLDAPObject, sample: Sample) -> bool:
         return False
 
 
-def writes(connection: SimpleLDAPObject, sample: Sample) -> bool:
-    """Whether the attribute can be changed: the value is taken away and put back at once."""
+def writes(server: Slapd, connection: SimpleLDAPObject, sample: Sample) -> bool:
+    """Whether the attribute can be changed: the value is taken away and put back at once.
+
+    A password that is put back would be no new one, so it gets another, and the root of the tree
+    puts the first one back.
+    """
     changes = [
         (ldap.MOD_DELETE, sample.attribute, [sample.value]),
         (ldap.MOD_ADD, sample.attribute, [sample.value]),
     ]
+    if sample.attribute == "userPassword":
+        changes = [(ldap.MOD_REPLACE, sample.attribute, [secrets.token_bytes(8).hex().encode()])]
     try:
         connection.modify_s(sample.dn, changes)
     except REFUSALS:
         return False
+    if sample.attribute == "userPassword":
+        root = tree.bound(server, ROOT_DN, ROOT_PASSWORD)
+        root.modify_s(sample.dn, [(ldap.MOD_REPLACE, sample.attribute, [sample.value])])
+        root.unbind_s()
     return True
 
 
@@ -188,10 +203,12 @@ def test_user_changes_own_password_only(populated: Slapd) -> None:
     populated.add(tree.user(f"carol@{DOMAIN}"))
     connection = tree.bound(populated, carol, tree.password("carol"))
     with pytest.raises(ldap.INSUFFICIENT_ACCESS):
-        connection.passwd_s(BOB, None, "stolen")
-    connection.passwd_s(carol, tree.password("carol"), "new secret")
+        connection.passwd_s(BOB, None, "stolen password")
+    with pytest.raises(ldap.UNWILLING_TO_PERFORM):
+        connection.passwd_s(carol, "wrong", "new secret of carol")
+    connection.passwd_s(carol, tree.password("carol"), "new secret of carol")
     connection.unbind_s()
-    tree.bound(populated, carol, "new secret").unbind_s()
+    tree.bound(populated, carol, "new secret of carol").unbind_s()
     with pytest.raises(ldap.INVALID_CREDENTIALS):
         tree.bound(populated, carol, tree.password("carol"))
     tree.bound(populated, BOB, tree.password("bob")).unbind_s()
@@ -202,7 +219,7 @@ def test_password_is_hashed_by_slapd(populated: Slapd) -> None:
     dave = tree.user_dn(f"dave@{DOMAIN}")
     populated.add(tree.user(f"dave@{DOMAIN}"))
     with acting(populated, "admin") as connection:
-        connection.passwd_s(dave, None, "new secret")
+        connection.passwd_s(dave, None, "new secret of dave")
     root = tree.bound(populated, ROOT_DN, ROOT_PASSWORD)
     [(_dn, attributes)] = root.search_s(dave, ldap.SCOPE_BASE, "(objectClass=*)")
     root.unbind_s()
@@ -237,7 +254,7 @@ def test_who_writes(populated: Slapd, actor: str) -> None:
     below = {one.part for one in SAMPLES if one.dn.endswith(f",ou=domains,{BASE}")}
     theirs = below - {"domain", "domain administrators", "everything else below the domains"}
     with acting(populated, actor) as connection:
-        written = {one.part for one in SAMPLES if writes(connection, one)}
+        written = {one.part for one in SAMPLES if writes(populated, connection, one)}
     assert written == {"self": own, "domain-admin": theirs, "admin": below}.get(actor, set())
 
 
@@ -270,7 +287,7 @@ def test_admin_makes_and_removes_entries_below_the_domains(populated: Slapd) -> 
             with pytest.raises(REFUSALS):
                 connection.delete_s(service)
         with pytest.raises(REFUSALS):
-            connection.passwd_s(tree.service_dn("milter"), None, "new")
+            connection.passwd_s(tree.service_dn("milter"), None, "a new password")
 
 
 def test_domain_administrator_makes_and_removes_users_and_aliases(populated: Slapd) -> None:
@@ -291,10 +308,10 @@ def test_domain_administrator_makes_and_removes_users_and_aliases(populated: Sla
         with pytest.raises(REFUSALS):
             connection.modify_s(DOMAIN_DN, [(ldap.MOD_ADD, "iemsAdmin", [BOB.encode()])])
         with pytest.raises(REFUSALS):
-            connection.passwd_s(EVE, None, "stolen")
+            connection.passwd_s(EVE, None, "stolen password")
         with pytest.raises(REFUSALS):
             connection.modify_s(EVE, [(ldap.MOD_ADD, "iemsForward", [b"far@example.net"])])
-        connection.passwd_s(BOB, None, tree.password("bob"))
+        connection.passwd_s(BOB, None, "new secret of bob")
 
 
 def test_disabled_user_does_not_get_in(populated: Slapd) -> None:
@@ -345,3 +362,17 @@ def _disguises() -> list[tuple[str, list[tuple[str, list[bytes]]]]]:
             [("objectClass", everything), name, ("iemsAddress", [f"new@{DOMAIN}".encode()])],
         ),
     ]
+
+
+def test_nobody_tries_passwords_by_setting_them(populated: Slapd) -> None:
+    """Whether a new password would be the present one is told to who may set it, and to no one."""
+    told = []
+    with acting(populated, "administrator of another domain") as connection:
+        for secret in (tree.password("alice"), "some other password"):
+            with pytest.raises(REFUSALS) as raised:
+                connection.passwd_s(ALICE, None, secret)
+            told.append(raised.value.args[0]["desc"])
+            with pytest.raises(REFUSALS) as raised:
+                connection.modify_s(ALICE, [(ldap.MOD_REPLACE, "userPassword", [secret.encode()])])
+            told.append(raised.value.args[0]["desc"])
+    assert set(told) == {"Insufficient access"}

@@ -46,7 +46,9 @@ def test_the_page_shows_slapd_s_settings() -> None:
     """Every line of it is deployed; that slapd takes them, all other tests here show."""
     deployed = (ROOT / "templates/openldap/config.ldif.j2").read_text()
     lines = deployed.replace("{{ ldap_base }}", "o=iems").splitlines()
-    for block in ("olcDatabase={-1}frontend,cn=config", "the database o=iems"):
+    overlay = "olcOverlay={0}ppolicy,olcDatabase={1}mdb,cn=config"
+    assert f"dn: {overlay}" in lines
+    for block in ("olcDatabase={-1}frontend,cn=config", "the database o=iems", overlay):
         assert set(tree.block(block).splitlines()) <= set(lines)
     modules = tree.block("modules (olcModuleLoad), after back_mdb").split()
     assert {f"olcModuleLoad: {name}" for name in modules} <= set(lines)

@@ -5,7 +5,9 @@ What the page shows as settings is what the tests run with, so that it cannot be
 
 from __future__ import annotations
 
+import base64
 import functools
+import hashlib
 import re
 from pathlib import Path
 
@@ -18,25 +20,13 @@ from tests.conftest import ROOT
 from tests.integration.stack import deployed
 from tests.integration.stack.ground import Ground
 from tests.integration.stack.programs import run
-from tests.integration.stack.slapd import BASE, Slapd
+from tests.integration.stack.slapd import BASE, ROOT_DN, Slapd
 
 SERVICES = ("postfix", "dovecot", "milter", "agent", "admin")
 TEMPLATES = ROOT / "templates/openldap"
 RIGHTS = read_rights((TEMPLATES / "rights.toml").read_text())
 
-_TOP = f"""\
-dn: {BASE}
-objectClass: organization
-o: iems
-
-dn: ou=domains,{BASE}
-objectClass: organizationalUnit
-ou: domains
-
-dn: ou=services,{BASE}
-objectClass: organizationalUnit
-ou: services
-"""
+_OVERLAY = "olcOverlay={0}ppolicy,olcDatabase={1}mdb,cn=config"
 
 _SERVICE = """
 dn: {dn}
@@ -44,6 +34,7 @@ objectClass: applicationProcess
 objectClass: simpleSecurityObject
 cn: {name}
 userPassword: {password}
+pwdPolicySubentry: cn=services,ou=passwords,o=iems
 """
 
 
@@ -83,6 +74,12 @@ def password(name: str) -> str:
     return f"secret of {name}"
 
 
+def top() -> str:
+    """The top of the tree as the role plants it."""
+    text = (TEMPLATES / "tree.ldif.j2").read_text().replace("{{ ldap_base }}", BASE)
+    return re.sub(r"o: \{\{.*\}\}", "o: iems", text)
+
+
 def start(ground: Ground) -> Slapd:
     """A running slapd with the top of the tree and the services in it, and nobody else."""
     rules = "\n".join(f"olcAccess: {rule}" for rule in access_rules(RIGHTS))
@@ -94,8 +91,10 @@ def start(ground: Ground) -> Slapd:
         ground,
         schemas=(TEMPLATES / "iems-schema.ldif",),
         modules=tuple(block("modules (olcModuleLoad), after back_mdb").split()),
-        database=block("the database o=iems") + rules,
-        data=_TOP + services,
+        database=block("the database o=iems").replace(f"olcRootDN: {ROOT_DN}\n", "")
+        + f"{rules}\n\ndn: {_OVERLAY}\n"
+        + block(_OVERLAY),
+        data=top() + services,
     )
     server.start()
     frontend = "olcDatabase={-1}frontend,cn=config"
@@ -130,11 +129,17 @@ def domain(name: str, *lines: str) -> str:
 def user(address: str, *lines: str) -> str:
     """A user's entry as LDIF, with the password of his local part."""
     local, _at, name = address.partition("@")
-    extra = "".join(f"{line}\n" for line in (f"userPassword: {password(local)}", *lines))
+    extra = "".join(f"{line}\n" for line in (f"userPassword: {_hash(password(local))}", *lines))
     return (
         f"\ndn: {user_dn(address)}\nobjectClass: inetOrgPerson\nobjectClass: iemsUser\n"
         f"uid: {local}\ncn: {local}\nsn: {local}\niemsAddress: {local}@{name}\n{extra}"
     )
+
+
+def _hash(secret: str) -> str:
+    """A hash that costs nothing, unlike slapd's own; tests make many users."""
+    digest = hashlib.sha1(secret.encode(), usedforsecurity=False).digest()
+    return "{SHA}" + base64.b64encode(digest).decode()
 
 
 def user_dn(address: str) -> str:

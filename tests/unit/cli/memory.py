@@ -17,6 +17,7 @@ from iems.directory.store import (
     Name,
     NoEntryError,
     Row,
+    WrongPasswordError,
 )
 from iems.serve.deadline import Deadline
 from iems.settings.load import from_table
@@ -62,6 +63,8 @@ class Memory:
         if name in self.entries:
             raise EntryExistsError
         self.entries[name] = {attribute: list(values) for attribute, values in attributes.items()}
+        for password in self.entries[name].pop("userPassword", ()):
+            self.passwords[name] = password.decode()
 
     def delete(self, name: Name, deadline: Deadline) -> None:
         """See `Store`."""
@@ -95,6 +98,13 @@ class Memory:
         self._called("set_password", deadline)
         self._need(name)
         self.passwords[name] = password
+
+    def change_password(self, name: Name, old: str, new: str, deadline: Deadline) -> None:
+        """See `Store`."""
+        self._called("change_password", deadline)
+        if self.passwords.get(name) != old:
+            raise WrongPasswordError
+        self.passwords[name] = new
 
     def _need(self, name: Name) -> None:
         if name not in self.entries:

@@ -1,0 +1,157 @@
+"""Passwords: given, changed by the old one, refused, locked; on a real slapd with its own rules."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from pathlib import Path
+
+import ldap
+import pytest
+
+from tests.integration.directory import tree
+from tests.integration.directory.conftest import CLI_DOMAIN, Iems
+from tests.integration.stack.ground import Ground
+from tests.integration.stack.programs import run
+from tests.integration.stack.slapd import BASE, Slapd
+from tests.waiting import eventually
+
+ALICE = f"alice@{CLI_DOMAIN}"
+ALICE_DN = tree.user_dn(ALICE)
+STRICT = f"cn=strict,ou=passwords,{BASE}"
+
+
+def gets_in(server: Slapd, dn: str, secret: str) -> bool:
+    """Whether slapd lets him in."""
+    try:
+        tree.bound(server, dn, secret).unbind_s()
+    except ldap.INVALID_CREDENTIALS:
+        return False
+    return True
+
+
+@pytest.mark.usefixtures("domain")
+def test_given_by_the_administrator(server: Slapd, iems: Iems, tmp_path: Path) -> None:
+    """Generated and printed once, or taken from a file and not printed; in UTF-8."""
+    code, out, _error = iems("user", "password", ALICE)
+    assert (code, out.splitlines()[0]) == (0, f"set password of {ALICE}")
+    assert gets_in(server, ALICE_DN, out.splitlines()[1].removeprefix("password "))
+    file = tree.write(tmp_path / "password", "größer als zwölf 🦊\nrest\n")
+    assert iems("user", "password", ALICE, "--password-file", str(file)) == (
+        0,
+        f"set password of {ALICE}\n",
+        "",
+    )
+    assert gets_in(server, ALICE_DN, "größer als zwölf 🦊")
+    assert iems("user", "password", f"nobody@{CLI_DOMAIN}")[0] == 1
+
+
+@pytest.mark.usefixtures("domain")
+def test_changed_by_the_old_one(
+    server: Slapd, iems: Iems, monkeypatch: pytest.MonkeyPatch, audit: list[str]
+) -> None:
+    """And by nothing else: neither a wrong one, nor none, nor that of another."""
+    first = iems("user", "password", ALICE)[1].splitlines()[1].removeprefix("password ")
+
+    def change(old: str, new: str, whose: str = ALICE) -> tuple[int, str, str]:
+        monkeypatch.setattr("sys.stdin", io.StringIO(f"{old}\n{new}\n"))
+        return iems("password", "change", whose, "--password-file", "-")
+
+    for old, whose in (("wrong", ALICE), ("", ALICE), (first, f"nobody@{CLI_DOMAIN}")):
+        assert change(old, "new secret of alice", whose)[0] == 1
+    assert gets_in(server, ALICE_DN, first)
+    assert change(first, "new secret of alice") == (0, f"changed password of {ALICE}\n", "")
+    assert gets_in(server, ALICE_DN, "new secret of alice")
+    assert not gets_in(server, ALICE_DN, first)
+    assert not [line for line in audit if first in line or "secret" in line]
+    answers = iter(["new secret of alice", "another secret", "yet another secret"])
+    monkeypatch.setattr("getpass.getpass", lambda _prompt: next(answers))
+    assert "typed in two ways" in iems("password", "change", ALICE)[2]
+
+
+@pytest.mark.usefixtures("domain")
+def test_too_short_is_refused_wherever_it_is_set(
+    server: Slapd, iems: Iems, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """For a new user, a given password and a changed one; nothing is changed by it."""
+    secret = iems("user", "password", ALICE)[1].splitlines()[1].removeprefix("password ")
+    for words, text in (
+        (("user", "add", f"bob@{CLI_DOMAIN}", "--password-file", "-"), "123456789\n"),
+        (("user", "password", ALICE, "--password-file", "-"), "123456789\n"),
+        (("password", "change", ALICE, "--password-file", "-"), f"{secret}\n123456789\n"),
+    ):
+        monkeypatch.setattr("sys.stdin", io.StringIO(text))
+        code, _out, error = iems(*words)
+        assert code == 1
+        assert "quality" in error
+    assert gets_in(server, ALICE_DN, secret)
+    assert iems("user", "show", f"bob@{CLI_DOMAIN}")[0] == 1
+    monkeypatch.setattr("sys.stdin", io.StringIO("{SSHA}looks like a hash\n"))
+    assert iems("user", "add", f"bob@{CLI_DOMAIN}", "--password-file", "-")[0] == 1
+
+
+@pytest.mark.usefixtures("domain")
+def test_lock_and_unlock(server: Slapd, iems: Iems) -> None:
+    """By the administrator, and after too many wrong passwords; services are never locked."""
+    secret = iems("user", "password", ALICE)[1].splitlines()[1].removeprefix("password ")
+    assert iems("user", "set", ALICE, "--locked")[0] == 0
+    assert not gets_in(server, ALICE_DN, secret)
+    assert "locked       yes" in iems("user", "show", ALICE)[1]
+    assert iems("user", "set", ALICE, "--unlocked")[0] == 0
+    assert gets_in(server, ALICE_DN, secret)
+    for _number in range(20):
+        assert not gets_in(server, ALICE_DN, "wrong")
+        assert not gets_in(server, tree.service_dn("postfix"), "wrong")
+    assert not gets_in(server, ALICE_DN, secret)
+    assert gets_in(server, tree.service_dn("postfix"), tree.password("postfix"))
+    assert iems("user", "set", ALICE, "--unlocked")[0] == 0
+    assert gets_in(server, ALICE_DN, secret)
+
+
+@pytest.mark.usefixtures("domain")
+def test_a_password_ends_where_the_site_wants_it(server: Slapd, iems: Iems) -> None:
+    """By rules of its own for one user, as for all."""
+    secret = iems("user", "password", ALICE)[1].splitlines()[1].removeprefix("password ")
+    server.add(
+        f"dn: {STRICT}\nobjectClass: device\nobjectClass: pwdPolicy\ncn: strict\n"
+        f"pwdAttribute: userPassword\npwdMaxAge: 1\n"
+    )
+    server.modify(
+        f"dn: {ALICE_DN}\nchangetype: modify\nadd: pwdPolicySubentry\npwdPolicySubentry: {STRICT}\n"
+    )
+    eventually(lambda: not gets_in(server, ALICE_DN, secret), 10)
+    server.delete(STRICT)
+
+
+@pytest.fixture
+def first_version(ground: Ground) -> Iterator[Slapd]:
+    """A server with the settings of today and a tree that knows nothing of passwords' rules."""
+    server = tree.start(ground)
+    server.delete(f"ou=passwords,{BASE}")
+    for name in tree.SERVICES:
+        server.modify(
+            f"dn: {tree.service_dn(name)}\nchangetype: modify\ndelete: pwdPolicySubentry\n"
+        )
+    yield server
+    server.stop()
+
+
+def test_a_tree_of_the_first_version_gets_the_rules(first_version: Slapd) -> None:
+    """As the role plants them; what was there stays, and everybody gets in all the while."""
+    external = ("-Q", "-Y", "EXTERNAL", "-H", first_version.ldapi)
+    first_version.add(tree.domain("old.test") + tree.user("old@old.test"))
+    assert gets_in(first_version, tree.user_dn("old@old.test"), tree.password("old"))
+    with pytest.raises(RuntimeError, match="ended with 68"):
+        run("ldapadd", "-c", *external, text=tree.top())
+    for name in tree.SERVICES:
+        run(
+            *("ldapmodify", *external),
+            text=f"dn: {tree.service_dn(name)}\nchangetype: modify\nadd: pwdPolicySubentry\n"
+            f"pwdPolicySubentry: cn=services,ou=passwords,{BASE}\n",
+        )
+        assert gets_in(first_version, tree.service_dn(name), tree.password(name))
+    assert gets_in(first_version, tree.user_dn("old@old.test"), tree.password("old"))
+    old = tree.bound(first_version, tree.user_dn("old@old.test"), tree.password("old"))
+    with pytest.raises(ldap.CONSTRAINT_VIOLATION):
+        old.passwd_s(tree.user_dn("old@old.test"), tree.password("old"), "short")
+    old.unbind_s()
