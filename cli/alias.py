@@ -10,7 +10,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 
-from cli import entries
+from cli import bulk, entries
 from iems.directory.admin import Admin
 from iems.directory.reader import User
 from iems.directory.resolve import UnreasonableAlias, resolve
@@ -32,6 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add.add_argument("targets", type=entries.address, nargs="+", metavar="TARGET")
     entries.exists_ok(add)
     entries.list_options(verbs.add_parser("list", help="all aliases and where they lead"))
+    bulk.add_verbs(verbs, "alias")
     delete = verbs.add_parser("delete", help="take a name away")
     delete.add_argument("alias", type=_alias, metavar="ADDRESS|@DOMAIN")
 
@@ -41,8 +42,10 @@ def run(arguments: argparse.Namespace) -> int:
     return entries.answered(arguments, act)
 
 
-def act(arguments: argparse.Namespace, admin: Admin, _settings: Settings) -> int:
+def act(arguments: argparse.Namespace, admin: Admin, settings: Settings) -> int:
     """The same, with the directory given."""
+    if arguments.verb in {"import", "export"}:
+        return bulk.run(arguments, admin, settings, "alias")
     if arguments.verb == "add":
         return _add(arguments, admin)
     if arguments.verb == "delete":

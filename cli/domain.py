@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import argparse
 
-from cli import entries
+from cli import bulk, entries
 from iems.directory.admin import Admin
 from iems.directory.store import EntryExistsError, NoEntryError
 from iems.directory.tree import ADDRESS, canonical
@@ -37,6 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     entries.exists_ok(add)
     every = verbs.add_parser("list", help="all domains")
     every.add_argument("--json", action="store_true", help="one JSON array")
+    bulk.add_verbs(verbs, "domain")
     delete = verbs.add_parser("delete", help="serve a domain no more; mailboxes are not touched")
     delete.add_argument("domain", type=entries.domain)
     delete.add_argument(
@@ -48,6 +49,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _admin_arguments(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     add = verbs.add_parser("add", help="let a user administer the domain")
+    bulk.add_verbs(verbs, "domain")
     delete = verbs.add_parser("delete", help="let him administer it no more")
     every = verbs.add_parser("list", help="who administers it")
     for verb in (add, delete, every):
@@ -64,6 +66,8 @@ def run(arguments: argparse.Namespace) -> int:
 
 def act(arguments: argparse.Namespace, admin: Admin, settings: Settings) -> int:
     """The same, with the directory given."""
+    if arguments.verb in {"import", "export"}:
+        return bulk.run(arguments, admin, settings, "domain")
     if arguments.verb == "add":
         return _add(arguments, admin, settings)
     if arguments.verb == "delete":

@@ -10,7 +10,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterable, Sequence
 
-from cli import entries
+from cli import bulk, entries
 from iems.directory.admin import Admin
 from iems.directory.authority import Thing
 from iems.directory.policy import Standing, forbidden_by, read_policy, standings
@@ -27,6 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     show.add_argument("--json", action="store_true", help="one JSON array")
     choose = verbs.add_parser("set", help="make a choice")
     unset = verbs.add_parser("unset", help="take a choice back")
+    bulk.add_verbs(verbs, "policy")
     for verb in (show, choose, unset):
         entries.as_option(verb)
         verb.add_argument("subject", type=_subject, metavar="ADDRESS|DOMAIN")
@@ -42,6 +43,8 @@ def run(arguments: argparse.Namespace) -> int:
 
 def act(arguments: argparse.Namespace, admin: Admin, settings: Settings) -> int:
     """The same, with the directory given."""
+    if arguments.verb in {"import", "export"}:
+        return bulk.run(arguments, admin, settings, "policy")
     subject: Subject = arguments.subject
     admin.authorise("show" if arguments.verb == "show" else "set", Thing("policy", subject.name))
     try:

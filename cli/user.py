@@ -9,9 +9,8 @@ from __future__ import annotations
 
 import argparse
 
-from cli import entries, secret
-from iems.codec.printable import printable
-from iems.directory.account import KINDS, SEND_ONLY
+from cli import bulk, entries, secret
+from iems.directory.account import KINDS, SEND_ONLY, reason
 from iems.directory.admin import Admin
 from iems.directory.store import EntryExistsError, NoEntryError
 from iems.directory.tree import ADDRESS, DISABLED, FORWARD, KIND, LOCKED, TARGET, canonical
@@ -21,9 +20,6 @@ from iems.settings.schema import Settings
 _FULL = "full"
 _FOR_GOOD = b"000001010000Z"
 """What pwdAccountLockedTime holds of an account that no lapse of time unlocks."""
-
-_REASON = 200
-"""Characters of a reason: it stands in a reply line, with address, help and reference."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -45,6 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     show.add_argument("address", type=entries.address)
     show.add_argument("--json", action="store_true", help="one JSON object")
     entries.list_options(verbs.add_parser("list", help="all users"))
+    bulk.add_verbs(verbs, "user")
     delete = verbs.add_parser("delete", help="take an account away; the mail in it is not touched")
     delete.add_argument("address", type=entries.address)
 
@@ -82,8 +79,10 @@ def run(arguments: argparse.Namespace) -> int:
     return entries.answered(arguments, act)
 
 
-def act(arguments: argparse.Namespace, admin: Admin, _settings: Settings) -> int:
+def act(arguments: argparse.Namespace, admin: Admin, settings: Settings) -> int:
     """The same, with the directory given."""
+    if arguments.verb in {"import", "export"}:
+        return bulk.run(arguments, admin, settings, "user")
     if arguments.verb == "add":
         return _add(arguments, admin)
     if arguments.verb == "delete":
@@ -218,6 +217,9 @@ def _delete(address: Address, admin: Admin) -> int:
 
 
 def _reason(text: str) -> str:
-    if not text or printable(text, _REASON) != text:
-        raise argparse.ArgumentTypeError(f"expected at most {_REASON} printable ASCII characters")
-    return text
+    if not text:
+        raise argparse.ArgumentTypeError("expected a reason; --enabled opens the account")
+    try:
+        return reason(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None

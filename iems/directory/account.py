@@ -17,11 +17,21 @@ CLOSED, UNKNOWN = "closed", "unknown"
 SEND_ONLY, RECEIVE_ONLY = "send-only", "receive-only"
 KINDS = (SEND_ONLY, RECEIVE_ONLY)
 
+_REASON = 200
+"""Characters of a reason: it stands in a reply line, with address, help and reference."""
+
+
+def reason(text: str) -> str:
+    """Why an account is disabled; ValueError where it fits no reply line, empty where it is not."""
+    if printable(text, _REASON) != text:
+        raise ValueError(f"expected at most {_REASON} printable ASCII characters as reason")
+    return text
+
 
 def refusal(disabled: str, kind: str) -> str:
     """Why mail to such an account is refused; empty where it is taken."""
     if disabled:
-        return f"this account is disabled: {printable(disabled, 200)}"
+        return f"this account is disabled: {printable(disabled, _REASON)}"
     if kind == SEND_ONLY:
         return "this account sends mail and receives none"
     return ""

@@ -8,7 +8,6 @@ is repeated or rolled back.
 from __future__ import annotations
 
 import contextlib
-import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from iems.directory.authority import Actor, Audit, NotAuthorisedError, Thing, authorise
@@ -22,6 +21,7 @@ from iems.directory.store import (
     NoEntryError,
     Row,
     Store,
+    Write,
 )
 from iems.directory.tree import (
     ADDRESS,
@@ -33,23 +33,25 @@ from iems.directory.tree import (
     DOMAIN_NAME,
     DOMAINS,
     LOCKED,
+    NAME,
     PASSWORD,
     POLICY,
     TARGET,
     USER,
     TreeDirectory,
     alias_entry,
+    alias_values,
     canonical,
     domain_entry,
+    domain_values,
+    login,
     user_entry,
     user_named,
+    user_values,
 )
 from iems.model.address import ROLES, Address
 from iems.model.policy import Action, Kind, Layer, Rule, Subject
 from iems.serve.deadline import Deadline
-
-_LOGIN = re.compile(r"[a-z0-9_][a-z0-9._-]*")
-"""Local parts of users: what Dovecot's auth_username_chars lets log in, and no path of a file."""
 
 
 def clear_password(text: str) -> bytes:
@@ -105,7 +107,29 @@ class Admin:
 
     def rows(self, *any_of: tuple[str, str], below: Name = DOMAINS) -> Sequence[Row]:
         """The entries of which one of these pairs of attribute and value is true."""
-        return self._store.search(below, any_of, (*ATTRIBUTES, ADMIN, LOCKED), self._soon())
+        return self._store.search(below, any_of, (*ATTRIBUTES, ADMIN, LOCKED, NAME), self._soon())
+
+    def write(
+        self, writes: Sequence[tuple[Thing, Write]], deadline: Deadline
+    ) -> Sequence[Exception | None]:
+        """Make or change many entries at once; for each None, or why it could not be.
+
+        Each is authorised and audited like any other change.
+        """
+        found: list[Exception | None] = []
+        verbs = ["set" if write.attributes is None else "add" for _thing, write in writes]
+        for verb, (thing, _write) in zip(verbs, writes, strict=True):
+            authorise(self.actor, verb, thing)
+        try:
+            found += self._store.write([write for _thing, write in writes], deadline)
+        except Exception as error:
+            found += [error] * len(writes)
+            raise
+        finally:
+            for verb, (thing, _write), result in zip(verbs, writes, found, strict=True):
+                told = type(result).__name__ if result else "done"
+                self._audit(self.actor, verb, thing, told)
+        return found
 
     def domains(self) -> Sequence[str]:
         """The names of all domains, sorted."""
@@ -126,11 +150,10 @@ class Admin:
 
         EntryExistsError where there is the domain, but with `exists_ok` what it lacks is added.
         """
-        values = {CLASS: [b"iemsDomain"], DOMAIN_NAME: [domain.encode()]}
         added = False
         try:
             with self._acting("add", Thing("domain", domain)):
-                self._store.add(domain_entry(domain), values, self._soon())
+                self._store.add(domain_entry(domain), domain_values(domain), self._soon())
             added = True
         except EntryExistsError:
             if not exists_ok:
@@ -153,11 +176,10 @@ class Admin:
         if further or other == domain:
             raise ValueError(f"{other} is another name of {further or domain} itself")
         added = False
-        values = {CLASS: [b"iemsDomain"], DOMAIN_NAME: [domain.encode()]}
         name, address = alias_entry(f"@{domain}")
         for kind, text, entry, attributes in (
-            ("domain", domain, domain_entry(domain), values),
-            ("alias", address, name, _alias_values(address, [f"@{other}"])),
+            ("domain", domain, domain_entry(domain), domain_values(domain)),
+            ("alias", address, name, alias_values(address, [f"@{other}"])),
         ):
             try:
                 with self._acting("add", Thing(kind, text)):
@@ -229,18 +251,8 @@ class Admin:
 
     def add_user(self, address: Address, password: str) -> None:
         """Add a user who can log in; ValueError where the address is none that could."""
-        if not _LOGIN.fullmatch(address.local.casefold()):
-            raise ValueError(
-                f"{address} cannot log in; expected letters, digits, and . _ - before the @"
-            )
-        name = user_entry(address)
-        local = address.local.casefold().encode()
-        values = {
-            CLASS: [b"inetOrgPerson", b"iemsUser"],
-            **{attribute: [local] for attribute in ("uid", "cn", "sn")},
-            ADDRESS: [canonical(address).encode()],
-            PASSWORD: [clear_password(password)],
-        }
+        name = user_entry(login(address))
+        values = {**user_values(address), PASSWORD: [clear_password(password)]}
         with self._acting("add", Thing("user", address.key)):
             self._store.add(name, values, self._soon())
 
@@ -273,7 +285,7 @@ class Admin:
     def add_alias(self, text: str, targets: Iterable[Address]) -> None:
         """Add an alias `LOCAL@DOMAIN` or a catch-all `@DOMAIN`."""
         name, address = alias_entry(text)
-        values = _alias_values(address, {canonical(one) for one in targets})
+        values = alias_values(address, {canonical(one) for one in targets})
         with self._acting("add", Thing("alias", address)):
             self._store.add(name, values, self._soon())
 
@@ -306,6 +318,14 @@ class Admin:
         """The policy values of a domain or user; NoEntryError where there is none such."""
         return self._subject(subject).attributes.get(POLICY, ())
 
+    def named(self, dn: bytes) -> Name:
+        """The name in the text of one, as LDIF has it; ValueError where it is none of the tree."""
+        return self._store.from_value(dn)
+
+    def text(self, name: Name) -> bytes:
+        """The other way round."""
+        return self._store.to_value(name)
+
     def user(self, address: Address) -> Row:
         """The entry of a user; NoEntryError where there is none such."""
         return self._entry(user_entry(address), (ADDRESS, canonical(address)))
@@ -337,14 +357,6 @@ class Admin:
 
     def _soon(self) -> Deadline:
         return Deadline.after(self._timeout)
-
-
-def _alias_values(address: str, targets: Iterable[str]) -> Attributes:
-    return {
-        CLASS: [b"iemsAlias"],
-        ADDRESS: [address.encode()],
-        TARGET: [target.encode() for target in sorted(targets)],
-    }
 
 
 def _text(row: Row) -> str:

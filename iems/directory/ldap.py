@@ -33,6 +33,7 @@ from iems.directory.store import (
     Name,
     NoEntryError,
     Row,
+    Write,
     WriteRefusedError,
     WrongPasswordError,
 )
@@ -58,6 +59,8 @@ _REFUSALS = (
     ldap.NO_SUCH_ATTRIBUTE,
     ldap.UNWILLING_TO_PERFORM,
 )
+
+_SAID_NO = (ldap.ALREADY_EXISTS, ldap.NO_SUCH_OBJECT, *_REFUSALS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,10 +104,21 @@ class LdapStore:
 
     def add(self, name: Name, attributes: Attributes, deadline: Deadline) -> None:
         """See `Store`."""
-        if any(not _HASHED.match(one) for one in attributes.get(PASSWORD, ())):
-            self._needs_hashing(deadline)
-        values = [(attribute, list(given)) for attribute, given in attributes.items()]
-        self._write(lambda connection: connection.add_ext(self._dn(name), values), deadline)
+        self._hashes([attributes], deadline)
+        self._write(lambda connection: self._send(connection, Write(name, attributes)), deadline)
+
+    def write(self, writes: Sequence[Write], deadline: Deadline) -> Sequence[Exception | None]:
+        """See `Store`."""
+        self._hashes([one.attributes for one in writes if one.attributes], deadline)
+
+        def ask(connection: SimpleLDAPObject) -> Sequence[Exception | None]:
+            numbers = [self._send(connection, one) for one in writes]
+            return [_refusal(connection, number, deadline) for number in numbers]
+
+        try:
+            return self._do(ask, deadline, again=False)
+        except (ldap.LDAPError, ValueError) as error:
+            raise self._unavailable(error) from None
 
     def delete(self, name: Name, deadline: Deadline) -> None:
         """See `Store`."""
@@ -112,13 +126,20 @@ class LdapStore:
 
     def change(self, name: Name, changes: Changes, deadline: Deadline) -> None:
         """See `Store`."""
+        one = Write(name, None, changes)
+        self._write(lambda connection: self._send(connection, one), deadline)
+
+    def _send(self, connection: SimpleLDAPObject, write: Write) -> int:
+        if write.attributes is not None:
+            values = [(attribute, list(given)) for attribute, given in write.attributes.items()]
+            return connection.add_ext(self._dn(write.name), values)
         steps = [
             (kind, attribute, list(values))
-            for attribute, (remove, add) in changes.items()
+            for attribute, (remove, add) in write.changes.items()
             for kind, values in ((ldap.MOD_DELETE, remove), (ldap.MOD_ADD, add))
             if values
         ]
-        self._write(lambda connection: connection.modify_ext(self._dn(name), steps), deadline)
+        return connection.modify_ext(self._dn(write.name), steps)
 
     def set_password(self, name: Name, password: str, deadline: Deadline) -> None:
         """See `Store`."""
@@ -142,8 +163,11 @@ class LdapStore:
         except (ldap.LDAPError, ValueError) as error:
             raise self._unavailable(error) from None
 
-    def _needs_hashing(self, deadline: Deadline) -> None:
-        """WriteRefusedError where the server has no overlay that would hash a clear password."""
+    def _hashes(self, entries: Iterable[Attributes], deadline: Deadline) -> None:
+        """WriteRefusedError where one has a password in clear and the server would leave it so."""
+        passwords = (one for entry in entries for one in entry.get(PASSWORD, ()))
+        if all(_HASHED.match(one) for one in passwords):
+            return
 
         def ask(connection: SimpleLDAPObject) -> Sequence[tuple[str | None, object]]:
             wanted = ["supportedControl"]
@@ -164,12 +188,8 @@ class LdapStore:
 
         try:
             self._do(ask, deadline, again=False)
-        except ldap.ALREADY_EXISTS:
-            raise EntryExistsError from None
-        except ldap.NO_SUCH_OBJECT:
-            raise NoEntryError from None
-        except _REFUSALS as error:
-            raise WriteRefusedError(_reason(error)) from None
+        except _SAID_NO as error:
+            raise _told(error) from None
         except (ldap.LDAPError, ValueError) as error:
             raise self._unavailable(error) from None
 
@@ -233,7 +253,10 @@ class LdapStore:
 
     def from_value(self, value: bytes) -> Name:
         """See `Reader`."""
-        return self._name(value.decode())
+        try:
+            return self._name(value.decode())
+        except ldap.DECODING_ERROR:
+            raise ValueError(f"{value[:200]!r} is no distinguished name") from None
 
     def _name(self, dn: str) -> Name:
         depth = len(ldap.dn.str2dn(self._account.base))
@@ -249,6 +272,24 @@ class LdapStore:
 
     def _unavailable(self, error: Exception) -> DirectoryUnavailable:
         return DirectoryUnavailable(f"{self._account.uri}: {_reason(error)}")
+
+
+def _told(error: Exception) -> Exception:
+    if isinstance(error, ldap.ALREADY_EXISTS):
+        return EntryExistsError()
+    return (
+        NoEntryError()
+        if isinstance(error, ldap.NO_SUCH_OBJECT)
+        else WriteRefusedError(_reason(error))
+    )
+
+
+def _refusal(connection: SimpleLDAPObject, number: int, deadline: Deadline) -> Exception | None:
+    try:
+        _answer(connection, number, deadline)
+    except _SAID_NO as error:
+        return _told(error)
+    return None
 
 
 def _answer(

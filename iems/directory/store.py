@@ -8,7 +8,7 @@ character of an address can mean anything in a filter or a name. Every method ra
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol, TypeAlias
 
 from iems.serve.deadline import Deadline
@@ -50,6 +50,15 @@ class Row:
         return tuple(value.decode("utf-8") for value in self.attributes.get(attribute, ()))
 
 
+@dataclass(frozen=True, slots=True)
+class Write:
+    """One entry to be made with these attributes, or where they are None, to be changed so."""
+
+    name: Name
+    attributes: Attributes | None = None
+    changes: Changes = field(default_factory=dict)
+
+
 class Reader(Protocol):
     """What can be asked."""
 
@@ -58,7 +67,7 @@ class Reader(Protocol):
         ...
 
     def from_value(self, value: bytes) -> Name:
-        """The name in such a value; it need be no entry's."""
+        """The name in such a value, which need be no entry's; ValueError where it is none."""
         ...
 
     def search(
@@ -79,6 +88,13 @@ class Store(Reader, Protocol):
         """Make an entry; `EntryExistsError` where there is one.
 
         A userPassword in clear is hashed by the server; where it would not be, it is refused.
+        """
+        ...
+
+    def write(self, writes: Sequence[Write], deadline: Deadline) -> Sequence[Exception | None]:
+        """Many at once, none waiting for another; for each None, or what `add` or `change` raises.
+
+        `DirectoryUnavailable` where it cannot be known what became of all of them.
         """
         ...
 

@@ -8,12 +8,13 @@ an entry that speaks for another domain than the one it stands below; one that m
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 from iems.directory.account import refusal
 from iems.directory.policy import read_policy
 from iems.directory.reader import Alias, CatchAll, DirectoryUnavailable, Entry, User, user_of
-from iems.directory.store import Name, Reader, Row
+from iems.directory.store import Attributes, Name, Reader, Row
 from iems.model.address import Address, AddressError, domain_name
 from iems.model.policy import Kind, Layer, Subject
 from iems.serve.deadline import Deadline
@@ -23,10 +24,14 @@ CLASS = "objectClass"
 USER, ALIAS, DOMAIN = "iemsUser", "iemsAlias", "iemsDomain"
 ADDRESS, TARGET, DOMAIN_NAME, POLICY = "iemsAddress", "iemsTarget", "iemsDomainName", "iemsPolicy"
 DISABLED, KIND, FORWARD = "iemsDisabled", "iemsKind", "iemsForward"
+NAME = "cn"
 ADMIN, PASSWORD, LOCKED = "iemsAdmin", "userPassword", "pwdAccountLockedTime"
 ATTRIBUTES = (CLASS, ADDRESS, TARGET, DOMAIN_NAME, POLICY, DISABLED, KIND, FORWARD)
 
 Note = Callable[[str], None]
+
+_LOGIN = re.compile(r"[a-z0-9_][a-z0-9._-]*")
+"""Local parts of users: what Dovecot's auth_username_chars lets log in, and no path of a file."""
 
 
 def canonical(address: Address) -> str:
@@ -51,6 +56,39 @@ def user_named(name: Name) -> str:
             return canonical(Address(local, domain))
         case _:
             return ""
+
+
+def user_values(address: Address) -> Attributes:
+    """The attributes of a new user's entry, but for his password."""
+    local = address.local.casefold().encode()
+    return {
+        CLASS: [b"inetOrgPerson", b"iemsUser"],
+        **{attribute: [local] for attribute in ("uid", NAME, "sn")},
+        ADDRESS: [canonical(address).encode()],
+    }
+
+
+def alias_values(address: str, targets: Iterable[str]) -> Attributes:
+    """The attributes of a new alias's entry."""
+    return {
+        CLASS: [b"iemsAlias"],
+        ADDRESS: [address.encode()],
+        TARGET: [target.encode() for target in sorted(targets)],
+    }
+
+
+def domain_values(domain: str) -> Attributes:
+    """The attributes of a new domain's entry."""
+    return {CLASS: [b"iemsDomain"], DOMAIN_NAME: [domain.encode()]}
+
+
+def login(address: Address) -> Address:
+    """The address, if its owner can log in with it; ValueError where he could not."""
+    if not _LOGIN.fullmatch(address.local.casefold()):
+        raise ValueError(
+            f"{address} cannot log in; expected letters, digits, and . _ - before the @"
+        )
+    return address
 
 
 def alias_entry(text: str) -> tuple[Name, str]:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import socket
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -75,17 +75,29 @@ def iems(
     def call(*words: str) -> tuple[int, str, str]:
         code = main(["--settings", str(settings), *words])
         told = capsys.readouterr()
-        with contextlib.suppress(BlockingIOError):
-            while True:
-                audit.append(syslogd.recv(8192).decode().partition(": ")[2])
+        # What was said before this has been read when this is.
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as client:
+            client.sendto(b"END", str(tmp_path / "log"))
+        said.acquire()
         return code, told.out, told.err
+
+    def listen() -> None:
+        while (line := syslogd.recv(8192)) != b"":
+            if line == b"END":
+                said.release()
+            else:
+                audit.append(line.decode().partition(": ")[2])
 
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as syslogd:
         syslogd.bind(str(tmp_path / "log"))
-        syslogd.setblocking(False)
+        said = threading.Semaphore(0)
+        listener = threading.Thread(target=listen)
+        listener.start()
         log = functools.partial(Log.open, path=tmp_path / "log")
         monkeypatch.setattr("cli.entries.Log", SimpleNamespace(open=log))
         yield call
+        syslogd.shutdown(socket.SHUT_RD)
+        listener.join()
 
 
 @pytest.fixture

@@ -53,8 +53,11 @@ SAMPLES = (
     Sample("user class", ALICE, "objectClass", b"iemsUser"),
     Sample("user address", ALICE, "iemsAddress", f"alice@{DOMAIN}".encode()),
     Sample("user address", ALICE, "uid", b"alice"),
-    Sample("alias", BOTH, "iemsTarget", f"alice@{DOMAIN}".encode()),
-    Sample("domain", DOMAIN_DN, "iemsDomainName", DOMAIN.encode()),
+    Sample("alias address", BOTH, "iemsTarget", f"alice@{DOMAIN}".encode()),
+    Sample("domain name", DOMAIN_DN, "iemsDomainName", DOMAIN.encode()),
+    Sample("domain", DOMAIN_DN, "objectClass", b"iemsDomain"),
+    Sample("alias", BOTH, "objectClass", b"iemsAlias"),
+    Sample("alias address", BOTH, "iemsAddress", f"both@{DOMAIN}".encode()),
     Sample("domain policy", DOMAIN_DN, "iemsPolicy", RULE),
     Sample("domain administrators", DOMAIN_DN, "iemsAdmin", DAN.encode()),
     Sample("top of the domains", f"ou=domains,{BASE}", "objectClass", b"organizationalUnit"),
@@ -117,7 +120,7 @@ def may(part: str, actor: str, dn: str) -> str:
 
 def test_samples_stand_for_all_parts() -> None:
     """A new part of the table needs a sample; those that are no attribute have tests below."""
-    others = {"user entry", "domain of a user", "what is in a domain", "list of the domains"}
+    others = {"user entry", "what is in a domain", "list of the domains"}
     assert {part.name for part in tree.RIGHTS.parts} == {one.part for one in SAMPLES} | others
 
 
@@ -252,7 +255,12 @@ def test_who_writes(populated: Slapd, actor: str) -> None:
     """A user what is his own, administrators what is in their domains, the others nothing."""
     own = {"user policy", "user forward", "user password"}
     below = {one.part for one in SAMPLES if one.dn.endswith(f",ou=domains,{BASE}")}
-    theirs = below - {"domain", "domain administrators", "everything else below the domains"}
+    theirs = below - {
+        "domain",
+        "domain name",
+        "domain administrators",
+        "everything else below the domains",
+    }
     with acting(populated, actor) as connection:
         written = {one.part for one in SAMPLES if writes(populated, connection, one)}
     assert written == {"self": own, "domain-admin": theirs, "admin": below}.get(actor, set())

@@ -17,6 +17,7 @@ from iems.directory.store import (
     Name,
     NoEntryError,
     Row,
+    Write,
     WrongPasswordError,
 )
 from iems.serve.deadline import Deadline
@@ -65,6 +66,21 @@ class Memory:
         self.entries[name] = {attribute: list(values) for attribute, values in attributes.items()}
         for password in self.entries[name].pop("userPassword", ()):
             self.passwords[name] = password.decode()
+
+    def write(self, writes: Sequence[Write], deadline: Deadline) -> Sequence[Exception | None]:
+        """See `Store`."""
+        found: list[Exception | None] = []
+        for one in writes:
+            try:
+                if one.attributes is not None:
+                    self.add(one.name, one.attributes, deadline)
+                else:
+                    self.change(one.name, one.changes, deadline)
+            except (EntryExistsError, NoEntryError) as error:
+                found.append(error)
+            else:
+                found.append(None)
+        return found
 
     def delete(self, name: Name, deadline: Deadline) -> None:
         """See `Store`."""
