@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 
 import pytest
@@ -15,7 +16,7 @@ from iems.model.address import Address
 from iems.model.policy import Action, Kind, Layer, Rule, Subject
 from iems.serve.deadline import Deadline
 from tests.integration.directory import tree
-from tests.integration.stack.slapd import Slapd
+from tests.integration.stack.slapd import BASE, Slapd
 
 TEXT = """
 [domains."one.contract.test"]
@@ -329,3 +330,16 @@ def test_resolve_to_nobody(directory: Directory) -> None:
     assert [one.nobody for one in found] == [True]
     assert resolve(directory, address("nobody"), soon()) == frozenset()
     assert not any(one.nobody for one in resolve(directory, address("shut"), soon()))
+
+
+def test_a_search_for_a_thousand_addresses_walks_few_rules(populated: Slapd) -> None:
+    """One message to so many; with a regular expression a rule it took 24 s, as it is 0.4 s."""
+    name = "thousand.contract.test"
+    addresses = [f"n{number}@{name}" for number in range(1000)]
+    populated.add(tree.domain(name) + "".join(tree.user(one) for one in addresses))
+    directory = TreeDirectory(tree.store(populated, "milter"), 30.0, lambda _note: None)
+    begun = time.monotonic()
+    found = directory.find([Address.parse(one) for one in addresses], Deadline.after(30))
+    assert time.monotonic() - begun < 4
+    assert len(found) == len(addresses)
+    populated.delete(f"iemsDomainName={name},ou=domains,{BASE}")
