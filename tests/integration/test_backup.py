@@ -22,6 +22,7 @@ from iems.backup.site import Site, Summary
 from iems.backup.slapd import Slapd as Tools
 from iems.backup.slapd import SlapdError
 from iems.directory.admin import Admin
+from iems.directory.authority import Actor
 from iems.model.address import Address
 from iems.model.policy import Action, Kind, Subject
 from iems.serve.deadline import Deadline
@@ -111,8 +112,7 @@ def _made(folder: Path, slapd: Slapd) -> Server:
     reloads: list[None] = []
     tools = Tools(BASE, slapd.folder / "slapd.d", stop=slapd.stop, start=slapd.start)
     site = Site("0", file, load(file), folder / "vmail", tools, lambda: reloads.append(None))
-    actor = Subject(Kind.SITE, "test")
-    admin = Admin(tree.store(slapd, "admin"), actor, lambda *_told: None, 10.0)
+    admin = Admin(tree.store(slapd, "admin"), Actor(), lambda *_told: None, 10.0)
     admin.add_domain(DOMAIN, Address("postmaster", DOMAIN))
     return Server(site, slapd, admin, reloads)
 

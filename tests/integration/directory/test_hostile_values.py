@@ -133,7 +133,7 @@ def test_values_of_any_bytes_take_no_user_away(
     kept: list[bytes] = []
     for value in {one, two}:
         try:
-            writer.change(user_entry(ALICE), POLICY, [], [value], soon())
+            writer.change(user_entry(ALICE), {POLICY: ([], [value])}, soon())
             kept.append(value)
         except WriteRefusedError:
             continue
@@ -142,5 +142,5 @@ def test_values_of_any_bytes_take_no_user_away(
         assert directory(reader, notes).find([ALICE], soon()).keys() == {ALICE.key}
     finally:
         if kept:
-            writer.change(user_entry(ALICE), POLICY, kept, [], soon())
+            writer.change(user_entry(ALICE), {POLICY: (kept, [])}, soon())
     assert len(notes) <= len(kept)
