@@ -21,6 +21,7 @@ from tests.waiting import eventually
 VERSION = 'version = "0.1.0"'
 NEWER = 'version = "0.1.1"'
 SETTING = "    contact: str = setting("
+CONTENT = "return 0 if all(row.ok for row in report.live or ()) else 1"
 MOTTO = '    motto: str = setting(read.text, "a word of the site", "")\n'
 
 
@@ -112,9 +113,10 @@ def test_a_release_that_refuses_the_settings_does_not_run(server: Server) -> Non
     """Neither a newer one, nor the one before when the settings are no longer for it."""
     machine = server.machine
     old, new = current(machine), previous(machine)
-    check = machine.path(f"{CLONE}/cli/check.py")
+    check = machine.path(f"{CLONE}/cli/check/__init__.py")
     text = check.read_text()
-    check.write_text(text.replace('print(f"{arguments.settings}: nothing is wrong")', "return 78"))
+    assert text.count(CONTENT) == 1
+    check.write_text(text.replace(CONTENT, "return 78"))
     try:
         told = provision(machine, log="refused", check=False)
     finally:

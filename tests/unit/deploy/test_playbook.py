@@ -27,14 +27,15 @@ LEAVE_NOTHING = {
     "/usr/local/bin/iems alias list --json",
     "test /etc/aliases.db -nt /etc/aliases",
     "test /etc/dovecot/sieve/junk.svbin -nt /etc/dovecot/sieve/junk.sieve",
-    "openssl pkey -in {{ tls_key }} -pubout",
-    "openssl x509 -in {{ tls_cert }} -noout -pubkey -checkend 0",
+    "openssl pkey -in {{ tls_wanted.key }} -pubout",
+    "openssl x509 -in {{ tls_wanted.cert }} -noout -pubkey -checkend 0",
     "ldapwhoami -x -H {{ ldap_uri }} -D cn={{ account }},ou=services,{{ ldap_base }}"
     " -y {{ keys }}/ldap-{{ account }}",
     "ldapsearch -LLL -o ldif_wrap=no -Y EXTERNAL -Q -H {{ ldap_uri }} -b {{ ldap_base }}"
     " -s children (|(objectClass=organizationalUnit)(objectClass=applicationProcess)) dn",
     # Checkers; sievec -d writes what it compiled to standard output.
     "{{ release }}/bin/iems --settings {{ staged }}/iems/iems.toml check",
+    "{{ release }}/bin/iems check",
     "{{ tree }}/scripts/slapd-config {{ staged }}/openldap/config.ldif",
     "doveconf -n -c {{ staged }}/dovecot/dovecot.conf",
     "sievec -c {{ staged }}/dovecot/dovecot.conf -d {{ staged }}/dovecot/sieve/junk.sieve -",
