@@ -16,6 +16,7 @@ import ldap
 import pytest
 
 from iems.backup.archive import ArchiveError, Writer
+from iems.backup.files import ACTIVE
 from iems.backup.restore import OccupiedError, restore
 from iems.backup.save import save
 from iems.backup.site import Site, Summary
@@ -127,6 +128,10 @@ def old(server: Callable[[str], Server]) -> Server:
         (one.site.mail / MAILDIR / folder).mkdir(parents=True)
     (one.site.mail / MAILDIR / "cur/1.M1.old:2,S").write_bytes(b"old mail\r\n")
     (one.site.mail / MAILDIR / "dovecot-uidlist").write_bytes(b"3 V1 N2\n1 :1.M1.old\n")
+    home = one.site.mail / DOMAIN / "bob"
+    (home / "sieve").mkdir()
+    (home / "sieve/own.sieve").write_text("keep;\n")
+    (home / ACTIVE).symlink_to("sieve/own.sieve")
     (one.site.conf_d / "lists.toml").write_text(LISTS)
     recorder = Recorder(one.site.settings.agent.state / "records.sqlite")
     recorder.commit([record("old")], Deadline.after(10))
@@ -165,6 +170,7 @@ def test_a_restore_brings_everything_onto_another_server(
     assert not new.login(BOB, "another")
     assert new.admin.policy(Subject(Kind.USER, BOB.key)) == [b"dnsbl/own listed choice junk"]
     assert new.mail() == old.mail()
+    assert (new.site.mail / DOMAIN / "bob" / ACTIVE).read_text() == "keep;\n"
     assert (new.site.conf_d / "lists.toml").read_text() == LISTS
     ring = new.site.settings.keys.findings
     assert ring.read_bytes() == old.site.settings.keys.findings.read_bytes() != own
@@ -183,7 +189,7 @@ def test_a_second_restore_changes_nothing(archive: Path, server: Callable[[str],
         new.site.mail / MAILDIR / "cur/1.M1.old:2,ST"
     )
     told = restore(new.site, archive, nobody)
-    assert (told.messages, told.quarantined, told.kept) == (0, 0, 4)
+    assert (told.messages, told.quarantined, told.kept) == (0, 0, 5)
     after = new.state()
     for part in ("directory", "records", "quarantine"):
         assert after[part] == before[part], part
