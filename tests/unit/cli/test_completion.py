@@ -73,7 +73,7 @@ def test_every_command_and_option_is_offered(settings: Path, command: arguments.
         ("iems check --l", {"--live"}),
         ("iems domain add check --p", {"--postmaster"}),
         ("iems why --since ", set()),
-        ("iems policy set a@b.test ", {"iprev", "dnsbl/spamlist", "dnsbl/a.b", *HELP}
+        ("iems policy set a@b.test ", {"iprev", "dnsbl/spamlist", "dnsbl/a.b", "--as", *HELP}
             | {action.word for action in Action}),
         ("iems policy set a@b.test dnsbl/s", {"dnsbl/spamlist"}),
         ("iems policy unset a@b.test ip", {"iprev"}),

@@ -32,7 +32,10 @@ LEAVE_NOTHING = {
     "ldapwhoami -x -H {{ ldap_uri }} -D cn={{ account }},ou=services,{{ ldap_base }}"
     " -y {{ keys }}/ldap-{{ account }}",
     "ldapsearch -LLL -o ldif_wrap=no -Y EXTERNAL -Q -H {{ ldap_uri }} -b {{ ldap_base }}"
-    " -s children (|(objectClass=organizationalUnit)(objectClass=applicationProcess)) dn",
+    " -s children (|(objectClass=organizationalUnit)(objectClass=applicationProcess)"
+    "(objectClass=pwdPolicy)) dn",
+    "ldapsearch -LLL -o ldif_wrap=no -Y EXTERNAL -Q -H {{ ldap_uri }} -b ou=services,{{ ldap_base }}"
+    " -s one (!(pwdPolicySubentry=*)) dn",
     # Checkers; sievec -d writes what it compiled to standard output.
     "{{ release }}/bin/iems --settings {{ staged }}/iems/iems.toml check",
     "{{ release }}/bin/iems check",
