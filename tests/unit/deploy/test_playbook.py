@@ -34,8 +34,8 @@ LEAVE_NOTHING = {
     "ldapsearch -LLL -o ldif_wrap=no -Y EXTERNAL -Q -H {{ ldap_uri }} -b {{ ldap_base }}"
     " -s children (|(objectClass=organizationalUnit)(objectClass=applicationProcess)"
     "(objectClass=pwdPolicy)) dn",
-    "ldapsearch -LLL -o ldif_wrap=no -Y EXTERNAL -Q -H {{ ldap_uri }} -b ou=services,{{ ldap_base }}"
-    " -s one (!(pwdPolicySubentry=*)) dn",
+    "ldapsearch -LLL -o ldif_wrap=no -Y EXTERNAL -Q -H {{ ldap_uri }}"
+    " -b ou=services,{{ ldap_base }} -s one (!(pwdPolicySubentry=*)) dn",
     # Checkers; sievec -d writes what it compiled to standard output.
     "{{ release }}/bin/iems --settings {{ staged }}/iems/iems.toml check",
     "{{ release }}/bin/iems check",
