@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import base64
+import datetime
 import stat
 from pathlib import Path
 
 import pytest
 
-from iems.store.keys import Keyring, KeyringError, create
+from iems.store.keys import RETIRED, Keyring, KeyringError, create
 
 SECRET = base64.b64encode(b"x" * 32).decode()
 SHORT = base64.b64encode(b"x" * 31).decode()
@@ -81,3 +82,55 @@ def test_each_new_key_is_another(tmp_path: Path) -> None:
     create(tmp_path / "a", "k1")
     create(tmp_path / "b", "k1")
     assert (tmp_path / "a").read_text() != (tmp_path / "b").read_text()
+
+
+NOW = datetime.datetime(2026, 11, 26, 12, 0, tzinfo=datetime.UTC)
+
+
+def test_a_key_is_turned_over_in_two_steps(tmp_path: Path) -> None:
+    file = tmp_path / "keys.toml"
+    create(file, "k20260101")
+    file.chmod(0o640)
+    first = Keyring.load(file)
+    first.prepared(NOW).write(file)
+    prepared = Keyring.load(file)
+    assert prepared.active == first.active
+    assert prepared.waiting
+    assert prepared.waiting.id == "k20261126"
+    assert prepared.secret("k20261126") == prepared.waiting.secret != first.active.secret
+    with pytest.raises(ValueError, match="k20261126 waits already"):
+        prepared.prepared(NOW)
+    prepared.activated(NOW).write(file)
+    activated = Keyring.load(file)
+    assert activated.active.secret == prepared.waiting.secret
+    assert activated.secret("k20260101") == first.active.secret
+    assert activated.waiting is None
+    with pytest.raises(ValueError, match="no key waits"):
+        activated.activated(NOW)
+    assert stat.S_IMODE(file.stat().st_mode) == 0o640
+    assert [one.name for one in tmp_path.iterdir()] == ["keys.toml"]
+
+
+def test_a_retired_key_goes_after_thirty_days_and_not_before(tmp_path: Path) -> None:
+    create(tmp_path / "keys.toml", "k1")
+    ring = Keyring.load(tmp_path / "keys.toml").prepared(NOW).activated(NOW)
+    almost = NOW + RETIRED - datetime.timedelta(seconds=1)
+    assert ring.prepared(almost).activated(almost).secret("k1")
+    then = NOW + RETIRED
+    after = ring.prepared(then).activated(then)
+    assert after.secret("k1") is None
+    assert set(after.keys) == {"k20261126", "k20261226"}
+
+
+def test_two_keys_of_a_day_have_two_names(tmp_path: Path) -> None:
+    create(tmp_path / "keys.toml", "k20261126")
+    ring = Keyring.load(tmp_path / "keys.toml").prepared(NOW)
+    assert ring.waiting
+    assert ring.waiting.id == "k20261126a"
+
+
+@pytest.mark.parametrize("since", ['"now"', "3", "2026-11-26", "2026-11-26T12:00:00"])
+def test_a_time_that_is_none_is_a_fault(tmp_path: Path, since: str) -> None:
+    (tmp_path / "keys.toml").write_text(KEY_B + f"since = {since}\n")
+    with pytest.raises(KeyringError):
+        Keyring.load(tmp_path / "keys.toml")
