@@ -12,13 +12,18 @@ import platform
 import sys
 from pathlib import Path
 
-from bench import generator, lmtp, smtp
+from bench import costs, generator, lmtp, smtp
 
 
 def main() -> int:
     """The program."""
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    runs = {"generator": generator.measure, "smtp": smtp.compare, "lmtp": lmtp.compare}
+    runs = {
+        "generator": generator.measure,
+        "smtp": smtp.compare,
+        "lmtp": lmtp.compare,
+        "costs": costs.measure,
+    }
     parser.add_argument("what", nargs="*", choices=[[], *runs], help="all of them if none is named")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--messages", type=int, default=3000, help="in one run")

@@ -46,6 +46,8 @@ class Load:
     accepted: int = 0
     seconds: float = 0.0
     cpu: float = 0.0
+    times: list[float] = field(default_factory=list)
+    """Seconds of each conversation, from its connection to its end."""
     refused: list[bytes] = field(default_factory=list)
 
 
@@ -53,6 +55,7 @@ class Load:
 class _Open:
     socket: socket.socket
     steps: Sequence[Step]
+    began: float
     at: int = 0
     buffer: bytes = b""
 
@@ -73,6 +76,7 @@ def run(where: Where, conversations: Iterable[Conversation], parallel: int) -> L
                 raise TimeoutError(f"{opened} conversations silent for 30 s")
             for key, _mask in events:
                 if not _answered(key.data, load):
+                    load.times.append(time.perf_counter() - key.data.began)
                     selector.unregister(key.data.socket)
                     key.data.socket.close()
                     opened -= 1
@@ -82,6 +86,7 @@ def run(where: Where, conversations: Iterable[Conversation], parallel: int) -> L
 
 
 def _start(selector: selectors.BaseSelector, where: Where, told: Conversation) -> None:
+    began = time.perf_counter()
     if isinstance(where, Path):
         client = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         client.connect(str(where))
@@ -91,7 +96,7 @@ def _start(selector: selectors.BaseSelector, where: Where, told: Conversation) -
         if told.source:
             client.bind((told.source, 0))
         client.connect(where)
-    selector.register(client, selectors.EVENT_READ, _Open(client, told.steps))
+    selector.register(client, selectors.EVENT_READ, _Open(client, told.steps, began))
 
 
 def _answered(one: _Open, load: Load) -> bool:

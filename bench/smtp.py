@@ -23,6 +23,7 @@ from pathlib import Path
 
 from bench import figures, load, names, rivals, suite
 from iems.codec.findings import NAME
+from iems.serve.status import resident
 from tests.integration.stack.ground import Ground, users
 from tests.integration.stack.postfix import Listener, Postfix
 from tests.waiting import eventually
@@ -57,6 +58,8 @@ class Measured:
     questions: int
     headers: int
     listed: int
+    times: tuple[float, ...]
+    """Seconds of each message, from the connection to the reply to QUIT."""
     generator: float
     """Share of one processor that the load generator took."""
 
@@ -64,7 +67,7 @@ class Measured:
 def compare(rounds: int, messages: int) -> str:
     """Run everything; the table."""
     kept: dict[str, list[Measured]] = {name: [] for name in HEADERS}
-    with _bench() as bench:
+    with bench_of_smtp() as bench:
         draw = random.Random(names.SEED)
         bench.run("alone", draw.choices(bench.names.clients, k=messages // 3))  # not counted
         for number in range(rounds):
@@ -98,7 +101,7 @@ def compare(rounds: int, messages: int) -> str:
     return figures.table("Postfix with the milter", rows, facts)
 
 
-class _Bench:
+class Bench:
     def __init__(self, ground: Ground, mailboxes: Path, stack: ExitStack) -> None:
         self._mailboxes = mailboxes
         self.names = names.Names(ground)
@@ -118,8 +121,8 @@ class _Bench:
         self._postfix.start()
         stack.callback(self._postfix.stop)
 
-    def run(self, name: str, clients: list[str]) -> Measured:
-        """One run of `HEADERS`."""
+    def run(self, name: str, clients: list[str], parallel: int = PARALLEL) -> Measured:
+        """One run of `HEADERS`, with so many connections at once."""
         if name == "cold":
             self.names.chill()
             self._milter.stop()
@@ -131,7 +134,7 @@ class _Bench:
         talks = [conversation(client, next(users)) for client in clients]
         where = ("127.0.0.1", self._postfix.port(listener))
         began = time.perf_counter()
-        done = load.run(where, talks, PARALLEL)
+        done = load.run(where, talks, parallel)
         assert not done.refused, done.refused[:3]
         eventually(lambda: len(self._delivered()) >= len(clients), 120, "all mail is delivered")
         seconds = time.perf_counter() - began
@@ -144,8 +147,13 @@ class _Bench:
             self.names.questions() - asked,
             headers,
             listed,
+            tuple(done.times),
             done.cpu / done.seconds,
         )
+
+    def memory(self) -> list[int]:
+        """Bytes that each process of the milter holds: the supervisor first."""
+        return [resident(pid) for pid in self._milter.members()]
 
     def _delivered(self) -> list[Path]:
         return list(self._mailboxes.glob("*/new/*"))
@@ -156,7 +164,7 @@ class _Bench:
 
 
 @contextmanager
-def _bench() -> Iterator[_Bench]:
+def bench_of_smtp() -> Iterator[Bench]:
     users()
     with ExitStack() as stack:
         ground = Ground()
@@ -170,7 +178,7 @@ def _bench() -> Iterator[_Bench]:
             for folder in (box, *(box / name for name in ("new", "cur", "tmp"))):
                 folder.mkdir()
                 shutil.chown(folder, owner.pw_uid, owner.pw_gid)
-        yield _Bench(ground, memory, stack)
+        yield Bench(ground, memory, stack)
 
 
 def _postfix(ground: Ground, mailboxes: Path) -> Postfix:
@@ -182,6 +190,7 @@ def _postfix(ground: Ground, mailboxes: Path) -> Postfix:
     boxes = ", ".join(f"{user}={user.partition('@')[0]}/" for user in BOXES)
     main = {
         "mynetworks": "127.0.0.1/32",
+        "default_process_limit": "600",
         "virtual_mailbox_domains": suite.DOMAIN,
         "virtual_mailbox_maps": f"inline:{{{boxes}}}",
         "virtual_mailbox_base": str(mailboxes),
