@@ -50,6 +50,22 @@ def test_ten_reloads_under_twenty_sessions_lose_nothing(daemon: Daemon) -> None:
     daemon.complete()
 
 
+def test_another_socket_takes_effect_with_a_restart_alone(ground: Ground) -> None:
+    daemon = Daemon(ground)
+    other = daemon.socket.with_name("other.sock")
+    with running(daemon):
+        daemon.write(path=str(other), group=GROUP, word="two")
+        daemon.server.signal(signal.SIGHUP)
+        daemon.worker_answers("two")
+        assert daemon.log("another socket needs a restart")
+        assert not other.exists()
+        assert grp.getgrgid(daemon.socket.stat().st_gid).gr_name != GROUP
+    daemon.socket = other
+    with running(daemon):
+        assert daemon.ask()[0] == "two"
+        assert grp.getgrgid(other.stat().st_gid).gr_name == GROUP
+
+
 def test_a_reload_during_a_reload_is_not_forgotten(daemon: Daemon) -> None:
     for word in ("two", "three", "four"):
         daemon.write(word=word)
