@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import imaplib
+import json
 import poplib
 import re
 import smtplib
@@ -316,6 +317,17 @@ def test_the_header_tells_the_user_what_was_checked(server: Server) -> None:
 
 def test_iems_check_is_content(server: Server) -> None:
     assert server.machine.run("iems", "check", check=False).returncode == 0
+
+
+def test_what_runs_is_what_is_written(server: Server) -> None:
+    told = json.loads(server.machine.run("iems", "check", "--live", "--json", check=False).stdout)
+    assert (told["faults"], told["warnings"]) == ([], [])
+    wrong = {row["name"]: row["text"] for row in told["live"] if not row["ok"]}
+    # The lists of these tests know IPv4 alone.
+    assert not {name: text for name, text in wrong.items() if not name.endswith(" ipv6")}
+    assert {"iems-milter settings", "iems-lmtp answers", "postfix reload"} <= {
+        row["name"] for row in told["live"]
+    }
 
 
 def test_man_pages_and_completion_are_found(server: Server) -> None:
