@@ -69,7 +69,9 @@ def _directory(written: Written) -> Iterable[str]:
         try:
             connect(settings.directory, *own, lambda _note: None)
         except SettingsError as error:
-            yield from error.faults
+            missing = settings.directory.kind == "ldap" and not program.ldap_password_file.exists()
+            todo = f"; write the password of {program.ldap_dn} there, for root and group iems"
+            yield from (fault + (todo if missing else "") for fault in error.faults)
 
 
 def _mode(file: Path) -> Iterable[str]:

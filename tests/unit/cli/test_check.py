@@ -98,7 +98,9 @@ def test_the_passwords_of_the_directory_server(site: Site) -> None:
     site.settings('[directory]\nkind = "ldap"\n' + "".join(tables))
     assert site.check() == 78
     assert len(site.faults) == 3
-    assert all("cannot be read" in fault for fault in site.faults)
+    for name, fault in zip(names, site.faults, strict=True):
+        assert fault.startswith(f"{folder}/ldap-{name}: cannot be read: ")
+        assert f"; write the password of cn={name},ou=services,o=iems there" in fault
     for name in names:
         (folder / f"ldap-{name}").touch(0o600)
         (folder / f"ldap-{name}").write_text("secret\n")
