@@ -80,11 +80,12 @@ def _commands(action: argparse._SubParsersAction[argparse.ArgumentParser]) -> It
 def _argument(action: argparse.Action, formatter: argparse.HelpFormatter) -> Argument:
     metavar = action.metavar if isinstance(action.metavar, str) else ""
     own = action.dest.upper() if action.option_strings else action.dest
+    values = tuple(map(str, action.choices or ()))
     takes = action.nargs != 0
     return Argument(
         flags=tuple(action.option_strings),
-        value=(metavar or own) if takes else "",
+        value=(metavar or "|".join(values) or own) if takes else "",
         help=formatter._expand_help(action) if action.help else "",
-        values=tuple(map(str, action.choices or ())),
-        file=action.type is Path,
+        values=values,
+        file=action.type is Path or metavar.startswith("FILE"),
     )

@@ -73,7 +73,8 @@ def test_every_command_and_option_is_offered(settings: Path, command: arguments.
         ("iems check --l", {"--live"}),
         ("iems domain add check --p", {"--postmaster"}),
         ("iems why --since ", set()),
-        ("iems policy set a@b.test ", {"iprev", "dnsbl/spamlist", "dnsbl/a.b", "--as", *HELP}
+        ("iems user set --kind ", {"full", "send-only", "receive-only"}),
+        ("iems policy set a@b.test ", {"iprev", "dnsbl/spamlist", "dnsbl/a.b", *HELP}
             | {action.word for action in Action}),
         ("iems policy set a@b.test dnsbl/s", {"dnsbl/spamlist"}),
         ("iems policy unset a@b.test ip", {"iprev"}),
@@ -91,7 +92,8 @@ def test_files_are_offered_as_they_are_named(settings: Path, tmp_path: Path) -> 
     for name in ("a file", "$(touch y)", "b"):
         (tmp_path / name).touch()
     assert complete(settings, "iems --settings ", tmp_path) == {"a file", "$(touch y)", "b"}
-    assert complete(settings, "iems key create a", tmp_path) == {"a file"}
+    for line in ("iems key create a", "iems user import a", "iems user add --password-file a"):
+        assert complete(settings, line, tmp_path) == {"a file"}, line
     assert complete(settings, "iems key create ", tmp_path) == {"a file", "$(touch y)", "b", *HELP}
     assert not (tmp_path / "y").exists()
 
