@@ -23,7 +23,7 @@ from iems.directory.resolve import Destination, resolve
 from iems.model.address import Address, AddressError
 from iems.model.envelope import INTERNET, LOCAL, SUBMISSION, Client
 from iems.model.finding import Finding
-from iems.model.policy import Action, Decision, Layer, decide
+from iems.model.policy import Action, Decision, Layer, allowed, decide
 from iems.serve.deadline import Deadline
 from iems.settings.schema import Settings
 from iems.store.keys import Key
@@ -104,7 +104,11 @@ class Chain:
         """RCPT TO: refused where everyone whom it reaches refuses, else left to the agent."""
         message = self._open_message()
         message.queue_id = macros.get("i", message.queue_id)
-        address = _address(recipient, self._run.settings.hostname)
+        hostname = self._run.settings.hostname
+        # The macro is the address as Postfix understands it, without the comments and blanks that
+        # the client may have put in.
+        told = macros.get("{rcpt_addr}", recipient)
+        address = _address(told, hostname) or _address(recipient, hostname)
         if address is None:
             return self._unreadable(message, recipient)
         try:
@@ -212,7 +216,7 @@ class Chain:
         seen: tuple[Finding, ...],
     ) -> list[tuple[Destination, Decision]]:
         above = self._run.settings.layers(message.channel)
-        return [
+        found = [
             (
                 one,
                 _closed(one)
@@ -221,6 +225,11 @@ class Chain:
             for address, destinations in accepted
             for one in sorted(destinations, key=lambda one: one.address.key)
         ]
+        # Postfix took an address that we do not find, by a match of its own: what is enforced holds
+        # for everybody, whoever he is.
+        unknown = [address for address, destinations in accepted if not destinations]
+        forced = [one for one in seen if len(allowed(one.check, one.band, above)) == 1]
+        return found + [(Destination(one, LOCAL), decide(forced, above)) for one in unknown]
 
     def _answer(
         self,

@@ -190,6 +190,26 @@ def test_a_recipient_that_cannot_be_read_is_refused_and_recorded(
     assert isinstance(chain.rcpt(recipient, {}), TempFail)
 
 
+def test_an_address_is_what_postfix_understands_it_to_be(world: World) -> None:
+    chain = world.connect()
+    chain.mail("<a@sender.example>", {})
+    odd = "<(a comment)alice @ example.test>"
+    assert chain.rcpt(odd, {}) == Continue()
+    answer = chain.rcpt(odd, {"{rcpt_addr}": "alice@example.test"})
+    assert isinstance(answer, Reject)
+    assert answer.text.startswith("<alice@example.test>: ")
+
+
+def test_what_is_enforced_holds_for_those_whom_only_postfix_knows(world: World) -> None:
+    chain = world.connect("192.0.2.99")
+    chain.mail("<a@sender.example>", {})
+    (answer,) = rcpt(chain, "somebody")
+    assert isinstance(answer, Reject)
+    chain = world.connect()
+    chain.mail("<a@sender.example>", {})
+    assert rcpt(chain, "somebody") == [Continue()]
+
+
 def test_a_recipient_that_cannot_be_read_is_not_refused_where_no_smtp_client_waits(
     world: World,
 ) -> None:
