@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import cache
 
@@ -12,6 +12,7 @@ from iems.codec.findings import decode
 from iems.model.envelope import INTERNET
 from milters.chain import Chain
 from tests.fakemta.chain import ChainFilter
+from tests.fakemta.filter import CONTINUE, TEMPFAIL
 from tests.fakemta.message import Message
 from tests.fakemta.script import (
     Command,
@@ -44,12 +45,17 @@ def chain(data: bytes) -> None:
     world = _world()
     for kept in (world.log.lines, world.recorder.added, world.recorder.committed):
         kept.clear()
-    session = Session(lambda: ChainFilter(Chain(world.runtime)))
-    for step in session.run(tuple(Line("", one) for one in _commands(data))):
-        assert step.answer in {"", "continue"} or _REPLY.fullmatch(step.answer), step.answer
-        if step.message is not None:
-            _let_in(step.message)
+    holds(Session(lambda: ChainFilter(Chain(world.runtime))), data, {KEY.id: KEY.secret}.get)
     assert not [line for line in world.log.lines if "error" in line]
+
+
+def holds(session: Session, data: bytes, secret_of: Callable[[str], bytes | None]) -> None:
+    """Run the script of these bytes; AssertionError where an answer or a message is wrong."""
+    for step in session.run(tuple(Line("", one) for one in _commands(data))):
+        assert step.answer in {"", CONTINUE} or _REPLY.fullmatch(step.answer), step.answer
+        assert step.answer != TEMPFAIL, "the filter failed and said nothing"
+        if step.message is not None:
+            _let_in(step.message, secret_of)
 
 
 @cache
@@ -90,12 +96,12 @@ def _commands(data: bytes) -> Iterator[Command]:
             open_message = False
 
 
-def _let_in(message: Message) -> None:
+def _let_in(message: Message, secret_of: Callable[[str], bytes | None]) -> None:
     named: dict[bytes, list[bytes]] = {}
     for one in message.header:
         named.setdefault(one.name.strip().lower(), []).append(one.value)
     (value,) = named[b"x-iems-findings"]
-    passed = decode(value, lambda key: KEY.secret if key == KEY.id else None)
+    passed = decode(value, secret_of)
     assert b"x-iems-verdict" not in named
     ours = [one for one in named.get(b"authentication-results", []) if claims(one, HOST)]
     assert len(ours) == (passed.channel == INTERNET)
