@@ -24,6 +24,7 @@ from iems.backup.slapd import Slapd as Tools
 from iems.backup.slapd import SlapdError
 from iems.directory.admin import Admin
 from iems.directory.authority import Actor
+from iems.directory.tree import LOCKED
 from iems.model.address import Address
 from iems.model.policy import Action, Kind, Subject
 from iems.serve.deadline import Deadline
@@ -162,12 +163,12 @@ def test_a_restore_brings_everything_onto_another_server(
     old: Server, archive: Path, server: Callable[[str], Server]
 ) -> None:
     new = server("new")
-    new.admin.add_user(BOB, "another")
+    new.admin.add_user(BOB, "another password")
     own = new.site.settings.keys.findings.read_bytes()
     told = restore(new.site, archive, nobody)
     assert told == Summary(domains=1, users=1, records=1, quarantined=1, messages=1)
     assert new.login(BOB, "bob's password")
-    assert not new.login(BOB, "another")
+    assert not new.login(BOB, "another password")
     assert new.admin.policy(Subject(Kind.USER, BOB.key)) == [b"dnsbl/own listed choice junk"]
     assert new.mail() == old.mail()
     assert (new.site.mail / DOMAIN / "bob" / ACTIVE).read_text() == "keep;\n"
@@ -179,6 +180,20 @@ def test_a_restore_brings_everything_onto_another_server(
     [name] = Quarantine(new.site.quarantine).ids()
     assert Quarantine(new.site.quarantine).message(name).read_bytes() == b"quarantined\r\n"
     assert len(new.reloads) == 1
+
+
+def test_who_is_locked_out_stays_so(
+    old: Server, tmp_path: Path, server: Callable[[str], Server]
+) -> None:
+    """slapd keeps that in attributes of its own, which no LDAP client could add again."""
+    old.admin.set_user(BOB, {LOCKED: [b"000001010000Z"]})
+    assert not old.login(BOB, "bob's password")
+    save(old.site, tmp_path / "a.tar.gz", nobody)
+    new = server("new")
+    restore(new.site, tmp_path / "a.tar.gz", nobody)
+    assert not new.login(BOB, "bob's password")
+    new.admin.set_user(BOB, {LOCKED: []})
+    assert new.login(BOB, "bob's password")
 
 
 def test_a_second_restore_changes_nothing(archive: Path, server: Callable[[str], Server]) -> None:
