@@ -6,18 +6,22 @@ These tests stop and change things; each leaves the machine as it found it.
 from __future__ import annotations
 
 import re
+import ssl
 import threading
 from pathlib import Path
 
 import pytest
 
 from tests.system import mail
-from tests.system.machine import machine
+from tests.system.machine import Machine, machine
 from tests.system.mail import marker, message
 from tests.system.provision import CLONE, changes, provision, recap
 from tests.system.server import DOMAIN, SENDER, Server
 from tests.system.world import CLEAN, ON_ENFORCED, World
 from tests.waiting import eventually
+
+HOOKS = "/etc/letsencrypt/renewal-hooks/deploy"
+"""What certbot runs after a renewal."""
 
 LONGEST_DELAY = 10.0
 """Seconds that a restart of the agent may delay a message: what the project promises."""
@@ -156,6 +160,7 @@ def test_without_systemd_as_process_1(outside: World, tmp_path: Path) -> None:
     with machine(
         outside.bridge, tmp_path, number=11, hostname="plain.example.test", systemd=False
     ) as made:
+        made.shell(f"mkdir -p {HOOKS}")
         first = provision(made)
         assert "found in INBOX" in first
         second = provision(made, log="second")
@@ -168,3 +173,17 @@ def test_without_systemd_as_process_1(outside: World, tmp_path: Path) -> None:
         for daemon in ("iems-lmtp", "iems-milter"):
             made.run("service", daemon, "restart", timeout=120)
             made.run("service", daemon, "status")
+        renewed_by_certbot(made)
+
+
+def renewed_by_certbot(made: Machine) -> None:
+    """Its hook has Postfix and Dovecot serve what is behind the links now."""
+    made.shell(
+        "cd /etc/iems/tls; openssl req -x509 -newkey rsa:2048 -nodes -days 3 -subj /CN=renewed "
+        "-keyout $(readlink key.pem) -out $(readlink cert.pem)"
+    )
+    made.shell(f"for hook in {HOOKS}/*; do $hook; done")
+    wanted = made.path("/etc/iems/tls/self-signed-mail.example.test.crt").read_text()
+    for port in (465, 993):
+        served = ssl.get_server_certificate((made.address, port))
+        assert ssl.PEM_cert_to_DER_cert(served) == ssl.PEM_cert_to_DER_cert(wanted), port
