@@ -40,11 +40,13 @@ class Authority:
     machine: Machine
     trust: ssl.SSLContext
 
-    def issue(self, name: str, host: str) -> None:
-        """A certificate for `host`, with a key of its own that root alone can read."""
+    def issue(self, name: str, host: str, *, key_of: str = "") -> None:
+        """A certificate for `host`, with a key that root alone can read: its own or another's."""
         self.machine.shell(
-            f"cd {FOLDER}; umask 077; openssl req -newkey rsa:2048 -nodes -subj /CN={host} "
-            f"-addext subjectAltName=DNS:{host} -keyout {name}.key -out request.pem && "
+            f"cd {FOLDER}; umask 077; openssl genrsa -out {name}.key 2048; "
+            + (f"cp {key_of}.key {name}.key; " if key_of else "")
+            + f"openssl req -new -key {name}.key -subj /CN={host} "
+            f"-addext subjectAltName=DNS:{host} -out request.pem && "
             f"openssl x509 -req -in request.pem -CA ca.crt -CAkey ca.key -CAcreateserial "
             f"-copy_extensions copy -days 30 -out {name}.crt"
         )
@@ -107,27 +109,31 @@ def test_certbots_certificate_is_found_and_its_renewal_disturbs_nobody(
     linked(machine, 1)
     told = provision(machine, log="certbot")
     assert f"certificate /etc/letsencrypt/live/{HOST}/fullchain.pem" in told
-    everywhere(server, authority, "first")
     with people_at_work(server):
+        everywhere(server, authority, "first")
         archived(machine, "second", 2)
         linked(machine, 2)
         everywhere(server, authority, "second")
 
 
 def test_a_renewed_file_is_taken(server: Server, authority: Authority) -> None:
-    """Files given by path, the key first and the certificate some seconds later."""
+    """Files given by path: the key first and the certificate later, then that alone."""
     machine = server.machine
     machine.shell(f"cd {FOLDER}; cp first.crt given.crt; cp first.key given.key")
     given = (f"TLS_CERT={FOLDER}/given.crt", f"TLS_KEY={FOLDER}/given.key")
     provision(machine, *given, log="given")
-    everywhere(server, authority, "first")
     assert machine.shell(f"stat -c '%a %U' {FOLDER}/given.key") == "600 root\n"
     with people_at_work(server):
+        everywhere(server, authority, "first")
         machine.shell(f"cd {FOLDER}; cp second.key given.key")
         eventually(lambda: state(machine) == "start", 10, "it waits for the certificate")
+        assert served(server, 993, authority.trust, HOST) == authority.serial("first")
         machine.shell(f"cd {FOLDER}; cp second.crt new; mv new given.crt")
         everywhere(server, authority, "second")
-    eventually(lambda: state(machine) == "dead", 10, lambda: state(machine))
+        eventually(lambda: state(machine) == "dead", 10, lambda: state(machine))
+        authority.issue("third", HOST, key_of="second")
+        machine.shell(f"cd {FOLDER}; cp third.crt given.crt")
+        everywhere(server, authority, "third")
 
 
 def test_make_mailserver_takes_a_real_name_and_certificate(
