@@ -54,7 +54,7 @@ class Server:
     def add_user(self, local: str) -> None:
         """Make a user with `iems user add` and remember his password."""
         address = f"{local}@{DOMAIN}"
-        self.more_passwords[address] = password = f"secret-{local}"
+        self.more_passwords[address] = password = f"the secret of {local}"
         self.iems("user", "add", address, "--password-file", "-", stdin=f"{password}\n")
 
     def iems(self, *words: str, stdin: str = "", check: bool = True) -> str:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import re
+import shutil
 import uuid
+from pathlib import Path
 
 from tests.conftest import ROOT
 from tests.integration.directory import tree
+from tests.integration.stack import deployed
 from tests.integration.stack.programs import run
 from tests.integration.stack.slapd import Slapd
 
@@ -52,3 +55,14 @@ def test_the_page_shows_slapd_s_settings() -> None:
         assert set(tree.block(block).splitlines()) <= set(lines)
     modules = tree.block("modules (olcModuleLoad), after back_mdb").split()
     assert {f"olcModuleLoad: {name}" for name in modules} <= set(lines)
+
+
+def test_slapd_takes_the_deployed_configuration(tmp_path: Path) -> None:
+    """By the role's own check of it, with the rules of the table and every overlay."""
+    (tmp_path / "data").mkdir()
+    shutil.copy(ROOT / "templates/openldap/iems-schema.ldif", tmp_path)
+    text = deployed.text("openldap/config.ldif").replace("/staged/", f"{tmp_path}/")
+    file = tree.write(
+        tmp_path / "config.ldif", text.replace("/var/lib/ldap/iems", f"{tmp_path}/data")
+    )
+    run(ROOT / "scripts/slapd-config", file)

@@ -16,6 +16,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from iems.directory.rights import access_rules, read_rights
 from tests.conftest import ROOT
 from tests.integration.stack.programs import run
 
@@ -83,9 +84,16 @@ def _rendered() -> Mapping[str, str]:
         folder = Path(place)
         (folder / "postfix/ldap").mkdir(parents=True)
         (folder / "dovecot").mkdir()
+        (folder / "openldap").mkdir()
         _play(folder)
         files = [path for path in folder.rglob("*") if path.is_file() and path.suffix != ".json"]
         return {str(path.relative_to(folder)): path.read_text() for path in files}
+
+
+def _rules() -> list[str]:
+    """What the role prints of the table of rights."""
+    table = read_rights((ROOT / "templates/openldap/rights.toml").read_text())
+    return [f"olcAccess: {rule}" for rule in access_rules(table)]
 
 
 def _play(folder: Path) -> None:
@@ -97,8 +105,12 @@ def _play(folder: Path) -> None:
         "dovecot_vmail": {"uid": 1000},
         "dovecot_files": [{"path": "dovecot.conf"}, {"path": "dovecot-ldap.conf.ext"}],
         "checked_target": "/etc/dovecot",
+        "openldap_files": [{"path": "config.ldif"}],
+        "openldap_rights": {"stdout_lines": _rules()},
+        "checked_stage": "/staged",
     }
     files = {"postfix": "{{ postfix_files + postfix_maps }}", "dovecot": "{{ dovecot_files }}"}
+    files["openldap"] = "{{ openldap_files }}"
     source = "{{ templates }}/%s/{{ item.template | default(item.path ~ '.j2') }}"
     play = {
         "hosts": "localhost",
