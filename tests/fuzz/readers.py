@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import io
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 
+from iems.directory import rows
 from iems.directory.reader import DirectoryUnavailable
+from iems.directory.rows import Read
 from iems.directory.store import Row
+from iems.directory.table import COLUMNS, Line, read_csv, read_ldif
 from iems.directory.toml import TomlDirectory
 from iems.directory.tree import read_catch_all, read_domains, read_entries
 from iems.dns import packet
 from iems.dns.resolver import Answer, Rtype
+from iems.model.address import Address
 from iems.settings.load import load
 from iems.settings.read import SettingsError
 from iems.settings.schema import Settings
@@ -23,7 +29,16 @@ _LIST = parse({"zone": "list.test"}, "checks.dnsbl.one")
 _TYPES: tuple[Rtype, ...] = ("A", "AAAA", "PTR", "TXT")
 _NAME = "2.0.0.127.list.test"
 _CLASSES = (b"iemsUser", b"iemsAlias", b"iemsDomain", b"top")
-_ATTRIBUTES = ("iemsAddress", "iemsTarget", "iemsDomainName", "iemsPolicy")
+_ATTRIBUTES = (
+    *("iemsAddress", "iemsTarget", "iemsDomainName", "iemsPolicy"),
+    *("iemsForward", "iemsDisabled", "iemsKind"),
+)
+_KINDS: Mapping[str, Read] = {
+    "user": rows.user,
+    "alias": rows.alias,
+    "domain": rows.domain(Address("post", "example.net")),
+    "policy": rows.policy,
+}
 
 
 def dns(data: bytes) -> None:
@@ -89,17 +104,17 @@ def files(data: bytes) -> None:
 def ldap(data: bytes) -> None:
     """Rows of any bytes are entries, or the directory is unavailable; notes are bounded.
 
-    A row a line of the input: its class by the first byte, then values, each behind 0x01 to 0x04
-    by its attribute.
+    A row a line of the input: its class by the first byte, then values, each behind 0x01 to 0x07
+    by its attribute. It stands below the domain of its address.
     """
     notes: list[str] = []
-    rows = [_row(line) for line in data.split(b"\n")[:50]]
+    found = [_row(line) for line in data.split(b"\n")[:50]]
     for read in (read_entries, read_domains):
         try:
-            read(rows, notes.append)
+            read(found, notes.append)
         except DirectoryUnavailable:
             continue
-    for row in rows:
+    for row in found:
         try:
             read_catch_all(row, notes.append)
         except DirectoryUnavailable:
@@ -111,10 +126,42 @@ def _row(line: bytes) -> Row:
     attributes: dict[str, list[bytes]] = {"objectClass": [_CLASSES[line[0] % 4]] if line else []}
     value, name = bytearray(), ""
     for byte in [*line[1:], 1]:
-        if 1 <= byte <= 4:
+        if 1 <= byte <= len(_ATTRIBUTES):
             if name:
                 attributes.setdefault(name, []).append(bytes(value))
             value, name = bytearray(), _ATTRIBUTES[byte - 1]
         else:
             value.append(byte)
-    return Row((("uid", "x"),), attributes)
+    address = b"".join(attributes.get("iemsAddress", ())[:1]).decode("utf-8", "replace")
+    domain = b"".join(attributes.get("iemsDomainName", ())[:1]).decode("utf-8", "replace")
+    top = ("iemsDomainName", (domain or address.rpartition("@")[2])[:100]), ("ou", "domains")
+    return Row(top if domain else (("uid", "x"), *top), attributes)
+
+
+def table(data: bytes) -> None:
+    """A file is rows and faults, each at its line and in order; a row is an entry or ValueError.
+
+    The first byte tells its kind and form; a CSV file gets the header that it wants.
+    """
+    kind = list(COLUMNS)[data[0] % 4] if data else "user"
+    header = ",".join(COLUMNS[kind]).encode()
+    lines = io.BytesIO(data[1:]).readlines()
+    for found in (read_ldif(kind, lines), read_csv(kind, [header + b"\n", *lines])):
+        last = 0
+        for one in found:
+            number = one.number if isinstance(one, Line) else one.line
+            assert last <= number <= len(lines) + 1
+            last = number
+            if isinstance(one, Line):
+                _entry(kind, one)
+
+
+def _entry(kind: str, line: Line) -> None:
+    try:
+        wanted = _KINDS[kind](line)
+    except ValueError:
+        return
+    for values in (*wanted.wanted.values(), *(wanted.new or {}).values()):
+        for value in values:
+            value.decode("utf-8")
+            assert b"\n" not in value or line.dn

@@ -21,4 +21,5 @@ TARGETS: Mapping[str, Callable[[bytes], None]] = {
     "settings": readers.settings,
     "files": readers.files,
     "ldap": readers.ldap,
+    "table": readers.table,
 }
