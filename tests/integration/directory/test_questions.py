@@ -93,10 +93,26 @@ def test_nobody_takes_an_address_of_another_domain(maps: Path) -> None:
         assert _asked(maps, file, f"stolen@{DOMAIN}") == set()
 
 
-def test_a_domain_that_is_none_of_ours_has_no_answer(maps: Path) -> None:
-    """That there is nothing to search in is no failure."""
+@pytest.mark.parametrize(
+    "domain",
+    [
+        "example.net",
+        "münchen.example",
+        "a,b",
+        "a+b=c",
+        "*",
+        '"',
+        "[192.0.2.1]",
+        ".",
+        "x" * 300,
+        "#",
+    ],
+)
+def test_a_domain_that_is_none_of_ours_has_no_answer(maps: Path, domain: str) -> None:
+    """That there is nothing to search in is no failure, however it is spelt."""
     for file in deployed.maps():
-        assert _asked(maps, file, "far@example.net") == set()
+        for key in (f"far@{domain}", f"@{domain}", f"far@{domain}@{domain}"):
+            assert _asked(maps, file, key) == set()
 
 
 @pytest.mark.parametrize(

@@ -120,7 +120,7 @@ def may(part: str, actor: str, dn: str) -> str:
 
 def test_samples_stand_for_all_parts() -> None:
     """A new part of the table needs a sample; those that are no attribute have tests below."""
-    others = {"user entry", "what is in a domain", "list of the domains"}
+    others = {"user entry", "class of everything", "what is in a domain", "list of the domains"}
     assert {part.name for part in tree.RIGHTS.parts} == {one.part for one in SAMPLES} | others
 
 
@@ -307,6 +307,14 @@ def test_domain_administrator_makes_and_removes_users_and_aliases(populated: Sla
             connection.delete_s(dn)
             with pytest.raises(REFUSALS):
                 connection.add_s(dn.replace(DOMAIN_DN, elsewhere), values)
+        for superior in (elsewhere, None):
+            for new in ("uid=bob", "uid=bob+iemsDomainName=elsewhere.rights.test"):
+                if (superior, new) != (None, "uid=bob"):
+                    with pytest.raises((*REFUSALS, ldap.OBJECT_CLASS_VIOLATION)):
+                        connection.rename_s(BOB, new, superior)
+        for name in ("extensibleObject", "EXTENSIBLEOBJECT", "1.3.6.1.4.1.1466.101.120.111"):
+            with pytest.raises(REFUSALS):
+                connection.modify_s(BOTH, [(ldap.MOD_ADD, "objectClass", [name.encode()])])
         for dn, values in _disguises():
             with pytest.raises((*REFUSALS, ldap.OBJECT_CLASS_VIOLATION)):
                 connection.add_s(dn, values)
@@ -359,12 +367,16 @@ def _disguises() -> list[tuple[str, list[tuple[str, list[bytes]]]]]:
     """A domain within the domain, and users and aliases that would be a domain besides."""
     name = ("iemsDomainName", [b"new.test"])
     everything = [b"iemsDomain", b"extensibleObject"]
+    address = ("iemsAddress", [f"new@{DOMAIN}".encode()])
+    alias = ("objectClass", [b"iemsAlias", b"extensibleObject"])
+    target = ("iemsTarget", [f"bob@{DOMAIN}".encode()])
     return [
-        (f"iemsDomainName=new.test,{DOMAIN_DN}", [("objectClass", [b"iemsDomain"]), name]),
         (
-            f"uid=new,{DOMAIN_DN}",
-            [("objectClass", everything), name, ("uid", [b"new"])],
+            f"iemsAddress=new@{DOMAIN}+iemsDomainName=new.test,{DOMAIN_DN}",
+            [alias, address, name, target],
         ),
+        (f"iemsDomainName=new.test,{DOMAIN_DN}", [("objectClass", [b"iemsDomain"]), name]),
+        (f"uid=new,{DOMAIN_DN}", [("objectClass", everything), name, ("uid", [b"new"])]),
         (
             f"iemsAddress=new@{DOMAIN},{DOMAIN_DN}",
             [("objectClass", everything), name, ("iemsAddress", [f"new@{DOMAIN}".encode()])],
