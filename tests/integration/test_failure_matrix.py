@@ -284,7 +284,7 @@ def test_sent_is_delivered_and_nothing_is_unchecked(
 
 def findings(system: MailSystem) -> dict[str, set[str]]:
     """Of each message in the milter's records, by queue id, the checks that found something out."""
-    rows = _records(system.site.milter_state, "queue_id, details", "stage = 'end-of-message'")
+    rows = _records(system.site.milter_state, "queue_id, details", "action = 'accept'")
     return {
         queue_id: {one["check"] for one in json.loads(details)["findings"]}
         for queue_id, details in rows
