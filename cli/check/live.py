@@ -55,8 +55,11 @@ def rows(written: Written, postfix: Postfix | PostfixError | None) -> list[Row]:
         *(partial(_upstream, settings, *one) for one in agent.upstreams.items()),
     ]
     if isinstance(postfix, Postfix):
-        questions.append(partial(_postfix, settings, postfix))
-        questions += [partial(_table, settings, postfix, one) for one in postfix.directories]
+        # Asked once and alone: who asks holds the lock that the next one would take for Postfix's.
+        master = _master(postfix)
+        questions.append(lambda: [master, *_postfix(settings, postfix)])
+        tables = postfix.directories if master.ok else ()
+        questions += [partial(_table, settings, one) for one in tables]
     elif postfix is not None:
         unread = Row("postfix", ok=False, text=str(postfix))
         questions.append(lambda: [unread])
@@ -191,16 +194,13 @@ def _lists(settings: Settings) -> Iterator[Row]:
 
 
 def _postfix(settings: Settings, postfix: Postfix) -> Iterator[Row]:
-    yield _master(postfix)
     yield _reloaded(postfix)
     yield from judged.connected(settings, postfix)
     yield from judged.rows(settings, postfix)
 
 
-def _table(settings: Settings, postfix: Postfix, table: str) -> Iterator[Row]:
+def _table(settings: Settings, table: str) -> Iterator[Row]:
     """Whether Postfix, as it runs, gets an answer about an address that there is not."""
-    if not _master(postfix).ok:
-        return
     name = f"postfix {table}"
     try:
         done = run("postmap", "-q", f"iems-check@{settings.hostname}", table)

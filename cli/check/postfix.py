@@ -66,13 +66,9 @@ class Postfix:
 
     @property
     def directories(self) -> tuple[str, ...]:
-        """The tables by which it asks a directory server who its users are."""
-        names = ("virtual_mailbox_domains", "virtual_mailbox_maps", "virtual_alias_maps")
-        values = (self.value(name) for name in (*names, "smtpd_sender_login_maps"))
-        words = (word for value in values for word in re.split(r"[,\s]+", value))
-        return tuple(
-            dict.fromkeys(one for one in words if one.startswith(("ldap:", "proxy:ldap:")))
-        )
+        """The tables that stand in a directory server, wherever they are used."""
+        values = " ".join((*self.main.values(), *self.own.values()))
+        return tuple(dict.fromkeys(re.findall(r"(?:proxy:)?ldap:[^\s,{}]+", values)))
 
     def transports(self, socket: Path) -> tuple[str, ...]:
         """The services that deliver to this socket, as far as main.cf names them."""
