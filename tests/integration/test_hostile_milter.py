@@ -20,7 +20,7 @@ DOMAIN = "milter.box.test"
 SEEDS = [seed.read_bytes() for seed in sorted((CORPUS / "chain").iterdir())]
 SEEDS = [seed.replace(b"example.test", DOMAIN.encode()) for seed in SEEDS]
 SEEDS += [
-    f"cmx\nma@b.example\nr%n%s%%@{DOMAIN}\n.".encode(),
+    f"cm\nma@b.example\nr%n%s%%@{DOMAIN}\n.".encode(),
     f"m\xe9\xff@b.example\nr\xff@{DOMAIN}\nralice@{DOMAIN}\n.".encode("latin-1"),
 ]
 AGAIN = settings(
