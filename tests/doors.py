@@ -154,10 +154,10 @@ def expected(door: Door, sender: str) -> dict[str, int]:
     refusal = 0
     if door in UNKNOWN:
         refusal = 554
-    elif door in USERS and sender not in OWN:
-        refusal = 553
     elif sender == "alice":
         refusal = 504
+    elif door in USERS and sender not in OWN:
+        refusal = 553
     if not refusal:
         return codes
     kept = {"postmaster": 250}
