@@ -140,7 +140,9 @@ class Log:
 
     def _print(self, line: str) -> bool:
         try:
-            print(f"{self._tag}: {line}", file=sys.stderr, flush=True)
+            # One write: with two, lines of several workers run into each other.
+            sys.stderr.write(f"{self._tag}: {line}\n")
+            sys.stderr.flush()
         except OSError:
             return False
         return True

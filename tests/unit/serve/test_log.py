@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import ast
+import io
+import os
 import re
 import socket
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -157,3 +160,16 @@ def test_in_the_foreground_it_goes_to_stderr(capsys: pytest.CaptureFixture[str])
     Log.open("iems-test", foreground=True).event("R", "Q", text="a\u0301\x07")
     told = capsys.readouterr().err
     assert re.fullmatch(r'iems-test\[\d+\]: R Q text="a\\u0301\\x07"\n', told)
+
+
+def test_a_line_in_the_foreground_is_one_write(monkeypatch: pytest.MonkeyPatch) -> None:
+    writes: list[str] = []
+
+    class Terminal(io.StringIO):
+        def write(self, text: str) -> int:
+            writes.append(text)
+            return len(text)
+
+    monkeypatch.setattr(sys, "stderr", Terminal())
+    Log.open("iems-test", foreground=True).info("text", key="value")
+    assert writes == [f'iems-test[{os.getpid()}]: text key="value"\n']
