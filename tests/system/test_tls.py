@@ -6,6 +6,7 @@ them the server has its self-signed certificate again.
 
 from __future__ import annotations
 
+import select
 import socket
 import ssl
 from collections.abc import Iterator
@@ -30,6 +31,9 @@ FOLDER = "/root/certificates"
 SOON = 10.0
 """Seconds from a renewal to the new certificate at every port; 4 on two idle cores. Without a
 reload a process of Postfix has it after a hundred connections, which takes a test 14 s."""
+
+IDLE = 10.0
+"""Seconds; a Dovecot that ends its sessions at a reload does so after 6."""
 
 PORTS = (25, 465, 993, 4190)
 
@@ -170,6 +174,7 @@ def people_at_work(server: Server) -> Iterator[None]:
         session.mail(SENDER)
         assert session.rcpt(bob.address)[0] == 250
         yield
+        assert not select.select([mailbox.sock], [], [], IDLE)[0], "no BYE"
         assert session.data(message(word, sender=SENDER, to=bob.address))[0] == 250
 
         def arrived() -> bytes:
