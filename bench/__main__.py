@@ -21,6 +21,7 @@ def main() -> int:
     runs = {
         "generator": generator.measure,
         "smtp": smtp.compare,
+        "rivals": smtp.against,
         "lmtp": lmtp.compare,
         "costs": costs.measure,
     }

@@ -10,7 +10,7 @@ import random
 import statistics
 
 from bench import names
-from bench.smtp import bench_of_smtp
+from bench.smtp import running_bench
 
 WAYS = ("alone", "warm", "rspamd", "opendkim")
 CROWD = 500
@@ -22,7 +22,7 @@ def measure(rounds: int, messages: int) -> str:
     """Run everything; the table."""
     times: dict[str, list[float]] = {name: [] for name in WAYS}
     draw = random.Random(names.SEED)
-    with bench_of_smtp() as bench:
+    with running_bench(rivals=True) as bench:
         clients = draw.choices(bench.names.clients, k=_SMALL)
         bench.run("warm", clients)  # not counted
         for _round in range(rounds):

@@ -16,7 +16,7 @@ import shutil
 import statistics
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +29,7 @@ from tests.integration.stack.postfix import Listener, Postfix
 from tests.waiting import eventually
 
 PARALLEL = 20
+RIVALS = frozenset({"rspamd", "opendkim"})
 BOXES = suite.USERS[:20]
 TARGET_WARM, TARGET_COLD, TARGET_RIVAL = 0.60, 0.50, 1.5
 _LINE = b"All work and no play makes a message of the usual length, line after line.\r\n"
@@ -65,44 +66,66 @@ class Measured:
 
 
 def compare(rounds: int, messages: int) -> str:
-    """Run everything; the table."""
-    kept: dict[str, list[Measured]] = {name: [] for name in HEADERS}
-    with bench_of_smtp() as bench:
-        draw = random.Random(names.SEED)
-        bench.run("alone", draw.choices(bench.names.clients, k=messages // 3))  # not counted
-        for number in range(rounds):
-            clients = draw.choices(bench.names.clients, k=messages)
-            # Postfix alone goes first and last in turn, so that a drift falls on both sides.
-            order = ("cold", "warm", "rspamd", "opendkim")
-            for name in ("alone", *order) if number % 2 == 0 else (*order, "alone"):
-                kept[name].append(bench.run(name, clients))
-                _tell(number, name, kept[name][-1])
+    """Postfix with the milter and without; the table."""
+    kept = _rounds(("alone", "cold", "warm"), rounds, messages)
     rates = {name: [one.rate for one in each] for name, each in kept.items()}
     base = rates["alone"]
     rows = [
         figures.row("Postfix alone", base, base, None),
         figures.row("with the milter, warm", rates["warm"], base, TARGET_WARM),
         figures.row("with the milter, cold", rates["cold"], base, TARGET_COLD),
-        figures.row("with rspamd, warm", rates["rspamd"], base, None),
-        figures.row("with opendkim", rates["opendkim"], base, None),
-        figures.row(
-            "our milter against rspamd, warm", rates["warm"], rates["rspamd"], TARGET_RIVAL
-        ),
     ]
+    return figures.table("Postfix with the milter", rows, _facts(kept, messages))
+
+
+def against(rounds: int, messages: int) -> str:
+    """The milter beside others; the table."""
+    kept = _rounds(("alone", "warm", "rspamd", "opendkim"), rounds, messages)
+    rates = {name: [one.rate for one in each] for name, each in kept.items()}
+    base = rates["rspamd"]
+    rows = [
+        figures.row("Postfix alone", rates["alone"], base, None),
+        figures.row("with rspamd", base, base, None),
+        figures.row("with opendkim", rates["opendkim"], base, None),
+        figures.row("with our milter, against rspamd", rates["warm"], base, TARGET_RIVAL),
+    ]
+    facts = _facts(kept, messages)
+    facts["of these, listed by rspamd in a run"] = sorted({one.listed for one in kept["rspamd"]})
+    return figures.table("The milter beside others, warm", rows, facts)
+
+
+def _rounds(ways: Sequence[str], rounds: int, messages: int) -> dict[str, list[Measured]]:
+    """Some ways of `HEADERS` in turns; the first goes first and last in turn, so that a drift falls
+    on all."""
+    kept: dict[str, list[Measured]] = {name: [] for name in ways}
+    first, *others = ways
+    with running_bench(rivals=not RIVALS.isdisjoint(ways)) as bench:
+        draw = random.Random(names.SEED)
+        bench.run(first, draw.choices(bench.names.clients, k=messages // 3))  # not counted
+        for number in range(rounds):
+            clients = draw.choices(bench.names.clients, k=messages)
+            if "cold" not in ways:
+                bench.run("warm", clients)  # not counted: these clients are known from now on
+            for name in (first, *others) if number % 2 == 0 else (*others, first):
+                kept[name].append(bench.run(name, clients))
+                _tell(number, name, kept[name][-1])
+    return kept
+
+
+def _facts(kept: dict[str, list[Measured]], messages: int) -> dict[str, object]:
     facts: dict[str, object] = {"messages a run": messages}
     for name, each in kept.items():
         asked = statistics.median(one.questions for one in each)
-        headers = sorted({one.headers for one in each})
         facts[f"questions that rbldnsd saw in a run, {name} (median)"] = asked
+        headers = sorted({one.headers for one in each})
         facts[f"delivered with the header of {name} in a run"] = headers
-    facts["of these, listed by rspamd in a run"] = sorted({one.listed for one in kept["rspamd"]})
     busiest = max(one.generator for one in kept["alone"])
     facts["load generator, share of one processor at most"] = f"{busiest:.2f}"
-    return figures.table("Postfix with the milter", rows, facts)
+    return facts
 
 
 class Bench:
-    def __init__(self, ground: Ground, mailboxes: Path, stack: ExitStack) -> None:
+    def __init__(self, ground: Ground, mailboxes: Path, stack: ExitStack, *, beside: bool) -> None:
         self._mailboxes = mailboxes
         self.names = names.Names(ground)
         self.names.start()
@@ -113,11 +136,9 @@ class Bench:
         )
         self._milter = self._suite.milter()
         stack.callback(lambda: self._milter.stop())
-        for rival in (
-            rivals.rspamd(ground, self._postfix.sockets, self.names.port),
-            rivals.opendkim(ground, self._postfix.sockets),
-        ):
-            stack.callback(rival.stop)
+        if beside:
+            stack.callback(rivals.rspamd(ground, self._postfix.sockets, self.names.port).stop)
+            stack.callback(rivals.opendkim(ground, self._postfix.sockets).stop)
         self._postfix.start()
         stack.callback(self._postfix.stop)
 
@@ -127,7 +148,7 @@ class Bench:
             self.names.chill()
             self._milter.stop()
             self._milter = self._suite.milter()
-        listener = name if name in {"alone", "rspamd", "opendkim"} else "internet"
+        listener = name if name in {"alone", *RIVALS} else "internet"
         self._empty()
         asked = self.names.questions()
         users = itertools.cycle(BOXES)
@@ -164,7 +185,8 @@ class Bench:
 
 
 @contextmanager
-def bench_of_smtp() -> Iterator[Bench]:
+def running_bench(*, rivals: bool) -> Iterator[Bench]:
+    """A bench with everything running, the other milters if wanted."""
     users()
     with ExitStack() as stack:
         ground = Ground()
@@ -178,7 +200,7 @@ def bench_of_smtp() -> Iterator[Bench]:
             for folder in (box, *(box / name for name in ("new", "cur", "tmp"))):
                 folder.mkdir()
                 shutil.chown(folder, owner.pw_uid, owner.pw_gid)
-        yield Bench(ground, memory, stack)
+        yield Bench(ground, memory, stack, beside=rivals)
 
 
 def _postfix(ground: Ground, mailboxes: Path) -> Postfix:
@@ -204,7 +226,7 @@ def _postfix(ground: Ground, mailboxes: Path) -> Postfix:
         Listener("internet", ground.port(), milter),
         *(
             Listener(name, ground.port(), {"smtpd_milters": f"unix:iems/{name}.sock"})
-            for name in ("rspamd", "opendkim")
+            for name in sorted(RIVALS)
         ),
     ]
     return Postfix(ground, main=main, listeners=listeners)

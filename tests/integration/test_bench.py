@@ -35,8 +35,8 @@ def test_both_ways_are_measured_and_counted() -> None:
         assert abs(float(ratio) - rate / figures[base][0]) < 0.05
         assert target == wanted
     facts = dict(re.findall(r"^- (.*): (.*)$", done.stdout, re.MULTILINE))
-    headers = "delivered with a findings header in a run"
-    assert [facts[f"{headers}, {how}"] for how in ("alone", "cold", "warm")] == [
+    headers = "delivered with the header of"
+    assert [facts[f"{headers} {how} in a run"] for how in ("alone", "cold", "warm")] == [
         "[0]",
         f"[{MESSAGES}]",
         f"[{MESSAGES}]",

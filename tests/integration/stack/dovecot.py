@@ -145,9 +145,9 @@ class Dovecot:
             raise
 
     def stop(self) -> None:
-        """Stop every process of the instance."""
+        """Stop it, and as systemd does whatever is left: auth waits for Postfix's idle smtpd."""
         self._server.stop()
-        self._server.gone()
+        self._server.kill()
 
     def kill(self) -> None:
         """Kill every process of it at once; the mail stays."""
