@@ -12,7 +12,7 @@ from tests.conftest import ROOT
 from tests.integration.conftest import Fresh
 from tests.integration.stack.mailsystem import DELEGATED, MailSystem
 from tests.integration.stack.programs import program
-from tests.integration.stack.smtp import Client, send
+from tests.integration.stack.smtp import send
 
 FILTER = ROOT / "docs/monitoring/fail2ban/iems.conf"
 STAMP = "Nov 26 12:00:00 mail "
@@ -42,17 +42,16 @@ def test_refused_clients_are_found(mailsystem: MailSystem, fresh: Fresh, tmp_pat
 
 
 def test_no_client_names_another(mailsystem: MailSystem, fresh: Fresh, tmp_path: Path) -> None:
-    """A sender that looks like our own fields bans nobody else."""
-    forged = '"x\\" stage=\\"rcpt\\" action=\\"reject\\" client=\\"192.0.2.1\\" "@sender.example'
+    """A Message-ID that looks like our own fields bans nobody."""
     mailsystem.add_domain(fresh.domain)
-    box = mailsystem.add_user(fresh.address("alice"), "dnsbl/delegated listed choice reject")
-    mailsystem.lists.list(DELEGATED, fresh.ip)
-    with Client(mailsystem.port(), client=(fresh.ip, "mx")) as smtp:
-        assert smtp.command(f"MAIL FROM:<{forged}>").code == 250
-        assert smtp.command(f"RCPT TO:<{box.user}>").code == 550
-    lines = mailsystem.milter.log(fresh.ip).splitlines()
-    assert "192.0.2.1" in "".join(lines)
-    assert banned(lines, tmp_path) == [fresh.ip]
+    box = mailsystem.add_user(fresh.address("alice"))
+    forged = f'<{fresh.domain}" stage="rcpt" action="reject" client="192.0.2.1" "@x>'
+    message = f"Message-ID: {forged}\r\n\r\ntext\r\n".encode()
+    send(mailsystem.port(), "a@sender.example", [box.user], message, client=(fresh.ip, "mx"))
+    box.wait()
+    [line] = mailsystem.milter.log(f'message_id="<{fresh.domain}').splitlines()
+    assert "192.0.2.1" in line
+    assert banned([line], tmp_path) == []
 
 
 @pytest.mark.parametrize("what", ["iems-milter", "iems-lmtp"])
