@@ -28,6 +28,7 @@ from tests.integration.stack.faults import Hanging, closed, hanging, locked
 from tests.integration.stack.ground import Startable, owned
 from tests.integration.stack.mailsystem import DELEGATED, MailSystem
 from tests.integration.stack.programs import run
+from tests.waiting import eventually
 
 Fault: TypeAlias = Callable[[MailSystem], AbstractContextManager[None]]
 
@@ -275,10 +276,17 @@ def test_sent_is_delivered_and_nothing_is_unchecked(
     assert delivered - sent <= set(load.unanswered), "what was answered 4xx was delivered"
     twice = {load.accepted.queue_ids.get(token) for token, count in found.items() if count > 1}
     unexplained = twice - set(broken_deliveries(system.postfix.log()))
-    assert not unexplained, [system.postfix.log(str(one)) for one in unexplained]
-    checked = findings(system)
-    unchecked = [one for one in load.accepted.queue_ids.values() if checked.get(one) != CHECKS]
-    assert unchecked == []
+    # Postfix, stopped between a delivery and its own note of it, delivers again.
+    assert not unexplained or "restarted" in name, [system.postfix.log(str(one)) for one in twice]
+
+    def unchecked() -> list[str]:
+        checked = findings(system)
+        return [one for one in load.accepted.queue_ids.values() if checked.get(one) != CHECKS]
+
+    # A record that binds nobody is written a moment later.
+    eventually(
+        lambda: not unchecked(), 10, lambda: str([findings(system).get(one) for one in unchecked()])
+    )
     assert not faulty(system, load.accepted.queue_ids.values())
 
 

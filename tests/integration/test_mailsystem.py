@@ -47,6 +47,12 @@ def people(mailsystem: MailSystem, fresh: Fresh) -> People:
     )
 
 
+def bounced(mailsystem: MailSystem, fresh: Fresh) -> list[bytes]:
+    """What went back to the sender about mail to the test's own domain."""
+    domain = fresh.domain.encode()
+    return [one.message for one in mailsystem.outside.caught() if domain in one.message]
+
+
 def message(fresh: Fresh, *fields: str) -> bytes:
     """A message with a Message-ID of its own."""
     head = [f"Message-ID: <{fresh.domain}@sender.example>", "Subject: hello", *fields]
@@ -82,7 +88,7 @@ def test_each_recipient_has_his_own_outcome(
     } <= actions
     by_id = mailsystem.why(f"<{fresh.domain}@sender.example>", 4)
     assert {row["reference"] for row in by_id} == {reference.group(1)}
-    assert not mailsystem.outside.caught()
+    assert not bounced(mailsystem, fresh)
 
 
 def test_an_alias_accepts_and_each_gets_his_own_outcome(
@@ -96,7 +102,7 @@ def test_an_alias_accepts_and_each_gets_his_own_outcome(
     # The sender was told 250, so alice's refusal is no bounce but her Junk folder.
     assert len(people.alice.messages("Junk")) == 1
     assert not people.alice.messages()
-    assert not mailsystem.outside.caught()
+    assert not bounced(mailsystem, fresh)
 
 
 def test_the_enforced_list_refuses_for_all(
