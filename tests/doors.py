@@ -16,6 +16,9 @@ OUTSIDE = "elsewhere.example"
 _SECONDS = 3
 """How long a server may say nothing; one that waits for TLS never speaks first."""
 
+_PENALTY = 20
+"""Seconds for the answer to a wrong password: Dovecot takes longer each time, up to 15 (anvil)."""
+
 _COMMAND = re.compile(r"^ [-~]> (.*)$")
 _REPLY = re.compile(r"^<[-~*][-~* ] *(\d{3})(?: .*)?$")
 
@@ -129,7 +132,8 @@ class Target:
 
     def _session(self, door: Door, sender: str, forms: Sequence[str]) -> str | dict[str, int]:
         words = ["--server", self.host, "--port", str(self.ports[door.port]), *self.words]
-        words += ["--timeout", str(_SECONDS), "--helo", "client.example", "--quit-after", "RCPT"]
+        patience = _PENALTY if door.login == "wrong" else _SECONDS
+        words += ["--timeout", str(patience), "--helo", "client.example", "--quit-after", "RCPT"]
         words += ["--from", self._address(sender) or "<>"]
         words += ["--to", ",".join(self._address(form) for form in forms)]
         if door.tls:
