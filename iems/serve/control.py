@@ -18,8 +18,8 @@ from dataclasses import dataclass, field
 
 from iems.serve.meter import Meter, Snapshot
 
-_LARGEST = 1 << 18
-"""Bytes of a beat; a socket pair takes 208 KiB, and a hundred lists make 40."""
+_LARGEST = 1 << 17
+"""Bytes of a beat with figures; a socket pair takes 208 KiB, and a hundred lists make 40."""
 
 DRAIN_LIMIT = 300.0
 """Seconds for open sessions: as long as Postfix's smtpd_timeout lets a client be silent."""
