@@ -22,6 +22,7 @@ from tests.waiting import eventually
 def daemon(ground: Ground) -> Iterator[Daemon]:
     """A running daemon with two workers."""
     with running(Daemon(ground)) as one:
+        eventually((one.folder / "status.json").exists, 15, one.server.tail)
         yield one
 
 
