@@ -15,8 +15,8 @@ import pytest
 from tests.system import base, network, probe
 from tests.system.machine import Machine, machine, remove_leftovers
 from tests.system.network import Bridge
-from tests.system.provision import provision
-from tests.system.server import DOMAIN, LISTS, Server
+from tests.system.provision import first_run
+from tests.system.server import DOMAIN, Server, peopled
 from tests.system.world import World, world
 
 PATIENCE = 1200
@@ -76,18 +76,11 @@ def mailserver(outside: World, logs: Path) -> Iterator[Machine]:
     """A machine after README's command, as it is then."""
     name = f"mail.{DOMAIN}"
     with machine(outside.bridge, logs / "mailserver", number=10, hostname=name) as made:
-        provision(made)
+        first_run(made)
         yield made
 
 
 @pytest.fixture(scope="session")
 def server(mailserver: Machine, outside: World) -> Server:
     """The mail server with its blacklists, and three users who want different things."""
-    made = Server(mailserver, outside)
-    made.settings("test-lists.toml", LISTS)
-    made.reload()
-    made.add_user("carol")
-    made.iems("alias", "add", f"both@{DOMAIN}", f"alice@{DOMAIN}", f"bob@{DOMAIN}")
-    for who, action in (("alice", "reject"), ("bob", "junk"), ("carol", "deliver")):
-        made.iems("policy", "set", f"{who}@{DOMAIN}", "dnsbl/delegated", action)
-    return made
+    return peopled(mailserver, outside)

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import re
+import ssl
 from pathlib import Path
 
 from tests.system.machine import Machine
+from tests.system.server import DOMAIN
+from tests.system.watch import first_answers
 
 REPOSITORY = Path(__file__).parents[2]
 CLONE = "/root/iems"
 LIMIT = 900.0
 """Seconds for `make mailserver`; 150 on two idle cores."""
+
+MET = "met.json"
+"""In the machine's logs: what a stranger met at each port while the first run went on."""
 
 _RECAP = re.compile(r"changed=(\d+)\s+unreachable=(\d+)\s+failed=(\d+)")
 
@@ -24,6 +31,28 @@ def provision(machine: Machine, *arguments: str, check: bool = True, log: str = 
         machine.clone(REPOSITORY, CLONE)
     command = ("make", "mailserver", *arguments)
     return machine.run(*command, cwd=CLONE, log=f"{log}.log", timeout=LIMIT, check=check).stdout
+
+
+def first_run(machine: Machine) -> str:
+    """The command on a machine that was never a mail server, with a stranger at its ports."""
+    with first_answers(machine.address) as met:
+        told = provision(machine)
+    (machine.logs / MET).write_text(json.dumps(met))
+    return told
+
+
+def met_ours(machine: Machine) -> None:
+    """Whoever came during the first run met what was set up, never Debian's own configuration."""
+    met = json.loads((machine.logs / MET).read_text())
+    assert met["25"] == f"220 mail.{DOMAIN} ESMTP"
+    assert ssl.PEM_cert_to_DER_cert(met["993"]) == self_signed(machine)
+    assert "389" not in met
+
+
+def self_signed(machine: Machine) -> bytes:
+    """The certificate that the playbook made, or what stands in its place."""
+    path = machine.path(f"/etc/iems/tls/self-signed-mail.{DOMAIN}.crt")
+    return ssl.PEM_cert_to_DER_cert(path.read_text())
 
 
 def recap(output: str) -> tuple[int, int]:

@@ -125,7 +125,8 @@ class Server:
 
     def reload(self) -> None:
         """Have both daemons take over the settings."""
-        self.machine.run("systemctl", "reload", "iems-milter", "iems-lmtp")
+        for daemon in ("iems-milter", "iems-lmtp"):
+            self.machine.run("service", daemon, "reload")
 
 
 CONF = "/etc/iems/conf.d"
@@ -147,6 +148,18 @@ mode = "delegate"
 default = {{ listed = "tag" }}
 """
 """The default of the delegated list is nobody's choice, so that each outcome is somebody's own."""
+
+
+def peopled(machine: Machine, outside: World) -> Server:
+    """The mail server with its blacklists, and three users who want different things."""
+    made = Server(machine, outside)
+    made.settings("test-lists.toml", LISTS)
+    made.reload()
+    made.add_user("carol")
+    made.iems("alias", "add", f"both@{DOMAIN}", f"alice@{DOMAIN}", f"bob@{DOMAIN}")
+    for who, action in (("alice", "reject"), ("bob", "junk"), ("carol", "deliver")):
+        made.iems("policy", "set", f"{who}@{DOMAIN}", "dnsbl/delegated", action)
+    return made
 
 
 def message_id(word: str) -> str:

@@ -1,4 +1,4 @@
-"""Running the server: provisioning again, bad settings, restarts under load, no systemd.
+"""Running the server: provisioning again, bad settings, restarts under load.
 
 These tests stop and change things; each leaves the machine as it found it.
 """
@@ -6,22 +6,15 @@ These tests stop and change things; each leaves the machine as it found it.
 from __future__ import annotations
 
 import re
-import ssl
 import threading
-from pathlib import Path
 
 import pytest
 
 from tests.system import mail
-from tests.system.machine import Machine, machine
-from tests.system.mail import marker, message
-from tests.system.provision import CLONE, changes, provision, recap
+from tests.system.provision import CLONE, changes, met_ours, provision, recap
 from tests.system.server import DOMAIN, SENDER, Server
-from tests.system.world import CLEAN, ON_ENFORCED, World
+from tests.system.world import CLEAN, ON_ENFORCED
 from tests.waiting import eventually
-
-HOOKS = "/etc/letsencrypt/renewal-hooks/deploy"
-"""What certbot runs after a renewal."""
 
 LONGEST_DELAY = 10.0
 """Seconds that a restart of the agent may delay a message: what the project promises."""
@@ -32,6 +25,11 @@ def test_the_first_run_prints_the_way_of_a_message(server: Server) -> None:
     assert recap(told)[1] == 0
     assert "found in INBOX" in told
     assert "delivery for" in told
+
+
+def test_nothing_listens_before_it_is_configured(server: Server) -> None:
+    met_ours(server.machine)
+    assert not server.machine.path("/usr/sbin/policy-rc.d").exists()
 
 
 def test_the_second_run_changes_nothing(server: Server) -> None:
@@ -153,37 +151,3 @@ def test_a_reboot_brings_everything_back(server: Server) -> None:
     word = server.deliver(CLEAN, ["bob"])
     assert server.account("bob").wait_for(word)[0] == "INBOX"
     assert server.send(ON_ENFORCED, ["bob"], b"").data is None
-
-
-def test_without_systemd_as_process_1(outside: World, tmp_path: Path) -> None:
-    """The same command where init scripts start the daemons and policy-rc.d forbids the starts."""
-    with machine(
-        outside.bridge, tmp_path, number=11, hostname="plain.example.test", systemd=False
-    ) as made:
-        made.shell(f"mkdir -p {HOOKS}")
-        first = provision(made)
-        assert "found in INBOX" in first
-        second = provision(made, log="second")
-        assert recap(second) == (0, 0), changes(second)
-        word = marker()
-        address = f"alice@{DOMAIN}"
-        data = message(word, sender=SENDER, to=address)
-        outcome = mail.send(made.address, outside.client(CLEAN), SENDER, [address], data)
-        assert outcome.data is not None
-        for daemon in ("iems-lmtp", "iems-milter"):
-            made.run("service", daemon, "restart", timeout=120)
-            made.run("service", daemon, "status")
-        renewed_by_certbot(made)
-
-
-def renewed_by_certbot(made: Machine) -> None:
-    """Its hook has Postfix and Dovecot serve what is behind the links now."""
-    made.shell(
-        "cd /etc/iems/tls; openssl req -x509 -newkey rsa:2048 -nodes -days 3 -subj /CN=renewed "
-        "-keyout $(readlink key.pem) -out $(readlink cert.pem)"
-    )
-    made.shell(f"for hook in {HOOKS}/*; do $hook; done")
-    wanted = made.path("/etc/iems/tls/self-signed-mail.example.test.crt").read_text()
-    for port in (465, 993):
-        served = ssl.get_server_certificate((made.address, port))
-        assert ssl.PEM_cert_to_DER_cert(served) == ssl.PEM_cert_to_DER_cert(wanted), port
