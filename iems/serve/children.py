@@ -205,13 +205,18 @@ class Children:
             for child in self._children.values()
         ]
 
-    def drain_greedy(self, limit: int) -> list[Child]:
-        """Drain those that hold more than `limit` bytes of memory; which ones."""
-        greedy = [
-            child
-            for child in self._children.values()
-            if child.end is None and resident(child.pid) > limit
-        ]
+    def end_greedy(self, limit: int) -> list[Child]:
+        """Drain those that hold more than `limit` bytes of memory; which ones.
+
+        One that drains, for whatever reason, is killed when it holds twice as much.
+        """
+        greedy = []
+        for child in self._children.values():
+            held = resident(child.pid)
+            if child.end is None and held > limit:
+                greedy.append(child)
+            elif child.end is not None and held > 2 * limit:
+                self._kill(child, "it drains and holds twice the memory that it may")
         for child in greedy:
             self._log.error(
                 "a process holds too much memory", role=child.role, pid=child.pid, limit=limit

@@ -350,7 +350,7 @@ class _Supervisor:
         generation = self._current[1]
         if generation is None:
             return
-        for child in self._children.drain_greedy(generation.daemon.max_memory):
+        for child in self._children.end_greedy(generation.daemon.max_memory):
             self._restarts[child.role] += 1
         seen = self._children.seen()
         seen.add(self._meter.snapshot())

@@ -68,7 +68,10 @@ class MilterSettings:
     )
     workers: int = setting(read.integer(1, 64), "processes", 2)
     max_memory: int = setting(
-        read.integer(64 << 20, 1 << 40), "a process that holds more is replaced", 512 << 20, "bytes"
+        read.integer(64 << 20, 1 << 40),
+        "a process that holds more is drained and replaced; killed if it then holds twice as much",
+        512 << 20,
+        "bytes",
     )
     ldap_dn: str = setting(read.text, "whom it binds as", "cn=milter,ou=services,o=iems")
     ldap_password_file: Path = setting(read.path, "its password", ETC / "keys/ldap-milter")
@@ -86,7 +89,10 @@ class AgentSettings:
     )
     workers: int = setting(read.integer(1, 64), "processes", 2)
     max_memory: int = setting(
-        read.integer(64 << 20, 1 << 40), "a process that holds more is replaced", 512 << 20, "bytes"
+        read.integer(64 << 20, 1 << 40),
+        "a process that holds more is drained and replaced; killed if it then holds twice as much",
+        512 << 20,
+        "bytes",
     )
     ldap_dn: str = setting(read.text, "whom it binds as", "cn=agent,ou=services,o=iems")
     ldap_password_file: Path = setting(read.path, "its password", ETC / "keys/ldap-agent")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import grp
 import os
 import signal
@@ -356,6 +357,19 @@ def test_a_worker_that_holds_too_much_memory_is_replaced(ground: Ground) -> None
         session.__exit__()
         eventually(lambda: greedy not in daemon.children(), 15, daemon.server.tail)
         assert status(daemon).restarts["worker"] == 1
+
+
+def test_a_worker_that_goes_on_growing_while_it_drains_is_killed(ground: Ground) -> None:
+    with running(Daemon(ground, max_memory=64 << 20)) as daemon, daemon.connect() as session:
+        greedy = int(session.ask(f"hold {80 << 20}")[1])
+        eventually(lambda: daemon.log("holds too much memory"), 15, daemon.server.tail)
+        with contextlib.suppress(ConnectionError):  # it may be killed before it answers
+            session.ask(f"hold {120 << 20}")
+        eventually(lambda: greedy not in daemon.children(), 15, daemon.server.tail)
+        assert daemon.log("twice the memory")
+        with pytest.raises(ConnectionError):
+            session.ask("still there")
+        daemon.complete()
 
 
 def test_the_status_tells_the_settings_in_force(daemon: Daemon) -> None:
