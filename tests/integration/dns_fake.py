@@ -40,14 +40,21 @@ def silent(query: bytes) -> list[bytes]:  # noqa: ARG001 - the signature of ever
 
 
 class FakeDns:
-    """One server on a port of its own; `seen` holds the queries in order."""
+    """One server on a port of its own; `seen` holds the queries in order.
 
-    def __init__(self, reply: Reply, tcp: Reply = silent, port: int = 0) -> None:
+    With `source`, an address, its datagrams come from there and from another port.
+    """
+
+    def __init__(self, reply: Reply, tcp: Reply = silent, port: int = 0, source: str = "") -> None:
         self.reply = reply
         self.tcp = tcp
         self.seen: list[bytes] = []
         self._udp, self._listener = _both(port)
         self.port = self._udp.getsockname()[1]
+        self._answers = self._udp
+        if source:
+            self._answers = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+            self._answers.bind((source, 0))
         self._threads = [
             threading.Thread(target=self._datagrams),
             threading.Thread(target=self._connections),
@@ -70,6 +77,7 @@ class FakeDns:
             thread.join(5)
             assert not thread.is_alive()
         self._udp.close()
+        self._answers.close()
         self._listener.close()
 
     def _datagrams(self) -> None:
@@ -79,7 +87,7 @@ class FakeDns:
                 return
             self.seen.append(query)
             for datagram in self.reply(query):
-                self._udp.sendto(datagram, client)
+                self._answers.sendto(datagram, client)
 
     def _connections(self) -> None:
         while True:
@@ -112,9 +120,9 @@ def _both(port: int) -> tuple[socket.socket, socket.socket]:
 
 
 @contextlib.contextmanager
-def fake(reply: Reply, tcp: Reply = silent, port: int = 0) -> Iterator[FakeDns]:
+def fake(reply: Reply, tcp: Reply = silent, port: int = 0, source: str = "") -> Iterator[FakeDns]:
     """A server for the length of a test, on any port or on this one."""
-    server = FakeDns(reply, tcp, port)
+    server = FakeDns(reply, tcp, port, source)
     try:
         yield server
     finally:

@@ -131,14 +131,14 @@ def _babble(listener: socket.socket, over: threading.Event) -> None:
                 continue
 
 
-def resolver_says(reply: Reply, tcp: Reply = silent) -> Fault:
-    """Something else answers in the resolver's place."""
+def resolver_says(reply: Reply, tcp: Reply = silent, source: str = "") -> Fault:
+    """Something else answers in the resolver's place, or from another address and port."""
 
     @contextmanager
     def fault(system: MailSystem) -> Iterator[None]:
         system.resolver.stop()
         try:
-            with fake(reply, tcp, system.resolver.port):
+            with fake(reply, tcp, system.resolver.port, source):
                 lasts(BEYOND)
         finally:
             system.resolver.start()
@@ -147,12 +147,16 @@ def resolver_says(reply: Reply, tcp: Reply = silent) -> Fault:
     return fault
 
 
-def _from_another_port(query: bytes) -> list[bytes]:
-    """The right answer is sent by nobody: what comes has another question's id."""
-    return [bytes([query[0] ^ 0xFF, query[1]]) + answer[2:] for answer in _clear(query)]
+_lie = answering("@ 60 A 127.0.0.2")
+"""Everybody is on every list: who believes it refuses all mail, for one list is enforced."""
 
 
-_clear = answering(rcode="NXDOMAIN")
+def _with_another_id(query: bytes) -> list[bytes]:
+    return [bytes([query[0] ^ 0xFF, query[1]]) + answer[2:] for answer in _lie(query)]
+
+
+def _of_another_question(query: bytes) -> list[bytes]:
+    return [answer.replace(b"\x02bl\x04test", b"\x02bl\x04else") for answer in _lie(query)]
 
 
 @contextmanager
@@ -240,7 +244,10 @@ FAULTS: dict[str, Fault] = {
     "resolver is slow": slow("resolver"),
     "resolver fails": resolver_says(answering(rcode="SERVFAIL")),
     "resolver truncates": resolver_says(answering(flags=TRUNCATED)),
-    "resolver answers another question": resolver_says(_from_another_port),
+    "resolver answers with another id": resolver_says(_with_another_id),
+    "resolver answers another question": resolver_says(_of_another_question),
+    "resolver answers from another port": resolver_says(_lie, source="127.0.0.1"),
+    "resolver answers from another address": resolver_says(_lie, source="127.0.0.9"),
     "lists answer error codes": resolver_says(answering("@ 60 A 127.255.255.254")),
     "no spool, no records": no_spool,
     "no descriptors": no_descriptors,
