@@ -62,7 +62,7 @@ class Status:
     @property
     def stale(self) -> bool:
         """Whether nobody writes it any more."""
-        return time.time() - self.updated > STALE
+        return abs(time.time() - self.updated) > STALE
 
 
 def publish(path: Path, status: Status) -> None:

@@ -23,6 +23,7 @@ import pytest
 from tests.integration.conftest import Fresh
 from tests.integration.dns_fake import Reply, answering, fake, silent
 from tests.integration.numbered import Load, Way, broken_deliveries, tokens
+from tests.integration.stack.clock import Clock
 from tests.integration.stack.daemons import Daemon
 from tests.integration.stack.faults import Hanging, closed, hanging, locked
 from tests.integration.stack.ground import Startable, owned
@@ -36,6 +37,7 @@ MESSAGES, CLIENTS = 120, 8
 LONG = 3.0
 """Seconds that a fault lasts: workers, Postfix and their connections all meet it."""
 
+HOUR = 3600
 BEYOND = 7.0
 """Longer than the 5 s that directory and resolver have to answer."""
 
@@ -231,6 +233,27 @@ def restarts_in_both_orders(system: MailSystem) -> Iterator[None]:
     yield
 
 
+@contextmanager
+def clocks_jump(system: MailSystem) -> Iterator[None]:
+    """The clock of both daemons goes an hour forward, back, an hour back and forward again."""
+    site = system.site
+    clocks = [
+        Clock(daemon, state / "status.json")
+        for daemon, state in ((system.milter, site.milter_state), (system.agent, site.agent_state))
+    ]
+    with clocks[0].running(), clocks[1].running():
+        workers = [daemon.workers() for daemon in (system.milter, system.agent)]
+        for seconds in (HOUR, 0, -HOUR, 0):
+            for clock in clocks:
+                clock.set(seconds)
+            for clock in clocks:
+                clock.seen(seconds)
+            lasts(1.0)
+        # Nobody was taken for hung, nobody was told to drain.
+        assert [daemon.workers() for daemon in (system.milter, system.agent)] == workers
+    yield
+
+
 FAULTS: dict[str, Fault] = {
     "slapd stopped": away("slapd"),
     "slapd hangs": hung("slapd"),
@@ -251,6 +274,7 @@ FAULTS: dict[str, Fault] = {
     "lists answer error codes": resolver_says(answering("@ 60 A 127.255.255.254")),
     "no spool, no records": no_spool,
     "no descriptors": no_descriptors,
+    "clocks jump": clocks_jump,
     "settings are wrong at a reload": broken_settings,
     "all restarted in both orders": restarts_in_both_orders,
 }

@@ -27,6 +27,21 @@ _NOT_IN_TESTS = {
     "unittest.skip": "a test that does not run has not passed",
 }
 
+_TIME_OF_DAY = {
+    "cli.check.postfix": "compared with the time of a file",
+    "iems.backup.archive": "told in the manifest",
+    "iems.serve.children": "told in the status",
+    "iems.serve.meter": "told of an error",
+    "iems.serve.status": "compared with what was told",
+    "iems.serve.supervisor": "told in the status",
+    "iems.store.records": "told in a record",
+    "lmtp.agent": "told in a record",
+    "lmtp.main": "compared with the time of a file",
+    "milters.checks.health": "outlives the process: one notice a day",
+    "milters.main": "told in records and findings",
+}
+"""Who looks at the clock that may be set, and why; whatever waits goes by time.monotonic."""
+
 
 def test_every_module_says_what_it_is_for() -> None:
     """Each opens with a docstring; only an empty `__init__.py` of the tests has nothing to say."""
@@ -62,6 +77,16 @@ def test_tests_neither_skip_nor_sleep() -> None:
         if word in _NOT_IN_TESTS
     ]
     assert not found
+
+
+def test_what_waits_does_not_look_at_the_time_of_day() -> None:
+    """A clock that is set ends no deadline and keeps nobody waiting."""
+    lookers = {
+        name(path).removesuffix(".py").replace("/", ".")
+        for path in OURS
+        if any(word in {"time.time", "time.time_ns"} for _node, word in _words(tree(path)))
+    }
+    assert lookers == set(_TIME_OF_DAY)
 
 
 def test_no_state_and_no_work_at_import() -> None:

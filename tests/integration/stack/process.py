@@ -32,7 +32,8 @@ class Server:
         self.log = log
         self._arguments = [str(argument) for argument in arguments]
         self._user = user
-        self._environment = {**os.environ, **(environment or {})}
+        self.environment = dict(environment or {})
+        """Beside the environment of the tests; another one counts from the next start on."""
         self._signal = stop_signal
         self._process: subprocess.Popen[bytes] | None = None
         self._sessions: set[int] = set()
@@ -41,13 +42,14 @@ class Server:
         """Start it; whether it works is for the caller to wait for."""
         as_user = ["--reuid", self._user, "--regid", self._user, "--init-groups", "--"]
         guard = [program("setpriv"), *as_user] if self._user else []
+        own = [f"{name}={value}" for name, value in self.environment.items()]
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
-                [*guard, *self._arguments],
+                # Behind the change of user, for a library that is preloaded must not see root.
+                [*guard, "env", *own, *self._arguments],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                env=self._environment,
                 start_new_session=True,
             )
         self._sessions.add(self._process.pid)

@@ -26,6 +26,7 @@ _PACKAGES = {
     "slapd": "slapd",
     "slapadd": "slapd",
     "fail2ban-regex": "fail2ban",
+    "faketime": "faketime",
     "prometheus": "prometheus",
     "promtool": "prometheus",
     "rbldnsd": "rbldnsd",

@@ -30,6 +30,7 @@ def test_it_reads_back(tmp_path: Path) -> None:
 def test_an_old_one_is_stale() -> None:
     assert not status(time.time()).stale
     assert status(time.time() - STALE - 1).stale
+    assert status(time.time() + STALE + 1).stale, "the clock was set back, and nobody writes it"
 
 
 @pytest.mark.parametrize(
