@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -11,6 +12,9 @@ from typing import Protocol
 from tests.integration.stack.daemons import Daemon
 from tests.integration.stack.ground import AGENT_USER, owned
 from tests.integration.stack.programs import run
+
+_DISK = 16 << 20
+"""Bytes: a page for each file of some thousand messages."""
 
 
 class Hanging(Protocol):
@@ -55,6 +59,37 @@ def _bound(daemon: Daemon, size: str) -> None:
     user = ("setpriv", "--reuid", daemon.user, "--regid", daemon.user, "--init-groups", "--")
     for pid in daemon.workers():
         run(*user, "prlimit", "--pid", str(pid), f"--fsize={size}:")
+
+
+class Disk:
+    """A small file system on a folder that is not yet there; what is on it goes at the end."""
+
+    def __init__(self, folder: Path, owner: str) -> None:
+        self._folder = folder
+        self._owner = owner
+
+    def __enter__(self) -> Disk:
+        self._folder.mkdir()
+        options = f"size={_DISK},mode=0700,uid={self._owner},gid={self._owner}"
+        run("mount", "-t", "tmpfs", "-o", options, "iems", self._folder)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        # Whoever still has a file open there keeps nobody from going on.
+        run("umount", "--lazy", self._folder)
+        self._folder.rmdir()
+
+    @contextmanager
+    def full(self) -> Iterator[None]:
+        """Nothing more can be written."""
+        filler = self._folder / "filler"
+        with filler.open("wb", buffering=0) as file, contextlib.suppress(OSError):
+            while True:
+                file.write(bytes(4096))
+        try:
+            yield
+        finally:
+            filler.unlink()
 
 
 @contextmanager
