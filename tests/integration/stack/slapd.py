@@ -1,12 +1,15 @@
 """A private slapd: configured in cn=config from LDIF, on a loopback port and an ldapi socket.
 
 The configuration is loaded offline (`slapadd -n0`), as the playbook checks it, and so is the data.
-The administrator of the whole tree is `cn=root,BASE` with the password below.
+The administrator of the whole tree is `cn=root,BASE` with the password below. Its log has a line
+for every operation (`-d stats`), so that who asked how often can be counted.
 """
 
 from __future__ import annotations
 
+import re
 import urllib.parse
+from collections import Counter
 from pathlib import Path
 
 from tests.integration.stack.ground import Ground, accepts, owned
@@ -19,6 +22,9 @@ ROOT_DN = f"cn=root,{BASE}"
 ROOT_PASSWORD = "root of the test tree"
 
 SCHEMAS = tuple(f"/etc/ldap/schema/{name}.ldif" for name in ("core", "cosine", "inetorgperson"))
+
+_OPERATION = re.compile(r"conn=(\d+) op=\d+ ")
+"""What the account of an operation begins with; a line that is cut off loses its end."""
 
 _CONFIG = """\
 dn: cn=config
@@ -135,6 +141,21 @@ class Slapd:
         """The end of its log."""
         return self._server.tail()
 
+    def searches(self, about: str = "") -> Counter[str]:
+        """How many searches each has sent so far, by the name that he bound as.
+
+        `about` is a text that the filter begins with, or nearly so: slapd cuts long ones off.
+        """
+        bound: dict[str, str] = {}
+        found: Counter[str] = Counter()
+        _head, *pieces = _OPERATION.split(self._server.log.read_text(errors="replace"))
+        for number, told in zip(pieces[::2], pieces[1::2], strict=True):
+            if told.startswith('BIND dn="') and " method=" in told:
+                bound[number] = told.split('"')[1]
+            elif told.startswith("SRCH base=") and about in told:
+                found[bound.get(number, "")] += 1
+        return found
+
     def _as_root(self, name: str, text: str, *options: str) -> None:
         run(
             *(name, "-x", "-H", self.uri, "-D", ROOT_DN, "-w", ROOT_PASSWORD),
@@ -145,7 +166,7 @@ class Slapd:
     def _arguments(self) -> list[str]:
         return [
             *(program("slapd"), "-F", str(self._config), "-h", f"{self.uri}/ {self.ldapi}"),
-            *("-u", "openldap", "-g", "openldap", "-d", "none"),
+            *("-u", "openldap", "-g", "openldap", "-d", "stats"),
         ]
 
     def _write(
