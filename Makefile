@@ -11,6 +11,7 @@ BIN := $(VENV)/bin
 CACHE := .cache
 DIST ?= dist
 FUZZ_SECONDS ?= 600
+SOAK_SECONDS ?= 1800
 
 # Only one that is given to make counts: shells and containers set a HOSTNAME of their own.
 ifneq ($(origin HOSTNAME),command line)
@@ -91,6 +92,10 @@ system: $(CACHE)/machine-packages $(VENV)/stamp ## boot machines, provision them
 .PHONY: bench
 bench: $(CACHE)/test-packages $(CACHE)/bench-packages $(VENV)/stamp ## measure; prints the tables of docs/benchmarks.md
 	$(BIN)/python -m bench
+
+.PHONY: soak
+soak: $(CACHE)/test-packages $(VENV)/stamp ## steady load, and whether anything grows (SOAK_SECONDS, RATE)
+	$(BIN)/python -m bench.soak --seconds $(SOAK_SECONDS) $(if $(RATE),--rate $(RATE))
 
 .PHONY: fuzz
 fuzz: $(CACHE)/fuzz/stamp ## look for input that breaks a law (FUZZ_SECONDS a target, TARGET for one)

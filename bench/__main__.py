@@ -12,7 +12,7 @@ import platform
 import sys
 from pathlib import Path
 
-from bench import costs, generator, lmtp, recipients, smtp
+from bench import costs, directory, generator, lmtp, recipients, smtp
 
 
 def main() -> int:
@@ -25,6 +25,7 @@ def main() -> int:
         "lmtp": lmtp.compare,
         "costs": costs.measure,
         "recipients": recipients.measure,
+        "directory": directory.measure,
     }
     parser.add_argument("what", nargs="*", choices=[[], *runs], help="all of them if none is named")
     parser.add_argument("--rounds", type=int, default=5)

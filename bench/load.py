@@ -9,6 +9,7 @@ sink: it must be several times faster than what it measures.
 
 from __future__ import annotations
 
+import math
 import selectors
 import socket
 import time
@@ -19,6 +20,10 @@ from pathlib import Path
 
 Where = tuple[str, int] | Path
 """Host and port, or the path of a unix socket."""
+
+
+_SILENCE = 30.0
+"""Seconds without a byte from any conversation until the run is given up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,20 +65,29 @@ class _Open:
     buffer: bytes = b""
 
 
-def run(where: Where, conversations: Iterable[Conversation], parallel: int) -> Load:
-    """Hold all conversations, `parallel` of them at any time; returns when the last has ended."""
+def run(
+    where: Where, conversations: Iterable[Conversation], parallel: int, rate: float = math.inf
+) -> Load:
+    """Hold all conversations, `parallel` of them at any time; returns when the last has ended.
+
+    No more than `rate` of them begin in a second.
+    """
     waiting = deque(conversations)
     load = Load()
     began, cpu = time.perf_counter(), time.process_time()
     with selectors.DefaultSelector() as selector:
-        opened = 0
+        opened = started = 0
         while waiting or opened:
-            while waiting and opened < parallel:
+            due = (time.perf_counter() - began) * rate
+            while waiting and opened < parallel and started <= due:
                 _start(selector, where, waiting.popleft())
                 opened += 1
-            events = selector.select(timeout=30)
-            if not events:
-                raise TimeoutError(f"{opened} conversations silent for 30 s")
+                started += 1
+            held = bool(waiting) and opened < parallel
+            pause = max(0.0, began + started / rate - time.perf_counter()) if held else _SILENCE
+            events = selector.select(pause)
+            if not events and not held:
+                raise TimeoutError(f"{opened} conversations silent for {_SILENCE} s")
             for key, _mask in events:
                 if not _answered(key.data, load):
                     load.times.append(time.perf_counter() - key.data.began)

@@ -107,7 +107,8 @@ class Admin:
 
     def rows(self, *any_of: tuple[str, str], below: Name = DOMAINS) -> Sequence[Row]:
         """The entries of which one of these pairs of attribute and value is true."""
-        return self._store.search(below, any_of, (*ATTRIBUTES, ADMIN, LOCKED, NAME), self._soon())
+        wanted = (*ATTRIBUTES, ADMIN, LOCKED, NAME)
+        return self._store.search_all(below, any_of, wanted, self._timeout)
 
     def write(
         self, writes: Sequence[tuple[Thing, Write]], deadline: Deadline

@@ -84,6 +84,16 @@ class Reader(Protocol):
 class Store(Reader, Protocol):
     """What can be changed. `NoEntryError` and `WriteRefusedError` are for all to raise."""
 
+    def search_all(
+        self,
+        base: Name,
+        any_of: Iterable[tuple[str, str]],
+        attributes: Sequence[str],
+        timeout: float,
+    ) -> Sequence[Row]:
+        """As `search`, for any number of entries: `timeout` seconds for each part of the answer."""
+        ...
+
     def add(self, name: Name, attributes: Attributes, deadline: Deadline) -> None:
         """Make an entry; `EntryExistsError` where there is one.
 

@@ -47,3 +47,21 @@ def test_both_ways_are_measured_and_counted() -> None:
     assert asked["warm"] < MESSAGES < asked["cold"]
     assert facts["delivered with the findings still there, alone"] == f"{{{MESSAGES}}}"
     assert facts["delivered with the findings still there, agent"] == "{0}"
+
+
+def test_a_soak_of_seconds_passes() -> None:
+    """Everything sent is delivered, and every process was looked at."""
+    words = ("-m", "bench.soak", "--seconds", "6", "--rate", "10")
+    done = subprocess.run(
+        [sys.executable, *words],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=55,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
+    assert done.stdout.endswith("soak: passed, 0 faults\n")
+    for who in ("milter", "agent"):
+        rows = re.findall(rf"^\| {who} (?:supervisor|child) \d+ ", done.stdout, re.MULTILINE)
+        assert len(rows) == 4

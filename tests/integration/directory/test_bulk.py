@@ -287,8 +287,10 @@ def _quoted(local: str) -> str:
     return f'"{escaped}"'
 
 
-def test_ten_thousand_users(server: Slapd, load: Load, domain: str, audit: list[str]) -> None:
-    """In one run, and the same file again changes nothing."""
+def test_ten_thousand_users(
+    server: Slapd, iems: Iems, load: Load, domain: str, audit: list[str]
+) -> None:
+    """In one run, and the same file again changes nothing; an export asks for 1,000 at a time."""
     policy = "dnsbl/open listed choice junk\niprev mismatch choice tag"
     rows = (
         (
@@ -304,4 +306,8 @@ def test_ten_thousand_users(server: Slapd, load: Load, domain: str, audit: list[
     assert counts(load("user", text)[1]) == (10_000, 0, 0, 0)
     assert counts(load("user", text)[1]) == (0, 0, 10_000, 0)
     assert len(audit) == 10_000
+    admin, about = tree.service_dn("admin"), "(objectClass=iemsUser)"
+    before = server.searches(about)[admin]
+    assert len(iems("user", "export", domain, "--format", "ldif")[1].split("\n\n")) > 10_000
+    assert server.searches(about)[admin] - before == 11  # alice is the one too many
     server.delete(f"iemsDomainName={domain},ou=domains,{BASE}")

@@ -19,7 +19,6 @@ from iems.directory.rights import access_rules, read_rights
 from tests.conftest import ROOT
 from tests.integration.stack import deployed
 from tests.integration.stack.ground import Ground
-from tests.integration.stack.programs import run
 from tests.integration.stack.slapd import BASE, ROOT_DN, Slapd
 
 SERVICES = ("postfix", "dovecot", "milter", "agent", "admin")
@@ -80,7 +79,7 @@ def top() -> str:
     return re.sub(r"o: \{\{.*\}\}", "o: iems", text)
 
 
-def start(ground: Ground) -> Slapd:
+def start(ground: Ground, log: str = "stats") -> Slapd:
     """A running slapd with the top of the tree and the services in it, and nobody else."""
     rules = "\n".join(f"olcAccess: {rule}" for rule in access_rules(RIGHTS))
     services = "".join(
@@ -95,12 +94,14 @@ def start(ground: Ground) -> Slapd:
         + f"{rules}\n\ndn: {_OVERLAY}\n"
         + block(_OVERLAY),
         data=top() + services,
+        log=log,
     )
     server.start()
     frontend = "olcDatabase={-1}frontend,cn=config"
     attribute, _colon, value = block(frontend).strip().partition(": ")
-    text = f"dn: {frontend}\nchangetype: modify\nreplace: {attribute}\n{attribute}: {value}\n"
-    run("ldapmodify", "-Q", "-Y", "EXTERNAL", "-H", server.ldapi, text=text)
+    server.configure(
+        f"dn: {frontend}\nchangetype: modify\nreplace: {attribute}\n{attribute}: {value}\n"
+    )
     return server
 
 

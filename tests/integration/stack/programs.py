@@ -25,6 +25,7 @@ _PACKAGES = {
     "/usr/lib/dovecot/modules/auth/libauthdb_ldap.so": "dovecot-ldap",
     "slapd": "slapd",
     "slapadd": "slapd",
+    "slapcat": "slapd",
     "fail2ban-regex": "fail2ban",
     "faketime": "faketime",
     "prometheus": "prometheus",

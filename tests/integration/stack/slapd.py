@@ -2,7 +2,7 @@
 
 The configuration is loaded offline (`slapadd -n0`), as the playbook checks it, and so is the data.
 The administrator of the whole tree is `cn=root,BASE` with the password below. Its log has a line
-for every operation (`-d stats`), so that who asked how often can be counted.
+for every operation unless told otherwise, so that who asked how often can be counted.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ olcSuffix: {base}
 olcRootDN: {root}
 olcRootPW: {password}
 olcDbDirectory: {folder}/data
-olcDbMaxSize: 104857600
+olcDbMaxSize: 1073741824
 olcDbNoSync: TRUE
 {database}
 """
@@ -79,7 +79,7 @@ class Slapd:
     """One instance; `uri` is its loopback address, `ldapi` the one of its unix socket.
 
     `schemas` are LDIF files of cn=schema, `modules` names such as `argon2`, `database` further
-    lines of the database's entry (access, indices), `data` the tree.
+    lines of the database's entry (access, indices), `data` the tree, `log` a level of its log.
     """
 
     def __init__(
@@ -90,6 +90,7 @@ class Slapd:
         modules: tuple[str, ...] = (),
         database: str = "",
         data: str = _TOP,
+        log: str = "stats",
     ) -> None:
         need("slapd", "slapadd")
         self._ground = ground
@@ -101,7 +102,7 @@ class Slapd:
         self._config = self.folder / "slapd.d"
         self._write(schemas, modules, database, data)
         run("chown", "-R", "openldap:openldap", self.folder)
-        self._server = Server("slapd", self._arguments(), self.folder / "output")
+        self._server = Server("slapd", self._arguments(log), self.folder / "output")
 
     def start(self) -> None:
         """Start it, also again after `stop`, and wait until it accepts."""
@@ -124,6 +125,15 @@ class Slapd:
     def resume(self) -> None:
         """Let it go on."""
         self._server.resume()
+
+    @property
+    def pid(self) -> int:
+        """The process id."""
+        return self._server.pid
+
+    def configure(self, ldif: str) -> None:
+        """Apply changes to cn=config."""
+        run("ldapmodify", "-Q", "-Y", "EXTERNAL", "-H", self.ldapi, text=ldif)
 
     def add(self, ldif: str) -> None:
         """Add entries as the administrator of the tree."""
@@ -163,10 +173,10 @@ class Slapd:
             text=text,
         )
 
-    def _arguments(self) -> list[str]:
+    def _arguments(self, log: str) -> list[str]:
         return [
             *(program("slapd"), "-F", str(self._config), "-h", f"{self.uri}/ {self.ldapi}"),
-            *("-u", "openldap", "-g", "openldap", "-d", "stats"),
+            *("-u", "openldap", "-g", "openldap", "-d", log),
         ]
 
     def _write(

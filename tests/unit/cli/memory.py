@@ -56,6 +56,16 @@ class Memory:
             )
         ]
 
+    def search_all(
+        self,
+        base: Name,
+        any_of: Iterable[tuple[str, str]],
+        attributes: Sequence[str],
+        timeout: float,
+    ) -> Sequence[Row]:
+        """See `Store`."""
+        return self.search(base, any_of, attributes, Deadline.after(timeout))
+
     def add(self, name: Name, attributes: Attributes, deadline: Deadline) -> None:
         """See `Store`."""
         self._called("add", deadline)
