@@ -15,8 +15,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from iems.directory.connect import connect, unavailable
+from iems.directory.connect import connect, connect_store, unavailable
 from iems.directory.reader import Directory
+from iems.notices import passwords
+from iems.notices.postmaster import Postmaster
 from iems.serve.backends import Question, backends
 from iems.serve.deadline import Deadline
 from iems.serve.log import Log
@@ -118,7 +120,7 @@ class AgentGeneration:
         recorder.close(Deadline.after(_CLOSE))
 
     def jobs(self, control: Control, log: Log) -> Sequence[Job]:
-        """A look at what it stands on, and after what a killed worker left in quarantine."""
+        """A look at what it stands on, what a killed worker left, and whose password ends."""
         settings = self.settings
         directory = self.directory(lambda note: log.warning("directory entry", note=note))
         questions: dict[str, Question] = {
@@ -130,7 +132,22 @@ class AgentGeneration:
         }
         quarantine = Quarantine(settings.agent.state / "quarantine")
         sweep = Job("quarantine", _SWEEP, lambda _deadline: _swept(quarantine, log))
-        return (backends(questions, control.meter, log), sweep)
+        return (backends(questions, control.meter, log), sweep, *self._notices(log))
+
+    def _notices(self, log: Log) -> Sequence[Job]:
+        """Passwords end where a directory server verifies them."""
+        settings, own = self.settings, self.settings.agent
+        if settings.directory.kind != "ldap":
+            return ()
+        job = passwords.PasswordNotices(
+            store=connect_store(settings.directory, own.ldap_dn, own.ldap_password_file),
+            file=own.state / "told.sqlite",
+            days=settings.notices.password_days,
+            how=settings.notices.password_help,
+            notifier=Postmaster(settings.postmaster, settings.hostname, settings.notices.smtp),
+            log=log,
+        )
+        return (Job("passwords", passwords.INTERVAL, job.run),)
 
     def directory(self, note: Callable[[str], None]) -> Directory:
         """The directory; SettingsError where its file or password cannot be used."""

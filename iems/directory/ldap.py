@@ -114,28 +114,65 @@ class LdapStore:
         attributes: Sequence[str],
         timeout: float,
     ) -> Sequence[Row]:
-        """See `Store`; pages of RFC 2696."""
+        """See `Store`; each page has the whole time-out."""
         text = _filter(any_of)
         top = self._dn(base)
 
         def ask(connection: SimpleLDAPObject) -> Sequence[Row]:
-            page = SimplePagedResultsControl(True, _PAGE, "")
-            found: list[Row] = []
-            while True:
-                number = connection.search_ext(
-                    top, ldap.SCOPE_SUBTREE, text, list(attributes), serverctrls=[page]
-                )
-                _kind, data, _number, controls = connection.result3(number, timeout=timeout)
-                found += self._rows(data or ())
-                told = [one for one in controls if isinstance(one, SimplePagedResultsControl)]
-                page.cookie = told[0].cookie if told else ""
-                if not page.cookie:
-                    return found
+            return list(self._pages(connection, top, text, attributes, lambda: timeout))
 
         try:
             return self._do(ask, Deadline.after(timeout), again=True)
         except (ldap.LDAPError, ValueError) as error:
             raise self._unavailable(error) from None
+
+    def scan(
+        self,
+        base: Name,
+        template: str,
+        values: Sequence[str],
+        attributes: Sequence[str],
+        deadline: Deadline,
+    ) -> Iterator[Row]:
+        """Every entry below `base` that fits the filter, as slapd gives them.
+
+        The filter is `template` with `%s` for each of the values. Where there is no such base,
+        nothing is found.
+        """
+        text = ldap.filter.filter_format(template, values)
+        connection: SimpleLDAPObject | None = None
+        try:
+            connection = self._open(deadline)
+            yield from self._pages(
+                connection, self._dn(base), text, attributes, lambda: _seconds(deadline)
+            )
+        except ldap.NO_SUCH_OBJECT:
+            return
+        except (ldap.LDAPError, ValueError) as error:
+            raise self._unavailable(error) from None
+        finally:
+            if connection is not None:
+                _end(connection)
+
+    def _pages(
+        self,
+        connection: SimpleLDAPObject,
+        top: str,
+        text: str,
+        attributes: Sequence[str],
+        wait: Callable[[], float],
+    ) -> Iterator[Row]:
+        """The entries of a search, a page at a time (RFC 2696); `wait` says how long for one."""
+        page = SimplePagedResultsControl(True, _PAGE, "")
+        while True:
+            number = connection.search_ext(
+                top, ldap.SCOPE_SUBTREE, text, list(attributes), serverctrls=[page]
+            )
+            _kind, data, _number, controls = connection.result3(number, timeout=wait())
+            yield from self._rows(data or ())
+            page.cookie = _cookie(controls)
+            if not page.cookie:
+                return
 
     def add(self, name: Name, attributes: Attributes, deadline: Deadline) -> None:
         """See `Store`."""
@@ -332,6 +369,12 @@ def _answer(
 ) -> Sequence[tuple[str | None, object]]:
     _kind, data, _number, _controls = connection.result3(number, timeout=_seconds(deadline))
     return data or ()
+
+
+def _cookie(controls: Iterable[object]) -> str | bytes:
+    """Where the next page begins; empty after the last one."""
+    pages = (one for one in controls if isinstance(one, SimplePagedResultsControl))
+    return next((one.cookie for one in pages), b"")
 
 
 def _seconds(deadline: Deadline) -> float:

@@ -242,6 +242,14 @@ def texts(value: object) -> tuple[str, ...]:
     return tuple(text(one) for one in value)
 
 
+@reads("list of whole numbers from 1 to 365")
+def days(value: object) -> tuple[int, ...]:
+    """A list of numbers of days."""
+    if not isinstance(value, list):
+        raise ValueError("expected a list of whole numbers from 1 to 365")
+    return tuple(map(integer(1, 365), value))
+
+
 @reads("list of IP networks; a bare address is a host")
 def networks(value: object) -> tuple[Network, ...]:
     """A list of IP networks (`192.0.2.0/24`, `2001:db8::/32`)."""

@@ -127,9 +127,20 @@ class KeySettings:
 
 @dataclass(frozen=True, kw_only=True)
 class NoticeSettings:
-    """How reports and notices leave."""
+    """Reports and notices by mail."""
 
     smtp: str = setting(read.text, "`HOST:PORT` of an SMTP server", "127.0.0.1:25")
+    password_days: tuple[int, ...] = setting(
+        read.days,
+        "so many days before a password ends its owner gets a notice; empty: none",
+        (14, 3, 1),
+    )
+    password_help: str = setting(
+        read.text,
+        "how a user changes his password, in that notice: a sentence or URL",
+        "ask the postmaster",
+        example='"https://www.example.org/password"',
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -174,7 +185,7 @@ class Settings:
     agent: AgentSettings = section(AgentSettings, "iems-lmtp")
     admin: AdminSettings = section(AdminSettings, "iems, where it writes")
     keys: KeySettings = section(KeySettings, "keys of the site")
-    notices: NoticeSettings = section(NoticeSettings, "how notices leave")
+    notices: NoticeSettings = section(NoticeSettings, "notices by mail")
     channels: Mapping[str, Layer] = setting(read.elsewhere(), "policy by source channel", {})
     checks: tuple[CheckSettings, ...] = setting(read.elsewhere(), "the checks that run", ())
 

@@ -1,5 +1,6 @@
 # The part of python-ldap that the adapter uses, under the names that it has there.
 # ruff: noqa: N801, N818, A004
+from ldap import controls as controls
 from ldap import dn as dn
 from ldap import filter as filter
 from ldap import ldapobject as ldapobject

@@ -1,0 +1,1 @@
+from ldap.controls import libldap as libldap

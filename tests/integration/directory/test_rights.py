@@ -23,10 +23,9 @@ DOMAIN = "rights.test"
 DOMAIN_DN = f"iemsDomainName={DOMAIN},ou=domains,{BASE}"
 ALICE, BOB = tree.user_dn(f"alice@{DOMAIN}"), tree.user_dn(f"bob@{DOMAIN}")
 DAN, EVE = tree.user_dn(f"dan@{DOMAIN}"), tree.user_dn("eve@elsewhere.rights.test")
-LARS = tree.user_dn(f"lars@{DOMAIN}")
-SHUT = tree.user_dn(f"shut@{DOMAIN}")
+LARS, SHUT = tree.user_dn(f"lars@{DOMAIN}"), tree.user_dn(f"shut@{DOMAIN}")
 BOTH = f"iemsAddress=both@{DOMAIN},{DOMAIN_DN}"
-RULE = b"dnsbl/x listed choice junk"
+RULE, RULES = b"dnsbl/x listed choice junk", f"cn=users,ou=passwords,{BASE}"
 
 
 @dataclass(frozen=True)
@@ -49,6 +48,8 @@ SAMPLES = (
     Sample("user kind", ALICE, "iemsKind", b"receive-only"),
     Sample("user name", ALICE, "cn", b"alice"),
     Sample("lock of a user", LARS, "pwdAccountLockedTime", b"000001010000Z"),
+    Sample("age of a password", BOB, "pwdPolicySubentry", RULES.encode()),
+    Sample("rules of passwords", RULES, "pwdMaxAge", b"0"),
     Sample("user name", ALICE, "sn", b"alice"),
     Sample("user class", ALICE, "objectClass", b"iemsUser"),
     Sample("user address", ALICE, "iemsAddress", f"alice@{DOMAIN}".encode()),
@@ -84,7 +85,7 @@ def populated(server: Slapd) -> Slapd:
         + tree.domain("elsewhere.rights.test", f"iemsAdmin: {EVE}")
         + tree.user("eve@elsewhere.rights.test")
         + tree.user(f"alice@{DOMAIN}", rule, *more)
-        + tree.user(f"bob@{DOMAIN}", rule)
+        + tree.user(f"bob@{DOMAIN}", rule, f"pwdPolicySubentry: {RULES}")
         + tree.user(f"dan@{DOMAIN}")
         + tree.user(f"lars@{DOMAIN}", "pwdAccountLockedTime: 000001010000Z")
         + tree.user(f"shut@{DOMAIN}", "iemsDisabled: has left")
@@ -259,6 +260,7 @@ def test_who_writes(populated: Slapd, actor: str) -> None:
         "domain",
         "domain name",
         "domain administrators",
+        "age of a password",
         "everything else below the domains",
     }
     with acting(populated, actor) as connection:
