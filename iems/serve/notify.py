@@ -1,5 +1,6 @@
-"""What systemd is told and tells: READY and RELOADING by sd_notify(3), sockets by sd_listen_fds(3).
+"""What systemd is told and tells: how it goes by sd_notify(3), sockets by sd_listen_fds(3).
 
+start-stop-daemon(8) listens, too: to READY, and to ERRNO of a daemon that does not begin.
 Without NOTIFY_SOCKET or LISTEN_FDS in the environment nothing happens. A notification that does not
 get through is not repeated: systemd's own time-out shows it.
 """
@@ -17,7 +18,7 @@ FIRST = 3
 
 
 def notify(state: str, environment: MutableMapping[str, str] = os.environ) -> None:
-    """Send `READY=1`, `RELOADING=1` or `STOPPING=1` if somebody asked for it."""
+    """Send `READY=1`, `RELOADING=1`, `STOPPING=1` or `ERRNO=...` if somebody asked for it."""
     target = environment.get("NOTIFY_SOCKET", "")
     if not target:
         return

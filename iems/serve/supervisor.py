@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import contextlib
 import enum
+import errno
 import os
 import select
 import signal
@@ -67,7 +68,9 @@ def serve(
     except (SettingsError, ListenError) as error:
         journal.error("not started", why=error)
         print(f"{service.name}: {error}", file=sys.stderr)
-        return EX_CONFIG if isinstance(error, SettingsError) else EX_UNAVAILABLE
+        wrong = isinstance(error, SettingsError)
+        notify(f"ERRNO={errno.EINVAL if wrong else errno.EADDRINUSE}")
+        return EX_CONFIG if wrong else EX_UNAVAILABLE
     if pid_file and not before:
         _write_pid(pid_file)
     _Supervisor(service, listener, timing or Timing(), journal, open_log).run(first, before)

@@ -1,17 +1,20 @@
 """The init scripts with the daemons themselves, under their own users, by Debian's own library.
 
-Of a script three places are replaced: the program, by one with settings of this run, the folder of
-its pid file, and how long it waits for a daemon that does not begin.
+Of a script two places are replaced: the program, by one with settings of this run, and the folder
+of its pid file.
 """
 
 from __future__ import annotations
 
 import os
 import pwd
+import re
+import resource
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,6 +34,7 @@ postmaster = "postmaster@example.test"
 kind = "toml"
 file = "{file}"
 """
+_CAP_SYS_RESOURCE = 24
 _MODULES = {"iems-milter": "milters.main", "iems-lmtp": "lmtp.main"}
 
 
@@ -44,10 +48,10 @@ class Script:
     socket: Path
     log: Path
 
-    def __call__(self, word: str) -> int:
-        """Its exit code; the environment is a boot's."""
+    def __call__(self, word: str, before: str = ":") -> int:
+        """Its exit code; the environment is a boot's, but for what a shell did `before`."""
         done = subprocess.run(
-            [str(self.path), word],
+            ["/bin/sh", "-c", f'{before}; exec "$0" "$1"', str(self.path), word],
             env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin"},
             stdin=subprocess.DEVNULL,
             capture_output=True,
@@ -96,7 +100,6 @@ def script(ground: Ground, request: pytest.FixtureRequest) -> Iterator[Script]:
     path = site.folder / "init"
     text = (ROOT / "templates/initd" / name).read_text()
     text = text.replace("/opt/iems/current/bin/$NAME", str(program))
-    text = text.replace("--notify-timeout 60", "--notify-timeout 5")
     path.write_text(text.replace("/run/iems", str(site.folder / "run")))
     for one in (program, path):
         one.chmod(0o755)
@@ -155,5 +158,45 @@ def test_a_daemon_that_died_is_told_and_started_again(script: Script) -> None:
 
 
 def test_a_daemon_that_does_not_begin_is_a_failed_start(script: Script) -> None:
+    """At once: the script would wait for a minute if nobody told it."""
+    begun = time.monotonic()
     (script.log.parent / "etc/iems.toml").write_text("nonsense")
     assert script("start") != 0
+    assert time.monotonic() - begun < 20
+    eventually(lambda: not processes_below(script.log.parent))
+
+
+def test_every_process_is_confined(script: Script) -> None:
+    """As by the unit: no privileges and none to be had, the same limits, whatever the caller's."""
+    assert script("start", "ulimit -S -n 512; ulimit -S -c unlimited; umask 0") == 0
+    files = _files()
+    for pid in {script.pid, *eventually_some(script.workers)}:
+        place = Path(f"/proc/{pid}")
+        status = dict(line.split(":\t", 1) for line in (place / "status").read_text().splitlines())
+        assert {status[f"Cap{kind}"] for kind in ("Inh", "Prm", "Eff", "Bnd", "Amb")} == {"0" * 16}
+        assert status["NoNewPrivs"] == "1"
+        assert status["Umask"] == "0007"
+        limits = (place / "limits").read_text()
+        assert re.search(rf"^Max open files +{files} +{files} ", limits, re.MULTILINE)
+        assert re.search(r"^Max core file size +0 +0 ", limits, re.MULTILINE)
+        user = pwd.getpwnam(script.name)
+        assert status["Uid"].split() == [str(user.pw_uid)] * 4
+        assert status["Gid"].split() == [str(user.pw_gid)] * 4
+        groups = os.getgrouplist(script.name, user.pw_gid)
+        assert set(map(int, status["Groups"].split())) == set(groups)
+    assert script("stop") == 0
+
+
+def _files() -> int:
+    """How many open files the script can give: what it wants, or what root may have here."""
+    own = Path("/proc/self/status").read_text()
+    [effective] = re.findall(r"^CapEff:\t(.*)$", own, re.MULTILINE)
+    may_raise = int(effective, 16) >> _CAP_SYS_RESOURCE & 1
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    return 65536 if may_raise else min(65536, hard)
+
+
+def eventually_some(workers: Callable[[], set[int]]) -> set[int]:
+    """The workers, as soon as there are any."""
+    eventually(workers, 20)
+    return workers()
