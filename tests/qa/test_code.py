@@ -30,6 +30,7 @@ _NOT_IN_TESTS = {
 _TIME_OF_DAY = {
     "cli.check.postfix": "compared with the time of a file",
     "iems.backup.archive": "told in the manifest",
+    "iems.notices.passwords": "compared with the end of a password",
     "iems.serve.children": "told in the status",
     "iems.serve.meter": "told of an error",
     "iems.serve.status": "compared with what was told",
