@@ -17,7 +17,7 @@ from iems.model.envelope import INTERNET, LOCAL, SUBMISSION
 from iems.settings.policy import BANDS, FAMILIES_WITH_NAMES, ChannelTable, CheckTable
 from iems.settings.read import REQUIRED, Setting
 from iems.settings.schema import Settings
-from milters.assembly import OPTIONS
+from milters.assembly import FAMILIES
 
 INTRODUCTION = (
     "`/etc/iems/iems.toml`, then every `/etc/iems/conf.d/*.toml` in the order of their names. A "
@@ -131,7 +131,7 @@ def _check(family: str) -> Section:
         f"`[{table}.LABEL]`" if many else f"`[{table}]`",
         (f"{about} Bands, and what is done where the settings say nothing: {bands}.",),
         f'[{table}.spamlist]\nmode = "delegate"' if many else f'[{table}]\nmode = "delegate"',
-        _keys(OPTIONS[family]),
+        _keys(FAMILIES[family].Settings),
     )
 
 

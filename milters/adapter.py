@@ -1,11 +1,11 @@
 """Between libmilter and the chain: the only module that knows pymilter.
 
 It translates callbacks to events and replies and edits to calls, and decides nothing. It asks the
-MTA for no body and no DATA, and answers neither HELO, MAIL nor header fields, so that a message
-costs two round trips: what is refused, is refused at RCPT or at the end. Postfix 3.7 keeps what
-needs no answer in its buffer (seen), so HELO and MAIL arrive with the first RCPT; CONNECT is
-answered, and the questions that it raises are under way at once. Of pymilter only the C module is
-used: its class layer costs as much as the calls themselves.
+MTA for no DATA, for the body only where a check reads it, and answers neither HELO, MAIL nor what
+DATA brings, so that a message costs two round trips: what is refused, is refused at RCPT or at the
+end. Postfix 3.7 keeps what needs no answer in its buffer (seen), so HELO and MAIL arrive with the
+first RCPT; CONNECT is answered, and the questions that it raises are under way at once. Of pymilter
+only the C module is used: its class layer costs as much as the calls themselves.
 
 Failure: whatever the chain raises is logged with the message's reference and answered 451, so that
 a defect of ours delays mail and loses none.
@@ -48,7 +48,7 @@ from milters.reply import (
 )
 
 _ACTIONS = milter.ADDHDRS | milter.CHGHDRS | milter.DELRCPT | milter.SETSYMLIST
-_SILENT = milter.P_NR_HELO | milter.P_NR_MAIL | milter.P_NR_HDR | milter.P_NR_EOH
+_SILENT = milter.P_NR_HELO | milter.P_NR_MAIL | milter.P_NR_HDR | milter.P_NR_EOH | milter.P_NR_BODY
 _STEPS = milter.P_NODATA | milter.P_NOBODY | milter.P_NOUNKNOWN | milter.P_HDR_LEADSPC | _SILENT
 
 _CONNECT = (
@@ -173,6 +173,7 @@ def _register(make: Callable[[], Chain], log: Log, meter: Meter) -> None:
     milter.set_envrcpt_callback(lambda context, *words: context.getpriv().rcpt(words[0]))
     milter.set_header_callback(lambda context, *words: context.getpriv().header(*words))
     milter.set_eoh_callback(lambda context: context.getpriv().end_of_headers())
+    milter.set_body_callback(lambda context, piece: context.getpriv().body(piece))
     milter.set_eom_callback(lambda context: context.getpriv().end_of_message())
     milter.set_abort_callback(lambda context: context.getpriv().abort())
     milter.set_close_callback(lambda context: context.getpriv().close())
@@ -203,7 +204,8 @@ class _Session:
             self._context.setsymlist(milter.M_ENVFROM, " ".join(_MAIL))
             self._context.setsymlist(milter.M_ENVRCPT, " ".join(_RCPT))
             self._context.setsymlist(milter.M_EOM, " ".join(_END))
-        self._steps = steps & _STEPS
+        wanted = _STEPS & ~milter.P_NOBODY if self._chain.reads_bodies else _STEPS
+        self._steps = steps & wanted
         options[:] = [actions & _ACTIONS, self._steps, 0, 0]
         return milter.CONTINUE
 
@@ -244,6 +246,14 @@ class _Session:
         if isinstance(self._message, Continue):
             self._message = self._asked(self._chain.end_of_headers)
         return self._later(self._message, milter.P_NR_EOH)
+
+    def body(self, piece: bytes) -> int:
+        if isinstance(self._message, Continue):
+            try:
+                self._chain.body(piece)
+            except Exception as error:  # noqa: BLE001 - see _asked; here a call less for each piece
+                self._message = self._failed(error, self._chain.reference)
+        return self._later(_CONTINUE, milter.P_NR_BODY)
 
     def end_of_message(self) -> int:
         if (kept := self._kept()) is not None:

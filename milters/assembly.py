@@ -8,20 +8,51 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Protocol
 
-from iems.dns.resolver import Resolver
 from iems.settings.policy import CheckSettings
-from iems.settings.read import SettingsError
+from iems.settings.read import SettingsError, Table, Where
 from iems.settings.schema import Settings
 from milters.checks import dnsbl, iprev
-from milters.checks.guard import Guard
-from milters.checks.protocol import Check
+from milters.checks.protocol import Check, Tools
 
-OPTIONS: Mapping[str, type[Any]] = MappingProxyType(
-    {"dnsbl": dnsbl.Settings, "iprev": iprev.Settings}
-)
-"""Family of checks -> the options of its table beside mode, default and allow."""
+
+class Family(Protocol):
+    """A module of `milters.checks`: what is asked of it, for each check of its family."""
+
+    @property
+    def Settings(self) -> type[Any]:  # noqa: N802 - a class
+        """The options of its table beside mode, default and allow."""
+        ...
+
+    @property
+    def parse(self) -> Parse:
+        """Reads them; SettingsError names file, key, value, expected."""
+        ...
+
+    @property
+    def make(self) -> Make:
+        """The checks of one name, one for each stage at which it may become due."""
+        ...
+
+
+class Parse(Protocol):
+    """`where(key)` names the file of a key."""
+
+    def __call__(self, options: Table, key: str, where: Where) -> Any:  # noqa: ANN401 - its Settings
+        """The options as its Settings."""
+        ...
+
+
+class Make(Protocol):
+    """`name` is what stands behind the family's name and a slash, if anything does."""
+
+    def __call__(self, name: str, settings: Any, tools: Tools, /) -> tuple[Check, ...]:  # noqa: ANN401
+        """The checks."""
+        ...
+
+
+FAMILIES: Mapping[str, Family] = MappingProxyType({"dnsbl": dnsbl, "iprev": iprev})
 
 
 def dnsbl_lists(settings: Settings) -> dict[str, dnsbl.Settings]:
@@ -33,13 +64,13 @@ def dnsbl_lists(settings: Settings) -> dict[str, dnsbl.Settings]:
     }
 
 
-def build_checks(settings: Settings, resolver: Resolver, guard: Guard) -> tuple[Check, ...]:
-    """The checks of these settings; SettingsError tells all that is wrong with their options."""
+def build_checks(tools: Tools) -> tuple[Check, ...]:
+    """The checks of the site; SettingsError tells all that is wrong with their options."""
     faults: list[str] = []
     checks: list[Check] = []
-    for check in settings.checks:
+    for check in tools.site.checks:
         try:
-            checks += _build(check, settings, resolver, guard)
+            checks += _build(check, tools)
         except SettingsError as error:
             faults += error.faults
     if faults:
@@ -52,16 +83,10 @@ def label(check: CheckSettings) -> str:
     return check.name.partition("/")[2]
 
 
-def _build(
-    check: CheckSettings, settings: Settings, resolver: Resolver, guard: Guard
-) -> tuple[Check, ...]:
-    match check.family:
-        case "iprev":
-            own = iprev.parse(check.options, check.key, check.where)
-            return iprev.make(own, resolver, settings)
-        case "dnsbl":
-            options = dnsbl.parse(check.options, check.key, check.where)
-            return dnsbl.make(label(check), options, resolver, settings, guard)
-    raise SettingsError(
-        [f"{check.where(check.key)}: {check.key} is a check that the milter does not know"]
-    )
+def _build(check: CheckSettings, tools: Tools) -> tuple[Check, ...]:
+    family = FAMILIES.get(check.family)
+    if family is None:
+        raise SettingsError(
+            [f"{check.where(check.key)}: {check.key} is a check that the milter does not know"]
+        )
+    return family.make(label(check), family.parse(check.options, check.key, check.where), tools)

@@ -11,7 +11,8 @@ would keep such mail in maildrop for ever.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+import functools
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from iems.codec.findings import Passed
@@ -28,8 +29,9 @@ from iems.serve.deadline import Deadline
 from iems.settings.schema import Settings
 from iems.store.keys import Key
 from iems.store.records import Record, RecordsError, details
+from iems.store.spool import Spool, TooLargeError
 from milters.account import Account
-from milters.checks.protocol import Check, Stage, View
+from milters.checks.protocol import Check, Pending, Stage, View
 from milters.edits import insertions, removals
 from milters.refusal import line, refusal
 from milters.reply import Continue, Edit, Reject, Reply, TempFail
@@ -48,6 +50,7 @@ class Runtime:
     checks: tuple[Check, ...]
     directory: Directory
     key: Key
+    spool: Spool
     account: Account
     new_reference: Callable[[], str]
 
@@ -59,6 +62,11 @@ class Chain:
         self._run = runtime
         self._connection = Connection()
         self._message: Message | None = None
+
+    @property
+    def reads_bodies(self) -> bool:
+        """Whether any check wants the whole message."""
+        return any(check.stage is Stage.BODY for check in self._run.checks)
 
     @property
     def reference(self) -> str:
@@ -73,8 +81,8 @@ class Chain:
     def connect(self, client: Client, macros: Mapping[str, str]) -> Reply:
         """A client connected, or XCLIENT made it another one: nothing of before holds."""
         channel = macros.get("{daemon_name}") or INTERNET
+        self.abort()
         self._connection = Connection(client, channel, macros.get("{client_resolve}", ""))
-        self._message = None
         self._run.account.meter.count("connections_total", channel=channel)
         self._start(Stage.CONNECT, self._connection.started)
         return Continue()
@@ -89,6 +97,7 @@ class Chain:
         """MAIL FROM begins a message and gives it its reference."""
         authenticated = macros.get("{auth_authen}", "")
         channel = self._connection.channel
+        self.abort()
         self._message = Message(
             reference=self._run.new_reference(),
             client=self._connection.client.ip or "",
@@ -130,21 +139,38 @@ class Chain:
         """All fields are known."""
         message = self._open_message()
         self._start(Stage.HEADERS, message.started)
+        if self.reads_bodies:
+            message.keep(self._run.spool, self._run.settings.agent.max_message)
         return Continue()
+
+    def body(self, piece: bytes) -> None:
+        """The next bytes of the body."""
+        self._open_message().write(piece)
 
     def end_of_message(self, macros: Mapping[str, str]) -> tuple[Reply, tuple[Edit, ...]]:
         """The end of DATA: a refusal if every recipient's verdict is one, else our headers."""
         message = self._open_message()
-        message.queue_id = macros.get("i", message.queue_id)
-        seen = self._collect(message)
-        self._message = None
+        try:
+            message.queue_id = macros.get("i", message.queue_id)
+            return self._ended(message)
+        finally:
+            self.abort()
+
+    def _ended(self, message: Message) -> tuple[Reply, tuple[Edit, ...]]:
+        message.finish()
         if message.excess:
             return self._too_large(message, message.excess), ()
+        if isinstance(message.fault, TooLargeError):
+            return self._too_large(message, str(message.fault)), ()
+        if message.fault is not None:
+            return self._unavailable(message, "spool", str(message.fault)), ()
+        self._start(Stage.BODY, message.started)
+        seen = self._collect(message)
         hostname, key = self._run.settings.hostname, self._run.key
         forged = removals(message.header, hostname)
         if len(forged) > _MAX_FORGED:
             return self._too_large(message, f"more than {_MAX_FORGED} forged header fields"), ()
-        if Stage.HEADERS in message.started:
+        if not message.started.keys().isdisjoint({Stage.HEADERS, Stage.BODY}):
             decisions = self._decide(message, message.accepted, seen)
             answer = self._answer(message, None, decisions, seen, "end-of-message")
             if not isinstance(answer, Continue):
@@ -155,11 +181,13 @@ class Chain:
 
     def abort(self) -> None:
         """RSET, or the client went away: the message is no more, the connection may go on."""
+        if self._message is not None:
+            self._message.close()
         self._message = None
 
     def close(self) -> None:
         """The connection ended."""
-        self._message = None
+        self.abort()
         self._connection = Connection()
 
     def _open_message(self) -> Message:
@@ -169,14 +197,19 @@ class Chain:
 
     def _start(self, stage: Stage, into: Started) -> None:
         due = [check for check in self._run.checks if check.stage is stage]
-        if due:
-            view, deadline = self._view(stage), Deadline.after(self._run.settings.dns.timeout)
-            into[stage] = [(check, check.start(view, deadline)) for check in due]
+        if not due:
+            return
+        settings = self._run.settings
+        seconds = settings.milter.content_timeout if stage is Stage.BODY else settings.dns.timeout
+        view, deadline = self._view(stage), Deadline.after(seconds)
+        into[stage] = []
+        for check in due:
+            into[stage].append((check, check.start(view, deadline)))
 
     def _view(self, stage: Stage) -> View:
         connection, message = self._connection, self._message
         block = None
-        if message and stage is Stage.HEADERS:
+        if message and stage in {Stage.HEADERS, Stage.BODY}:
             block = parse_header(b"".join(b"%s:%s\n" % pair for pair in message.header))
         return View(
             client=connection.client,
@@ -186,6 +219,9 @@ class Chain:
             sender=message.sender_address if message else None,
             header=block,
             resolved=connection.resolved,
+            envelope_from=message.sender if message else "",
+            message=message.whole if message else None,
+            running=functools.partial(_running, connection, message),
         )
 
     def _collect(self, message: Message) -> tuple[Finding, ...]:
@@ -309,6 +345,13 @@ class Chain:
             int(self._run.account.clock()),
             seen,
         )
+
+
+def _running(connection: Connection, message: Message | None) -> Iterator[tuple[Check, Pending]]:
+    """The checks started by the time that somebody asks."""
+    for started in (connection.started, message.started if message else {}):
+        for pairs in started.values():
+            yield from pairs
 
 
 def _address(text: str, default_domain: str = "") -> Address | None:

@@ -28,12 +28,14 @@ from iems.settings.read import SettingsError
 from iems.settings.schema import MilterSettings, Settings
 from iems.store.keys import Keyring, KeyringError
 from iems.store.records import Recorder, new_reference
+from iems.store.spool import Spool
 from milters import adapter
 from milters.account import Account
 from milters.assembly import build_checks, dnsbl_lists
 from milters.chain import Chain, Runtime
 from milters.checks.guard import Guard
 from milters.checks.health import HealthTest
+from milters.checks.protocol import Tools
 
 NAME = "iems-milter"
 _HEALTH_INTERVAL = 60.0
@@ -81,7 +83,7 @@ class MilterService:
             keyring = Keyring.load(settings.keys.findings)
         except (ValueError, KeyringError) as error:
             raise SettingsError([str(error)]) from None
-        build_checks(settings, StubResolver(dns_servers, 0.0), Guard(_health_file(settings)))
+        build_checks(Tools(settings, StubResolver(dns_servers, 0.0), Guard(_health_file(settings))))
         generation = MilterGeneration(settings, keyring, fingerprint)
         generation.directory(lambda _note: None)
         return generation
@@ -104,12 +106,15 @@ class MilterGeneration:
         """Serve until told to drain."""
         settings = self.settings
         resolver = StubResolver(servers(settings.dns.servers), settings.dns.timeout)
+        folder = settings.milter.state / "spool"
+        folder.mkdir(mode=0o750, exist_ok=True)
         recorder = Recorder(settings.milter.state / "records.sqlite")
         runtime = Runtime(
             settings=settings,
-            checks=build_checks(settings, resolver, Guard(_health_file(settings))),
+            checks=build_checks(Tools(settings, resolver, Guard(_health_file(settings)))),
             directory=self.directory(lambda note: log.warning("directory entry", note=note)),
             key=self.keyring.active,
+            spool=Spool(folder),
             account=Account(recorder, log, control.meter, time.time),
             new_reference=new_reference,
         )

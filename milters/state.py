@@ -6,12 +6,14 @@ message, a new CONNECT or the MTA's farewell end the connection.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from iems.directory.resolve import Destination
 from iems.model.address import Address
 from iems.model.envelope import INTERNET, Client
+from iems.store.spool import Incoming, Spool, Spooled, TooLargeError
 from milters.checks.protocol import Check, Pending, Stage
 
 MAX_HEADER = 1 << 20
@@ -20,6 +22,9 @@ not their number. A larger one is refused here, since a refusal by the agent wou
 
 MAX_FIELDS = 10_000
 """Header fields: 1 MiB of the shortest ones took 70 MB of memory for one message in the agent."""
+
+_LINE_END = re.compile(rb"\r?\n")
+"""Postfix gives folds as LF and the body's line ends as CRLF."""
 
 Started: TypeAlias = dict[Stage, list[tuple[Check, Pending]]]
 """The checks under way by the stage that began them."""
@@ -53,6 +58,39 @@ class Message:
     header_size: int = 0
     header_fields: int = 0
     started: Started = field(default_factory=dict)
+    incoming: Incoming | None = None
+    whole: Spooled | None = None
+    fault: Exception | None = None
+
+    def keep(self, spool: Spool, limit: int) -> None:
+        """Begin to keep the whole message, of at most `limit` bytes, for checks that read it."""
+        self.incoming = spool.receive(limit)
+        for name, value in self.header:
+            self.write(b"%s:%s\r\n" % (name, _LINE_END.sub(b"\r\n", value)))
+        self.write(b"\r\n")
+
+    def write(self, piece: bytes) -> None:
+        """Keep the next bytes, if any are kept; what goes wrong is told at the end of DATA."""
+        if self.incoming is None or self.fault is not None:
+            return
+        try:
+            self.incoming.write(piece)
+        except (TooLargeError, OSError) as error:
+            self.fault = error
+
+    def finish(self) -> None:
+        """All bytes are here: what was kept can be read as `whole`."""
+        if self.incoming is None or self.fault is not None:
+            return
+        try:
+            self.whole = self.incoming.finish()
+        except OSError as error:
+            self.fault = error
+
+    def close(self) -> None:
+        """Free what is kept of it."""
+        if self.incoming is not None:
+            self.incoming.close()
 
     def add_field(self, name: bytes, value: bytes) -> None:
         """One more header field; what is over the bounds is counted and not kept."""

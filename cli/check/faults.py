@@ -20,6 +20,7 @@ from iems.store.keys import Keyring, KeyringError
 from milters.account import COMMIT_SECONDS
 from milters.assembly import build_checks
 from milters.checks.guard import Guard
+from milters.checks.protocol import Tools
 
 
 def find(written: Written, postfix: Postfix | None) -> Iterator[str]:
@@ -40,7 +41,7 @@ def _checks(written: Written) -> Iterable[str]:
         yield f"{file}: dns.servers is {list(settings.dns.servers)}; {error}"
         return
     try:
-        build_checks(settings, resolver, Guard(settings.milter.state / "health.json"))
+        build_checks(Tools(settings, resolver, Guard(settings.milter.state / "health.json")))
     except SettingsError as error:
         yield from error.faults
 
@@ -87,14 +88,17 @@ def _mode(file: Path) -> Iterable[str]:
 
 
 def _limits(written: Written, postfix: Postfix) -> Iterable[str]:
-    """At RCPT and at the end of the header directory, checks and record are waited for, in turn."""
+    """At RCPT and at the end of DATA directory, checks and record are waited for, in turn."""
     settings = written.settings
-    longest = settings.directory.timeout + settings.dns.timeout + COMMIT_SECONDS
-    for parameter in ("milter_command_timeout", "milter_content_timeout"):
+    for parameter, key, checks in (
+        ("milter_command_timeout", "dns.timeout", settings.dns.timeout),
+        ("milter_content_timeout", "milter.content_timeout", settings.milter.content_timeout),
+    ):
         limit = seconds(postfix.value(parameter))
+        longest = settings.directory.timeout + checks + COMMIT_SECONDS
         if limit is not None and longest >= limit:
             yield (
-                f"{written.where('dns.timeout')}: directory.timeout, dns.timeout and "
+                f"{written.where(key)}: directory.timeout, {key} and "
                 f"{COMMIT_SECONDS:g} s for a record are {longest:g} s; expected less than "
                 f"Postfix's {parameter} of {limit:g} s: make the former shorter"
             )

@@ -1,7 +1,8 @@
 """DNS messages as bytes: a question packed, an answer read (RFC 1035 section 4, RFC 2308).
 
-Pure. It knows the four types the checks ask for and CNAME on the way to them, no EDNS: answers
-that do not fit into 512 bytes come truncated and are asked for again by TCP. Whatever bytes come,
+Pure. It knows the types the checks ask for and CNAME on the way to them. Where answers are long
+(TXT, MX) it tells by EDNS (RFC 6891) that 1,232 bytes may come; those that do not fit even so come
+truncated and are asked for again by TCP. Whatever bytes come,
 the result is an `Answer` or `MalformedError`, after work bounded by the length of the packet.
 """
 
@@ -13,10 +14,14 @@ import struct
 
 from iems.dns.resolver import Answer, Rtype, Status
 
-CODES: dict[Rtype, int] = {"A": 1, "PTR": 12, "TXT": 16, "AAAA": 28}
+CODES: dict[Rtype, int] = {"A": 1, "PTR": 12, "MX": 15, "TXT": 16, "AAAA": 28}
 _CNAME = 5
 _SOA = 6
 _IN = 1
+_LONG = frozenset(struct.pack("!2H", CODES[rtype], _IN) for rtype in ("MX", "TXT"))
+_EDNS = b"\0" + struct.pack("!2HIH", 41, 1232, 0, 0)
+"""An OPT record; 1,232 bytes pass every network unfragmented."""
+
 _HEADER = struct.Struct("!6H")
 _RECORD = struct.Struct("!2HIH")
 _RESPONSE, _OPCODE, _TRUNCATED, _RECURSE = 0x8000, 0x7800, 0x0200, 0x0100
@@ -52,6 +57,8 @@ def question(name: str, rtype: Rtype) -> bytes:
 
 def query(identifier: int, section: bytes) -> bytes:
     """The whole message that asks one question and wants recursion."""
+    if section[-4:] in _LONG:
+        return _HEADER.pack(identifier, _RECURSE, 1, 0, 0, 1) + section + _EDNS
     return _HEADER.pack(identifier, _RECURSE, 1, 0, 0, 0) + section
 
 
@@ -186,6 +193,10 @@ def _text(packet: bytes, start: int, end: int, rtype: Rtype) -> str:
         name, after = _name(packet, start)
         if after == end:
             return name
+    if rtype == "MX" and len(data) > 2:
+        name, after = _name(packet, start + 2)
+        if after == end:
+            return f"{int.from_bytes(data[:2], 'big')} {name}"
     if rtype == "TXT":
         return _strings(data)
     raise MalformedError(f"{rtype} data of {len(data)} bytes")

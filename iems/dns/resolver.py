@@ -13,7 +13,7 @@ from typing import Literal, Protocol
 
 from iems.serve.deadline import Deadline
 
-Rtype = Literal["A", "AAAA", "PTR", "TXT"]
+Rtype = Literal["A", "AAAA", "MX", "PTR", "TXT"]
 
 
 class Status(enum.Enum):
@@ -35,6 +35,8 @@ class Status(enum.Enum):
 @dataclass(frozen=True, slots=True)
 class Answer:
     """The records as text: addresses, names without the last dot, TXT with a letter per byte.
+
+    An MX is `PREFERENCE NAME`, its name empty where it is the root (RFC 7505).
 
     `ttl` is in seconds, 0 where nothing may be kept.
     """

@@ -60,13 +60,13 @@ class ZoneResolver:
         words = line.split(maxsplit=2)
         rtype = _TYPES.get(words[1]) if len(words) == 3 else None
         if rtype is None:
-            raise ZoneFileError(f"line {number}: {line!r}; expected NAME A|AAAA|PTR|TXT VALUE")
+            raise ZoneFileError(f"line {number}: {line!r}; expected NAME A|AAAA|MX|PTR|TXT VALUE")
         key, value = (_key(words[0]), rtype), words[2].strip('"')
         known = self._answers.get(key)
         if value in _WORDS:
             self._answers[key] = Answer(_WORDS[value])
         else:
-            value = _key(value) if rtype == "PTR" else value
+            value = _key(value) if rtype in {"MX", "PTR"} else value
             records = known.records if known else ()
             self._answers[key] = Answer(Status.FOUND, (*records, value), _TTL)
 

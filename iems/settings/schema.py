@@ -62,7 +62,7 @@ class MilterSettings:
         read.path, "where Postfix connects", QUEUE / "milter.sock", effect=RESTART
     )
     socket_group: str = setting(read.text, "group that may connect", "postfix", effect=RESTART)
-    state: Path = setting(read.path, "records and health", STATE / "milter")
+    state: Path = setting(read.path, "records, health and spool", STATE / "milter")
     status: Path = setting(
         read.path, "what `iems status` reads; on no disk", RUN / "milter/status.json"
     )
@@ -72,6 +72,12 @@ class MilterSettings:
         "a process that holds more is drained and replaced; killed if it then holds twice as much",
         512 << 20,
         "bytes",
+    )
+    content_timeout: float = setting(
+        read.number(1, 240),
+        "bound on the checks of a whole message; below Postfix's `milter_content_timeout`",
+        60.0,
+        "s",
     )
     ldap_dn: str = setting(read.text, "whom it binds as", "cn=milter,ou=services,o=iems")
     ldap_password_file: Path = setting(read.path, "its password", ETC / "keys/ldap-milter")

@@ -30,10 +30,9 @@ from iems.settings.read import (
     setting,
     somewhere,
 )
-from iems.settings.schema import Settings as Site
 from milters.checks.clients import Address, Clients, clients, stages
 from milters.checks.guard import Guard
-from milters.checks.protocol import Check, Known, Pending, Stage, View
+from milters.checks.protocol import Check, Known, Pending, Stage, Tools, View
 
 LISTED = "listed"
 FAMILIES = ("ipv4", "ipv6")
@@ -247,9 +246,10 @@ class Lookup:
         return (("text", printable(hidden, _TEXT)),)
 
 
-def make(
-    label: str, settings: Settings, resolver: Resolver, site: Site, guard: Guard
-) -> tuple[Check, ...]:
+def make(name: str, settings: Settings, tools: Tools) -> tuple[Check, ...]:
     """The checks of one list: one for direct clients, one more where there are trusted relays."""
+    site = tools.site
     rule = clients(site, settings.channels, exempt_authenticated=settings.exempt_authenticated)
-    return tuple(Dnsbl(label, settings, stage, rule, resolver, guard) for stage in stages(site))
+    return tuple(
+        Dnsbl(name, settings, stage, rule, tools.resolver, tools.guard) for stage in stages(site)
+    )

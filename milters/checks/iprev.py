@@ -26,9 +26,8 @@ from iems.model.finding import TEMPERROR, Finding
 from iems.serve.deadline import Deadline
 from iems.settings import read
 from iems.settings.read import Table, Where, setting, somewhere
-from iems.settings.schema import Settings as Site
 from milters.checks.clients import Address, Clients, clients, parse_address, stages
-from milters.checks.protocol import Check, Known, Pending, Stage, View
+from milters.checks.protocol import Check, Known, Pending, Stage, Tools, View
 
 NAME = "iprev"
 MISMATCH = "mismatch"
@@ -60,10 +59,12 @@ def parse(options: Table, key: str, where: Where = somewhere) -> Settings:
     return read.read_table(Settings, options, key, where)
 
 
-def make(settings: Settings, resolver: Resolver, site: Site) -> tuple[Check, ...]:
+def make(_name: str, settings: Settings, tools: Tools) -> tuple[Check, ...]:
     """One check for direct clients, one more where there are trusted relays."""
-    rule = clients(site, settings.channels, exempt_authenticated=settings.exempt_authenticated)
-    return tuple(Iprev(stage, rule, resolver) for stage in stages(site))
+    rule = clients(
+        tools.site, settings.channels, exempt_authenticated=settings.exempt_authenticated
+    )
+    return tuple(Iprev(stage, rule, tools.resolver) for stage in stages(tools.site))
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,14 +9,19 @@ the connection, those of the later stages for one message.
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
-from typing import Protocol
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Protocol, TypeAlias
 
+from iems.dns.resolver import Resolver
 from iems.model.address import Address
 from iems.model.envelope import Client
 from iems.model.finding import Finding
 from iems.model.message import HeaderBlock
 from iems.serve.deadline import Deadline
+from iems.settings.schema import Settings
+from iems.store.spool import Spooled
+from milters.checks.guard import Guard
 
 
 class Stage(enum.IntEnum):
@@ -27,6 +32,7 @@ class Stage(enum.IntEnum):
     MAIL = 2
     RCPT = 3
     HEADERS = 4
+    BODY = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +40,10 @@ class View:
     """What is known so far; what is not known yet is empty or None.
 
     `resolved` is Postfix's own word about the client's names, its macro `{client_resolve}`:
-    `OK`, `FORGED`, `FAIL`, `TEMP`, or empty where the MTA does not say.
+    `OK`, `FORGED`, `FAIL`, `TEMP`, or empty where the MTA does not say. `envelope_from` is the
+    sender as MAIL said it, without its brackets, `""` for `<>`; `sender` is it as an address.
+    `message` is the whole of it with line ends as the client sent them, from stage BODY on.
+    `running` gives the checks started by the time that it is called.
     """
 
     client: Client
@@ -44,6 +53,18 @@ class View:
     sender: Address | None
     header: HeaderBlock | None
     resolved: str = ""
+    envelope_from: str = ""
+    message: Spooled | None = None
+    running: Running = field(default=tuple, repr=False, compare=False)
+
+    def found(self, name: str) -> tuple[Finding, ...]:
+        """What the check of this name found, as far as it applies; to be called from `result`."""
+        return tuple(
+            finding
+            for check, pending in self.running()
+            if check.name == name and check.applies(self)
+            for finding in pending.result()
+        )
 
 
 class Pending(Protocol):
@@ -52,6 +73,9 @@ class Pending(Protocol):
     def result(self) -> tuple[Finding, ...]:
         """The findings; blocks until the deadline given to `start` at most, may be called again."""
         ...
+
+
+Running: TypeAlias = "Callable[[], Iterable[tuple[Check, Pending]]]"
 
 
 class Check(Protocol):
@@ -77,6 +101,15 @@ class Check(Protocol):
         Questions leave at CONNECT, but that the client is one of our users is known at MAIL.
         """
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class Tools:
+    """What checks are made with."""
+
+    site: Settings
+    resolver: Resolver
+    guard: Guard
 
 
 @dataclass(frozen=True, slots=True)

@@ -57,8 +57,8 @@ class ChainFilter:
         return _answer(self._chain.end_of_headers())
 
     def body(self, piece: bytes) -> str:
-        """The chain does not see bodies."""
-        del piece
+        """The piece."""
+        self._chain.body(piece)
         return CONTINUE
 
     def end_of_message(self, macros: Macros) -> Verdict:

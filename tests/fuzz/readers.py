@@ -26,7 +26,7 @@ from milters.checks.dnsbl import outcome, parse
 from milters.checks.guard import published
 
 _LIST = parse({"zone": "list.test"}, "checks.dnsbl.one")
-_TYPES: tuple[Rtype, ...] = ("A", "AAAA", "PTR", "TXT")
+_TYPES: tuple[Rtype, ...] = ("A", "AAAA", "MX", "PTR", "TXT")
 _NAME = "2.0.0.127.list.test"
 _CLASSES = (b"iemsUser", b"iemsAlias", b"iemsDomain", b"top")
 _ATTRIBUTES = (

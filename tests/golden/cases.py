@@ -19,10 +19,12 @@ from iems.serve.meter import Meter
 from iems.settings.load import from_table
 from iems.store.keys import Key
 from iems.store.records import Recorder
+from iems.store.spool import Spool
 from milters.account import Account
 from milters.assembly import build_checks
 from milters.chain import Chain, Runtime
 from milters.checks.guard import Guard
+from milters.checks.protocol import Tools
 from tests.fakemta.chain import ChainFilter
 from tests.fakemta.script import Line, parse
 from tests.fakemta.session import Session
@@ -84,9 +86,10 @@ def through_chain(case: Case, folder: Path, *, one_filter: bool = False) -> str:
     references = itertools.count(1)
     runtime = Runtime(
         settings=settings,
-        checks=build_checks(settings, resolver, Guard(folder / "health.json")),
+        checks=build_checks(Tools(settings, resolver, Guard(folder / "health.json"))),
         directory=TomlDirectory.parse(case.text("directory.toml")),
         key=KEY,
+        spool=Spool(folder),
         account=Account(
             Recorder(folder / "records.sqlite"),
             Log.open("golden", foreground=True),

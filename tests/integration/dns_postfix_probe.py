@@ -12,6 +12,7 @@ import socket
 import sys
 import threading
 from collections.abc import Mapping
+from pathlib import Path
 
 import dns.message
 
@@ -24,7 +25,8 @@ from iems.serve.log import Log
 from iems.settings.load import from_table
 from milters import adapter
 from milters.checks import iprev
-from milters.checks.protocol import View
+from milters.checks.guard import Guard
+from milters.checks.protocol import Tools, View
 from milters.reply import Continue, Edit, Reply
 from tests.integration.dns_fake import answering, fake
 from tests.integration.stack.ground import Ground, running
@@ -62,6 +64,7 @@ class Witness:
     """A chain that only remembers how clients were introduced."""
 
     reference = "-"
+    reads_bodies = False
 
     def __init__(self, seen: dict[str, dict[str, str]]) -> None:
         self._seen = seen
@@ -87,6 +90,9 @@ class Witness:
 
     def end_of_headers(self) -> Reply:
         return Continue()
+
+    def body(self, piece: bytes) -> None:
+        """Nothing is asked of bodies."""
 
     def end_of_message(self, macros: Mapping[str, str]) -> tuple[Reply, tuple[Edit, ...]]:  # noqa: ARG002
         return Continue(), ()
@@ -143,7 +149,9 @@ def asked_by_us() -> dict[str, str]:
         }
     )
     stub = StubResolver([Server("127.0.0.1")], 5)
-    (check,) = iprev.make(iprev.parse({}, "checks.iprev"), stub, site)
+    (check,) = iprev.make(
+        "", iprev.parse({}, "checks.iprev"), Tools(site, stub, Guard(Path("health.json")))
+    )
     outcomes = {}
     for client in REVERSE:
         view = View(Client(client), "", INTERNET, "", None, None)

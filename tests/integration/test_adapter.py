@@ -54,6 +54,7 @@ def test_every_event_reaches_the_chain(setting: Setting) -> None:
         ["header", "From", " <a@sender.example>"],
         ["header", "Subject", "  two blanks"],
         ["end of headers"],
+        ["body", "text\r\n"],
         ["end of message", True],
     ]
 

@@ -17,7 +17,7 @@ from iems.serve.deadline import Deadline
 from iems.settings.load import from_table
 from milters.checks import dnsbl
 from milters.checks.guard import Guard
-from milters.checks.protocol import Check, Pending, Stage, View
+from milters.checks.protocol import Check, Pending, Stage, Tools, View
 from tests.integration.conftest import BLACKLISTS, Fresh
 from tests.integration.dns_fake import answering, fake, silent
 from tests.integration.stack.rbldnsd import Asked, Rbldnsd, reverse
@@ -48,7 +48,7 @@ def check(stub: StubResolver, guard: Guard, zone: str = ZONE) -> Check:
     """The check of one zone, its label the zone's first word."""
     label = zone.partition(".")[0]
     settings = dnsbl.parse({"zone": zone}, f"checks.dnsbl.{label}")
-    (one,) = dnsbl.make(label, settings, stub, SITE, guard)
+    (one,) = dnsbl.make(label, settings, Tools(SITE, stub, guard))
     assert one.stage is Stage.CONNECT
     return one
 

@@ -12,8 +12,9 @@ from cli import reference
 from iems.dns.zonefile import ZoneResolver
 from iems.settings.load import from_table
 from iems.settings.policy import BANDS
-from milters.assembly import OPTIONS, build_checks
+from milters.assembly import FAMILIES, build_checks
 from milters.checks.guard import Guard
+from milters.checks.protocol import Tools
 from tests.conftest import ROOT
 
 SECTIONS = tuple(reference.sections())
@@ -30,7 +31,7 @@ def test_every_example_is_taken(section: reference.Section, tmp_path: Path) -> N
     others = "" if section is TOP else TOP.example
     table = tomllib.loads(f"{others}\n{section.example}\n")
     settings = from_table(table)
-    build_checks(settings, ZoneResolver(""), Guard(tmp_path / "health.json"))
+    build_checks(Tools(settings, ZoneResolver(""), Guard(tmp_path / "health.json")))
     head = section.head.strip("[]").partition("]")[0]
     shown = tomllib.loads(section.example)
     for name in re.findall(r'"[^"]*"|[^."]+', head):
@@ -48,10 +49,10 @@ def test_no_key_is_without_a_word() -> None:
 
 
 def test_every_family_of_checks_has_options() -> None:
-    assert set(OPTIONS) == set(BANDS)
+    assert set(FAMILIES) == set(BANDS)
 
 
-@pytest.mark.parametrize("family", OPTIONS)
+@pytest.mark.parametrize("family", FAMILIES)
 def test_the_page_of_a_check_names_its_options(family: str) -> None:
     """They are explained there, where words beyond the reference are needed."""
     text = (ROOT / f"docs/checks/{family}.md").read_text()

@@ -49,6 +49,7 @@ _REPLIES: Mapping[str, Reply] = {
 class TellingChain(Chain):
     """Keeps what it hears until the end of the message."""
 
+    reads_bodies = True
     alive: ClassVar[weakref.WeakSet[TellingChain]] = weakref.WeakSet()
 
     def __init__(self) -> None:
@@ -58,6 +59,7 @@ class TellingChain(Chain):
         self._helo: list[object] = []
         self._seen: list[object] = []
         self._recipients: list[str] = []
+        self._body = b""
 
     @property
     def reference(self) -> str:
@@ -78,6 +80,7 @@ class TellingChain(Chain):
         """MAIL."""
         self._seen = [self._connected, self._helo, ["mail", sender, sorted(macros)]]
         self._recipients = []
+        self._body = b""
         return _asked(sender.strip("<>").partition("@")[0])
 
     def rcpt(self, recipient: str, macros: Mapping[str, str]) -> Reply:
@@ -100,8 +103,15 @@ class TellingChain(Chain):
         self._seen.append(["end of headers"])
         return Continue()
 
+    def body(self, piece: bytes) -> None:
+        """A piece of the body, however it is cut."""
+        if b"boom in the body" in piece:
+            raise ValueError("a body that the chain cannot bear")
+        self._body += piece
+
     def end_of_message(self, macros: Mapping[str, str]) -> tuple[Reply, tuple[Edit, ...]]:
         """Refusals and edits as the recipients ask for."""
+        self._seen.append(["body", self._body.decode("latin-1")])
         self._seen.append(["end of message", bool(macros["i"])])
         words = {one.strip("<>").partition("@")[0] for one in self._recipients}
         if "endboom" in words:

@@ -13,6 +13,7 @@ from iems.settings.read import SettingsError
 from iems.settings.schema import Settings
 from milters.assembly import build_checks, dnsbl_lists
 from milters.checks.guard import Guard
+from milters.checks.protocol import Tools
 
 
 def site(**checks: object) -> Settings:
@@ -27,7 +28,7 @@ def site(**checks: object) -> Settings:
 
 
 def built(settings: Settings, tmp_path: Path) -> list[str]:
-    checks = build_checks(settings, ZoneResolver(""), Guard(tmp_path / "health.json"))
+    checks = build_checks(Tools(settings, ZoneResolver(""), Guard(tmp_path / "health.json")))
     return [check.name for check in checks]
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import tempfile
 import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 from iems.directory.toml import TomlDirectory
 from iems.model.envelope import Client
@@ -14,6 +16,7 @@ from iems.serve.meter import Meter
 from iems.settings.load import from_table
 from iems.store.keys import Key
 from iems.store.records import Record, RecordsError
+from iems.store.spool import Spool
 from milters.account import Account
 from milters.chain import Chain, Runtime
 from milters.checks.protocol import Check, Known, Pending, Stage, View
@@ -116,6 +119,7 @@ class World:
             ),
             directory=self.directory,
             key=KEY,
+            spool=Spool(Path(tempfile.gettempdir())),
             account=Account(
                 self.recorder,  # type: ignore[arg-type]
                 self.log,  # type: ignore[arg-type]

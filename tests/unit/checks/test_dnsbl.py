@@ -13,7 +13,7 @@ from iems.settings.read import SettingsError
 from milters.checks import dnsbl
 from milters.checks.guard import Guard, ListHealth, publish
 from milters.checks.protocol import Check, Stage
-from tests.unit.checks.world import NXDOMAIN, OWN, RELAY, Answers, found, site, view
+from tests.unit.checks.world import NXDOMAIN, OWN, RELAY, Answers, found, tools, view
 
 CLIENT = "192.0.2.1"
 ZONE = "s3cretkey.list.test"
@@ -30,7 +30,7 @@ def guard(tmp_path: Path) -> Guard:
 def make(resolver: Answers, guard: Guard, stage: Stage = Stage.CONNECT, **options: object) -> Check:
     """The check `dnsbl/spamlist` of one stage."""
     settings = dnsbl.parse({"zone": ZONE, **options}, "checks.dnsbl.spamlist")
-    made = dnsbl.make("spamlist", settings, resolver, site(), guard)
+    made = dnsbl.make("spamlist", settings, tools(resolver, guard))
     return next(one for one in made if one.stage is stage)
 
 
@@ -205,7 +205,7 @@ def test_three_timeouts_in_a_row_rest_the_list_and_any_answer_begins_anew(guard:
 def test_the_questions_of_all_lists_leave_before_any_answer_is_collected(guard: Guard) -> None:
     resolver = Answers()
     lists = [
-        dnsbl.make(label, dnsbl.parse({"zone": f"{label}.test"}, "x"), resolver, site(), guard)[0]
+        dnsbl.make(label, dnsbl.parse({"zone": f"{label}.test"}, "x"), tools(resolver, guard))[0]
         for label in ("a", "b", "c", "d")
     ]
     pendings = [check.start(view(CLIENT), DEADLINE) for check in lists]
@@ -249,6 +249,6 @@ def test_the_longest_zone_still_makes_a_name_and_the_options_do_not_show_it(guar
     settings = dnsbl.parse({"zone": zone}, "x")
     assert zone not in repr(settings)
     resolver = Answers()
-    (check, *_more) = dnsbl.make("l", settings, resolver, site(), guard)
+    (check, *_more) = dnsbl.make("l", settings, tools(resolver, guard))
     check.start(view("2001:db8::1"), DEADLINE)
     assert len(resolver.asked[0][0]) <= 253

@@ -10,7 +10,7 @@ from iems.serve.deadline import Deadline
 from iems.settings.read import SettingsError
 from milters.checks import iprev
 from milters.checks.protocol import Check, Stage
-from tests.unit.checks.world import NXDOMAIN, OWN, RELAY, Answers, found, site, view
+from tests.unit.checks.world import NXDOMAIN, OWN, RELAY, Answers, found, tools, view
 
 CLIENT = "192.0.2.1"
 REVERSE = "1.2.0.192.in-addr.arpa"
@@ -19,7 +19,7 @@ DEADLINE = Deadline.after(60)
 
 def check(resolver: Answers, stage: Stage = Stage.CONNECT) -> Check:
     """The check of one stage, with its default options."""
-    made = iprev.make(iprev.parse({}, "checks.iprev"), resolver, site())
+    made = iprev.make("", iprev.parse({}, "checks.iprev"), tools(resolver))
     return next(one for one in made if one.stage is stage)
 
 

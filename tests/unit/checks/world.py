@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 
 from iems.codec.header import parse_header
-from iems.dns.resolver import Answer, Rtype, Status, Then
+from iems.dns.resolver import Answer, Resolver, Rtype, Status, Then
 from iems.model.envelope import INTERNET, Client
 from iems.serve.deadline import Deadline
 from iems.settings.load import from_table
 from iems.settings.schema import Settings
-from milters.checks.protocol import View
+from milters.checks.guard import Guard
+from milters.checks.protocol import Tools, View
 
 OWN = "198.51.100.7"
 RELAY = "203.0.113.9"
@@ -26,6 +28,11 @@ SITE_TABLE: Mapping[str, object] = {
 def site(**changes: object) -> Settings:
     """The settings of a site with an own network and trusted relays."""
     return from_table({**SITE_TABLE, **changes})
+
+
+def tools(resolver: Resolver, guard: Guard | None = None) -> Tools:
+    """What checks of this site are made with; without a guard nothing was ever published."""
+    return Tools(site(), resolver, guard or Guard(Path("/nowhere/health.json")))
 
 
 def view(

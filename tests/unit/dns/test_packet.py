@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import get_args
+
 import dns.flags
 import dns.message
 import dns.rcode
@@ -41,13 +43,15 @@ def read(wire: bytes, name: str = NAME, rtype: Rtype = "A") -> Answer:
     return packet.read(wire, section, rtype)
 
 
-@given(_LABELS, st.sampled_from(["A", "AAAA", "PTR", "TXT"]), st.integers(0, 65535))
+@given(_LABELS, st.sampled_from(get_args(Rtype)), st.integers(0, 65535))
 def test_our_question_is_what_another_library_would_ask(
     labels: list[str], rtype: Rtype, identifier: int
 ) -> None:
     name = ".".join(labels)
     ours = packet.query(identifier, packet.question(name, rtype))
     theirs = dns.message.make_query(name, rtype, id=identifier, flags=dns.flags.RD)
+    if rtype in {"MX", "TXT"}:
+        theirs.use_edns(payload=1232)
     assert ours == theirs.to_wire()
 
 
@@ -67,6 +71,10 @@ def test_records_are_read_as_text() -> None:
     assert read(
         response('h.test. 5 TXT "one " "two"', name="h.test", rtype="TXT"), "h.test", "TXT"
     ) == Answer(Status.FOUND, ("one two",), 5)
+    wire = response(
+        "h.test. 5 MX 10 Mail.Example.test.", "h.test. 5 MX 0 .", name="h.test", rtype="MX"
+    )
+    assert read(wire, "h.test", "MX").records == ("10 mail.example.test", "0 ")
     wire = response("1.test. 9 PTR Mail.Example.test.", name="1.test", rtype="PTR")
     assert read(wire, "1.test", "PTR") == Answer(Status.FOUND, ("mail.example.test",), 9)
 
@@ -174,7 +182,7 @@ def test_an_address_of_another_length_is_an_error(data: bytes) -> None:
 
 @given(
     st.integers(0, 65535),
-    st.sampled_from(["A", "AAAA", "PTR", "TXT"]),
+    st.sampled_from(get_args(Rtype)),
     st.tuples(*[st.integers(0, 300)] * 3),
     st.binary(max_size=600),
 )
