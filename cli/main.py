@@ -36,6 +36,7 @@ COMMANDS: Mapping[str, str] = {
     "probe": "send a message through the server and read it",
     "restore": "put a backup onto a server that was just set up",
     "status": "show how the mail server is",
+    "try": "show what would become of a message, without sending it",
     "user": "add, set, show, list and delete users, give them passwords",
     "why": "explain what became of a message",
 }

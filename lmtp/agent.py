@@ -12,6 +12,7 @@ import functools
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Protocol
 
 from iems.codec.printable import printable
 from iems.directory.reader import Directory, DirectoryUnavailable
@@ -32,7 +33,6 @@ from lmtp.provenance import Origin, Provenance
 from lmtp.reply import Reply, reply
 from lmtp.subjects import Target, find_targets
 from lmtp.transaction import Transaction
-from lmtp.upstream import Upstream
 
 TOTAL = 540.0
 """Seconds for one transaction, a tenth below Postfix's `lmtp_data_done_timeout`."""
@@ -67,6 +67,14 @@ class Result:
     owed: bool = False
 
 
+class NextHop(Protocol):
+    """Who takes copies for the mailboxes of a channel: an `Upstream`."""
+
+    def deliver(self, parcel: Parcel, deadline: Deadline) -> Delivered:
+        """One reply for each recipient of the parcel, in their order."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Agent:
     """Takes transactions from many sessions at once; holds what they share."""
@@ -74,7 +82,7 @@ class Agent:
     settings: Settings
     directory: Directory
     origin: Origin
-    upstreams: Mapping[str, Upstream]
+    upstreams: Mapping[str, NextHop]
     recorder: Recorder
     quarantine: Quarantine
     reports: Reports

@@ -256,7 +256,9 @@ def test_a_report_is_owed_only_for_what_was_delivered_and_asked_for(office: Offi
 
 def test_no_report_to_nobody_and_none_that_the_next_hop_owes(office: Office) -> None:
     office.deliver("<deliver@b.test> NOTIFY=SUCCESS", sender="")
-    office.agent.upstreams["local"].close()
+    upstream = office.agent.upstreams["local"]
+    assert isinstance(upstream, Upstream)
+    upstream.close()
     office.hop.extensions = ("PIPELINING", "DSN")
     office.deliver("<deliver@b.test> NOTIFY=SUCCESS")
     assert not office.reports
@@ -271,12 +273,13 @@ def test_a_report_that_fails_changes_nothing(office: Office) -> None:
 
 def test_each_channel_has_its_next_hop(office: Office, tmp_path: Path) -> None:
     with Hop(tmp_path / "other") as other:
-        upstreams = {**office.agent.upstreams, "internet": Upstream(other.target, "mail.test")}
+        upstream = Upstream(other.target, "mail.test")
+        upstreams = {**office.agent.upstreams, "internet": upstream}
         both = replace(office, agent=replace(office.agent, upstreams=upstreams))
         assert both.deliver("deliver", "<x@elsewhere.test>") == ["250 2.0.0 Saved"] * 2
         assert [one.recipients for one in office.taken] == [["RCPT TO:<deliver@b.test>"]]
         assert [one.recipients for one in other.taken] == [["RCPT TO:<x@elsewhere.test>"]]
-        upstreams["internet"].close()
+        upstream.close()
 
 
 def test_a_role_address_is_not_refused_by_choosable_checks() -> None:
