@@ -32,7 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--recipient", default="", metavar="ADDRESS", help="only this recipient")
     parser.add_argument(
         "--since",
-        type=_since,
+        type=age,
         default=0.0,
         metavar="TIME",
         help="an ISO 8601 time, or an age such as 30m, 12h, 7d",
@@ -112,7 +112,8 @@ def _rows(details: Mapping[str, object], name: str) -> list[Mapping[str, object]
     return [row for row in rows if isinstance(row, dict)] if isinstance(rows, list) else []
 
 
-def _since(text: str) -> float:
+def age(text: str) -> float:
+    """A time of the epoch: an ISO 8601 time, or an age such as 30m."""
     now = datetime.datetime.now(datetime.UTC)
     try:
         if text[-1:] in _UNITS and text[:-1].isdecimal():

@@ -228,6 +228,13 @@ def search(
     return sorted(found, key=lambda row: row.time)
 
 
+def every(paths: Iterable[Path], *, since: float = 0.0) -> Iterator[Record]:
+    """All records from this time of the epoch on, one file after the other, as they are read."""
+    for path in paths:
+        if path.exists():
+            yield from _select([path], "time >= :since", {"since": since})
+
+
 def snapshot(path: Path, target: Path) -> None:
     """Copy the records as they are at one moment, while others write; RecordsError if not."""
     try:
@@ -302,21 +309,20 @@ def _concerns(record: Record, recipient: str) -> bool:
     return not wanted or wanted in {record.recipient.casefold(), subject}
 
 
-def _select(paths: Iterable[Path], where: str, values: dict[str, str]) -> Iterator[Record]:
+def _select(paths: Iterable[Path], where: str, values: dict[str, object]) -> Iterator[Record]:
     for path in paths:
         try:
             with contextlib.closing(_open(path, read_only=True)) as connection:
                 rows = connection.execute(
                     f"SELECT {', '.join(_COLUMNS)} FROM record WHERE {where}",  # noqa: S608 - constants
                     values,
-                ).fetchall()
+                )
+                for row in rows:
+                    yield _read(row)
         except (sqlite3.Error, UnicodeDecodeError) as error:
             raise RecordsError(f"{path}: {error}") from None
-        for row in rows:
-            try:
-                yield _read(row)
-            except (ValueError, TypeError, RecursionError):
-                raise RecordsError(f"{path}: a record is damaged") from None
+        except (ValueError, TypeError, RecursionError):
+            raise RecordsError(f"{path}: a record is damaged") from None
 
 
 def _read(row: tuple[object, ...]) -> Record:

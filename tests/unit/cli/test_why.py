@@ -12,7 +12,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from cli.main import main
-from cli.why import _since, explain
+from cli.why import age, explain
 from iems.model.finding import Finding
 from iems.model.policy import Action, Decision, Kind, Reason, Subject
 from iems.serve.deadline import Deadline
@@ -122,11 +122,11 @@ def test_nothing_from_outside_commands_the_terminal() -> None:
 def test_ages_and_times() -> None:
     now = datetime.datetime.now(datetime.UTC).timestamp()
     for text, seconds in (("90s", 90), ("30m", 1800), ("12h", 43200), ("7d", 604800)):
-        assert abs(now - seconds - _since(text)) < 60
-    assert _since("2026-01-02T03:04:05+01:00") == 1767319445.0
+        assert abs(now - seconds - age(text)) < 60
+    assert age("2026-01-02T03:04:05+01:00") == 1767319445.0
     for text in ("", "m", "1.5h", "5x"):
         with pytest.raises(argparse.ArgumentTypeError, match="is no time; expected ISO 8601"):
-            _since(text)
+            age(text)
 
 
 @given(st.text(max_size=20) | st.from_regex(r"[0-9]{1,400}[smhd]", fullmatch=True))
@@ -136,7 +136,7 @@ def test_ages_and_times() -> None:
 @example("9" * 5000 + "d")
 def test_any_text_is_a_time_or_a_usage_error(text: str) -> None:
     try:
-        _since(text)
+        age(text)
     except argparse.ArgumentTypeError as error:
         assert "is no time" in str(error)  # noqa: PT017 - that nothing else is raised is the point
 

@@ -1,0 +1,156 @@
+"""`iems replay`: who would have got what under another policy, by the records of past mail.
+
+What the checks found is taken from the records; decided anew is the policy: that of now, of other
+settings (`--settings`) or of a directory in a TOML file (`--directory`), with the choices of
+`--set`. Nothing is changed and nothing is sent. With the policy of then it prints no difference.
+Exit 0 no difference, 1 some, 2 a choice that is not allowed or known, 75 records or directory
+cannot be read now.
+"""
+
+from __future__ import annotations
+
+import argparse
+import collections
+import itertools
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+from cli import entries
+from cli.why import age
+from iems.directory.connect import connect
+from iems.directory.policy import forbidden_by
+from iems.directory.reader import Directory
+from iems.directory.toml import TomlDirectory
+from iems.model.address import AddressError
+from iems.model.finding import TEMPERROR
+from iems.model.policy import SITE, Action, Kind, Subject, allowed
+from iems.settings.load import load
+from iems.settings.schema import Settings
+from iems.store.records import RecordsError, every
+from iems.store.replay import Change, Difference, Replay
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """What policy is tried, and on which mail."""
+    parser.add_argument(
+        "--set",
+        dest="changes",
+        nargs=3,
+        action="append",
+        default=[],
+        metavar=("WHO", "CHECK[:BAND]", "ACTION"),
+        help="a choice to try: WHO is an address, a domain or `site`; may be given again",
+    )
+    parser.add_argument(
+        "--settings", type=Path, default=argparse.SUPPRESS, metavar="FILE", help="settings to try"
+    )
+    parser.add_argument("--directory", type=Path, metavar="FILE", help="a TOML directory to try")
+    parser.add_argument(
+        "--records",
+        type=Path,
+        nargs="+",
+        metavar="FILE",
+        help="default: those of both daemons",
+    )
+    parser.add_argument("--since", type=age, default=0.0, metavar="TIME", help="as `iems why`")
+    parser.add_argument("--each", action="store_true", help="a line for each difference")
+    parser.add_argument("--json", action="store_true", help="one JSON object")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Decide again, and print what would have been another verdict."""
+    return entries.told(lambda: _run(arguments))
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    site = load(arguments.settings)
+    directory = _directory(arguments.directory, site)
+    try:
+        changes = tuple(_change(words, site) for words in arguments.changes)
+    except ValueError as error:
+        return entries.failed(str(error), entries.USAGE)
+    replay = Replay(site, directory, changes)
+    states = (site.milter.state, site.agent.state)
+    files = arguments.records or [state / "records.sqlite" for state in states]
+    try:
+        found = list(replay.differences(every(files, since=arguments.since)))
+    except RecordsError as error:
+        return entries.failed(str(error), entries.TEMPORARY)
+    lines = _each(found) if arguments.each else _sums(found)
+    told = f"{replay.verdicts} verdicts, {len(found)} would have been another one"
+    rows = {"verdicts": replay.verdicts, "differences": [_row(one) for one in found]}
+    entries.listed(itertools.chain(lines, [told]), rows, as_json=arguments.json)
+    return entries.NEGATIVE if found else entries.OK
+
+
+def _directory(file: Path | None, site: Settings) -> Directory:
+    if file is not None:
+        return TomlDirectory.load(file)
+    own = site.agent
+    return connect(site.directory, own.ldap_dn, own.ldap_password_file, entries.warn)
+
+
+def _change(words: Sequence[str], site: Settings) -> Change:
+    """A choice of the command line; ValueError where it cannot be one."""
+    whom, check, word = words
+    name, _colon, band = check.lower().partition(":")
+    rules = site.site_layer.rules
+    bands = [one for known, one in rules if known == name and one != TEMPERROR]
+    if not band and len(bands) == 1:
+        [band] = bands
+    if (name, band) not in rules:
+        known = ", ".join(f"{one}:{two}" for one, two in sorted(rules)) or "none"
+        raise ValueError(f"no check {check}; known: {known}")
+    action, subject = Action.parse(word), _subject(whom)
+    forbidden = forbidden_by(name, band, action, [site.site_layer]) is not None
+    enforced = len(allowed(name, band, [site.site_layer])) == 1
+    if forbidden and not (enforced and subject == SITE):
+        raise ValueError(f"the site does not allow {action.word} for {name}:{band}")
+    return Change(subject, name, band, action)
+
+
+def _subject(text: str) -> Subject:
+    if text == SITE.kind.value:
+        return SITE
+    try:
+        if "@" in text:
+            return Subject(Kind.USER, entries.address(text).key)
+        return Subject(Kind.DOMAIN, entries.domain(text))
+    except (AddressError, argparse.ArgumentTypeError) as error:
+        raise ValueError(str(error)) from None
+
+
+def _each(found: Iterable[Difference]) -> Iterator[str]:
+    for one in found:
+        record = one.record
+        yield (
+            f"{record.reference} {record.recipient}: {one.was.word} -> {one.now.word}, "
+            f"{one.check} {one.band} by {one.layer}"
+        )
+
+
+def _sums(found: Iterable[Difference]) -> Iterator[str]:
+    """Per user and rule, the most first."""
+    sums = collections.Counter(
+        (one.record.subject or one.record.recipient, one.was, one.now, one.check, one.band)
+        for one in found
+    )
+    for (whose, was, now, check, band), count in sums.most_common():
+        yield f"{count:8}  {whose}: {was.word} -> {now.word}, {check} {band}"
+
+
+def _row(one: Difference) -> dict[str, object]:
+    record = one.record
+    return {
+        "reference": record.reference,
+        "time": record.time,
+        "stage": record.stage,
+        "sender": record.sender,
+        "recipient": record.recipient,
+        "subject": record.subject,
+        "was": one.was.word,
+        "now": one.now.word,
+        "check": one.check,
+        "band": one.band,
+        "layer": one.layer,
+    }

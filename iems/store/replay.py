@@ -1,0 +1,170 @@
+"""Past verdicts decided again from their records: who would have got what under another policy.
+
+What the checks found is taken as it was; what is decided anew is the policy, with the layers that
+are given now. Only what the policy decided is compared: a record of an unknown user, a closed
+account, a mail loop or a message too large has nothing that a policy could change.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+
+from iems.directory.account import CHECK as ACCOUNT
+from iems.directory.reader import Directory, user_of
+from iems.model.address import Address, AddressError
+from iems.model.envelope import LOCAL
+from iems.model.finding import Finding
+from iems.model.policy import SITE, Action, Decision, Kind, Layer, Rule, Subject, allowed, decide
+from iems.serve.deadline import Deadline
+from iems.settings.schema import Settings
+from iems.store.records import Record, RecordsError
+
+DELIVERY = "delivery"
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """A verdict that would have been another one.
+
+    `check`, `band` and `layer` are those that decide now, or decided then where now nothing does.
+    """
+
+    record: Record
+    was: Action
+    now: Action
+    check: str
+    band: str
+    layer: str
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One choice that is tried: that of a user, a domain or the site.
+
+    What the site enforces it goes on enforcing, only with this action.
+    """
+
+    subject: Subject
+    check: str
+    band: str
+    action: Action
+
+
+@dataclass
+class Replay:
+    """Decides records again; `directory` and `settings` are those of the policy that is tried."""
+
+    settings: Settings
+    directory: Directory
+    changes: tuple[Change, ...] = ()
+    seconds: float = 30.0
+    verdicts: int = 0
+    _layers: dict[str, tuple[Layer, ...]] = field(default_factory=dict)
+
+    def differences(self, records: Iterable[Record]) -> Iterator[Difference]:
+        """What would be another verdict, in the order of the records; counts all in `verdicts`.
+
+        DirectoryUnavailable where the directory does not answer.
+        """
+        for record in records:
+            then = _decided(record)
+            if then is None:
+                continue
+            self.verdicts += 1
+            now = self._decide(record)
+            if now.action is not then.action:
+                yield _difference(record, then, now)
+
+    def _decide(self, record: Record) -> Decision:
+        above = self._changed(self.settings.layers(record.channel))
+        found = _findings(record)
+        if record.subject == LOCAL and record.stage != DELIVERY:
+            # Whom only Postfix knows has no policy of his own: what is enforced holds for him.
+            forced = [one for one in found if len(allowed(one.check, one.band, above)) == 1]
+            return decide(forced, above)
+        return decide(found, (*above, *self._below(record.subject)), role=_role(record))
+
+    def _below(self, subject: str) -> tuple[Layer, ...]:
+        """The layers of domain and user as they are now; none for who is neither any more."""
+        if subject not in self._layers:
+            self._layers[subject] = self._changed(self._asked(subject))
+        return self._layers[subject]
+
+    def _asked(self, subject: str) -> tuple[Layer, ...]:
+        kind, _blank, name = subject.partition(" ")
+        deadline = Deadline.after(self.seconds)
+        if kind == Kind.DOMAIN.value:
+            layer = self.directory.domains([name], deadline).get(name)
+            return (layer,) if layer else ()
+        address = _address(name) if kind == Kind.USER.value else None
+        if address is None:
+            return ()
+        user = user_of(self.directory.find([address], deadline).get(address.key))
+        return (user.domain_layer, user.layer) if user else ()
+
+    def _changed(self, layers: tuple[Layer, ...]) -> tuple[Layer, ...]:
+        return tuple(_with(layer, self.changes) for layer in layers)
+
+
+def _with(layer: Layer, changes: Iterable[Change]) -> Layer:
+    rules = dict(layer.rules)
+    for one in changes:
+        if one.subject == layer.subject:
+            allow = (layer.rule(one.check, one.band) or Rule()).allow
+            enforced = layer.subject == SITE and allow is not None and len(allow) == 1
+            allow = frozenset({one.action}) if enforced else allow
+            rules[one.check, one.band] = Rule(allow, one.action)
+    return Layer(layer.subject, rules)
+
+
+def _decided(record: Record) -> Decision | None:
+    """The verdict as it was; None where no policy made it."""
+    rows = _rows(record, "reasons")
+    if not record.recipient or "findings" not in record.details:
+        return None
+    if any(row.get("check") == ACCOUNT for row in rows):
+        return None
+    try:
+        actions = [Action.parse(str(row.get("action"))) for row in rows]
+    except ValueError as error:
+        raise RecordsError(f"a record of {record.reference} is damaged: {error}") from None
+    return Decision(max(actions, default=Action.DELIVER))
+
+
+def _difference(record: Record, then: Decision, now: Decision) -> Difference:
+    decisive = now.decisive
+    if decisive is not None:
+        rule = (decisive.finding.check, decisive.finding.band, str(decisive.layer))
+    else:
+        word = then.action.word
+        row = next(row for row in _rows(record, "reasons") if row.get("action") == word)
+        rule = (str(row.get("check")), str(row.get("band")), str(row.get("layer")))
+    return Difference(record, then.action, now.action, *rule)
+
+
+def _findings(record: Record) -> list[Finding]:
+    return [
+        Finding(str(row.get("check")), str(row.get("outcome")), str(row.get("band") or ""))
+        for row in _rows(record, "findings")
+    ]
+
+
+def _rows(record: Record, name: str) -> list[Mapping[str, object]]:
+    rows = record.details.get(name)
+    return [row for row in rows if isinstance(row, dict)] if isinstance(rows, list) else []
+
+
+def _role(record: Record) -> bool:
+    """Whether this is postmaster@ or abuse@: by the address, at SMTP also by whom it reaches."""
+    names = [record.recipient]
+    if record.stage != DELIVERY:
+        names.append(record.subject.partition(" ")[2])
+    return any(address.role for address in map(_address, names) if address is not None)
+
+
+def _address(text: str) -> Address | None:
+    try:
+        return Address.parse(text)
+    except AddressError:
+        return None

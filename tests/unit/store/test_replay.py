@@ -1,0 +1,180 @@
+"""Verdicts decided again: none differs under the policy of then, and every change is found."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from iems.directory.account import closed
+from iems.directory.toml import TomlDirectory
+from iems.model.address import Address
+from iems.model.finding import Finding
+from iems.model.policy import SITE, Action, Decision, Kind, Subject, decide
+from iems.settings.load import from_table
+from iems.settings.schema import Settings
+from iems.store.records import Record, RecordsError, details
+from iems.store.replay import Change, Replay
+
+SITE_TABLE: Mapping[str, object] = {
+    "version": 1,
+    "hostname": "mail.example.test",
+    "postmaster": "postmaster@example.test",
+    "channels": {"internet": {"policy": {"iprev": {"default": {"mismatch": "tag"}}}}},
+    "checks": {
+        "iprev": {"mode": "delegate"},
+        "dnsbl": {
+            "soft": {"mode": "delegate", "zone": "a.test"},
+            "hard": {"mode": "enforce", "zone": "b.test", "default": {"listed": "reject"}},
+        },
+    },
+}
+BANDS = (("iprev", "mismatch"), ("dnsbl/soft", "listed"), ("dnsbl/hard", "listed"))
+USERS = ("alice@example.test", "bob@example.test", "abuse@example.test")
+CHOOSABLE = BANDS[:2]
+ACTIONS = st.sampled_from(sorted(Action))
+POLICIES = st.dictionaries(
+    st.tuples(st.sampled_from(["example.test", *USERS]), st.sampled_from(CHOOSABLE)), ACTIONS
+)
+FOUND = st.lists(st.sampled_from([*BANDS, ("iprev", ""), ("dnsbl/soft", "temperror")]), max_size=4)
+
+
+def site() -> Settings:
+    return from_table(SITE_TABLE)
+
+
+def directory(policies: Mapping[tuple[str, tuple[str, str]], Action]) -> TomlDirectory:
+    lines = ['[domains."example.test"]']
+    for whose in ("example.test", *USERS):
+        if "@" in whose:
+            lines.append(f'[users."{whose}"]')
+        chosen: dict[str, list[str]] = {}
+        for (name, (check, band)), action in policies.items():
+            if name == whose:
+                chosen.setdefault(check, []).append(f'{band} = "{action.word}"')
+        lines += [f'policy."{check}" = {{ {", ".join(bands)} }}' for check, bands in chosen.items()]
+    return TomlDirectory.parse("\n".join(lines))
+
+
+def decided(
+    user: str, found: list[tuple[str, str]], known: TomlDirectory, stage: str = "delivery"
+) -> Record:
+    """The record of a verdict, as the daemons make it."""
+    findings = [Finding(check, "fail" if band else "pass", band) for check, band in found]
+    entry = known.entries[user]
+    layers = (*site().layers("internet"), entry.domain_layer, entry.layer)  # type: ignore[union-attr]
+    decision = decide(findings, layers, role=Address.parse(user).role)
+    return Record(
+        "REF",
+        stage,
+        decision.action.word,
+        recipient=user,
+        subject=f"user {user}",
+        channel="internet",
+        details=details(decision, findings),
+    )
+
+
+def action(record: Record) -> Action:
+    return Action.parse(record.action)
+
+
+@settings(max_examples=50)
+@given(POLICIES, st.lists(st.tuples(st.sampled_from(USERS), FOUND), max_size=8))
+def test_with_the_policy_of_then_nothing_differs(
+    policies: Mapping[tuple[str, tuple[str, str]], Action],
+    mail: list[tuple[str, list[tuple[str, str]]]],
+) -> None:
+    known = directory(policies)
+    records = [decided(user, found, known) for user, found in mail]
+    replay = Replay(site(), known)
+    assert list(replay.differences(records)) == []
+    assert replay.verdicts == len(records)
+
+
+@settings(max_examples=50)
+@given(
+    POLICIES,
+    st.lists(st.tuples(st.sampled_from(USERS), FOUND), max_size=8),
+    st.tuples(st.sampled_from(["example.test", *USERS]), st.sampled_from(CHOOSABLE)),
+    ACTIONS,
+)
+def test_every_difference_that_a_change_makes_is_found_and_no_other(
+    policies: Mapping[tuple[str, tuple[str, str]], Action],
+    mail: list[tuple[str, list[tuple[str, str]]]],
+    key: tuple[str, tuple[str, str]],
+    chosen: Action,
+) -> None:
+    before, after = directory(policies), directory({**policies, key: chosen})
+    whose, (check, band) = key
+    subject = Subject(Kind.USER if "@" in whose else Kind.DOMAIN, whose)
+    records = [decided(user, found, before) for user, found in mail]
+    expected = [
+        (action(record), action(decided(user, found, after)))
+        for record, (user, found) in zip(records, mail, strict=True)
+    ]
+    wanted = [(was, now) for was, now in expected if was is not now]
+    tried = Replay(site(), before, (Change(subject, check, band, chosen),))
+    assert [(one.was, one.now) for one in tried.differences(records)] == wanted
+    assert [(one.was, one.now) for one in Replay(site(), after).differences(records)] == wanted
+
+
+def test_the_site_can_change_what_it_enforces() -> None:
+    known = directory({})
+    records = [decided("alice@example.test", [("dnsbl/hard", "listed")], known)]
+    change = Change(SITE, "dnsbl/hard", "listed", Action.JUNK)
+    [found] = Replay(site(), known, (change,)).differences(records)
+    assert (found.was, found.now, found.layer) == (Action.REJECT, Action.JUNK, "site")
+
+
+def test_a_difference_names_the_rule_that_makes_it() -> None:
+    before = directory({("alice@example.test", CHOOSABLE[1]): Action.REJECT})
+    records = [decided("alice@example.test", [CHOOSABLE[0], CHOOSABLE[1]], before, "rcpt")]
+    [milder] = Replay(site(), directory({})).differences(records)
+    assert (milder.check, milder.band, milder.layer) == ("dnsbl/soft", "listed", "site")
+    change = Change(Subject(Kind.USER, "alice@example.test"), *CHOOSABLE[1], Action.DELIVER)
+    free = {("alice@example.test", CHOOSABLE[0]): Action.DELIVER}
+    [none] = Replay(site(), directory(free), (change,)).differences(records)
+    assert (none.now, none.check, none.layer) == (
+        Action.DELIVER,
+        "iprev",
+        "user alice@example.test",
+    )
+
+
+def test_what_no_policy_decided_is_left_out() -> None:
+    known = directory({})
+    closed_account = details(closed(None) or Decision(), [])
+    records = [
+        Record("R", "end-of-message", "accept", details=details(Decision(), [])),
+        Record("R", "delivery", "reject", recipient="x@example.test", details={"notes": ["loop"]}),
+        Record("R", "rcpt", "reject", recipient="x@example.test", details=closed_account),
+    ]
+    replay = Replay(site(), known)
+    assert list(replay.differences(records)) == []
+    assert replay.verdicts == 0
+
+
+def test_whom_only_postfix_knows_is_judged_by_what_is_enforced() -> None:
+    record = decided("alice@example.test", [BANDS[1], BANDS[2]], directory({}), "rcpt")
+    forced = [row for row in record.details["reasons"] if row["check"] == "dnsbl/hard"]  # type: ignore[attr-defined]
+    unknown = replace(record, subject="local", details={**record.details, "reasons": forced})
+    assert list(Replay(site(), directory({})).differences([unknown])) == []
+
+
+def test_a_user_who_is_gone_has_no_layers() -> None:
+    before = directory({("alice@example.test", CHOOSABLE[1]): Action.REJECT})
+    records = [decided("alice@example.test", [CHOOSABLE[1]], before)]
+    gone = TomlDirectory.parse('[domains."example.test"]')
+    [found] = Replay(site(), gone).differences(records)
+    assert (found.was, found.now) == (Action.REJECT, Action.JUNK)
+
+
+def test_a_damaged_record_is_told() -> None:
+    record = decided("alice@example.test", [CHOOSABLE[1]], directory({}))
+    damaged = replace(record, details={"reasons": [{"action": "eat"}], "findings": []})
+    with pytest.raises(RecordsError, match="REF"):
+        list(Replay(site(), directory({})).differences([damaged]))
