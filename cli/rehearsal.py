@@ -166,15 +166,14 @@ def _edited(fields: list[bytes], edits: Iterable[Edit]) -> list[bytes]:
 
     Deletions count the fields as they were received, insertions as they will be delivered.
     """
-    own = f"Received: by rehearsal id {QUEUE_ID}; {formatdate()}\r\n".encode()
-    done = [own, *fields]
+    done = [f"Received: by rehearsal id {QUEUE_ID}; {formatdate()}\r\n".encode(), *fields]
     for edit in edits:
         match edit:
             case InsertHeader(index, name, value):
                 done.insert(index, b"%s: %s\r\n" % (name, value.lstrip()))
             case ChangeHeader(name, occurrence, value):
                 key = name.strip().lower()
-                places = [at for at, raw in enumerate(done) if raw is not own and _key(raw) == key]
+                places = [at for at, raw in enumerate(done) if _key(raw) == key]
                 place = places[occurrence - 1]
                 done[place : place + 1] = [] if value is None else [b"%s: %s\r\n" % (name, value)]
             case DeleteRecipient():

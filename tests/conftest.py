@@ -5,7 +5,12 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+import hypothesis
 import pytest
+
+# How long an example takes is for the benchmarks to say: here it depends on who else runs.
+hypothesis.settings.register_profile("iems", deadline=None)
+hypothesis.settings.load_profile("iems")
 
 ROOT = Path(__file__).resolve().parents[1]
 

@@ -109,6 +109,17 @@ def test_the_copies_are_those_that_the_next_hop_would_get(bench: Bench, tmp_path
         assert b"\r\nSubject: hi\r\nMessage-ID: <m@x>\r\n\r\nline\r\n.dot\r\n" in copy
 
 
+def test_of_fields_with_one_name_the_forged_one_goes(bench: Bench, tmp_path: Path) -> None:
+    results = [f"Authentication-Results: {name}; iprev=pass\n" for name in ("a.test", "b.test")]
+    forged = "authentication-results: mail.example.test; iprev=pass\n"
+    message = "".join([results[0], forged, results[1], "\n"]).encode()
+    assert bench.run("bob", message=message, options=("--output", str(tmp_path / "out"))) == 0
+    [copy] = (tmp_path / "out").iterdir()
+    assert copy.read_bytes().count(b"mail.example.test;") == 1
+    for one in results:
+        assert one.strip().encode() in copy.read_bytes()
+
+
 def test_it_says_the_same_to_people(bench: Bench) -> None:
     assert bench.run("alice", "bob") == 0
     told = bench.capsys.readouterr().out

@@ -159,10 +159,24 @@ def test_what_no_policy_decided_is_left_out() -> None:
 
 
 def test_whom_only_postfix_knows_is_judged_by_what_is_enforced() -> None:
-    record = decided("alice@example.test", [BANDS[1], BANDS[2]], directory({}), "rcpt")
-    forced = [row for row in record.details["reasons"] if row["check"] == "dnsbl/hard"]  # type: ignore[attr-defined]
-    unknown = replace(record, subject="local", details={**record.details, "reasons": forced})
-    assert list(Replay(site(), directory({})).differences([unknown])) == []
+    strict = from_table(
+        {
+            **SITE_TABLE,
+            "checks": {
+                "dnsbl": {
+                    "soft": {"mode": "delegate", "zone": "a", "default": {"listed": "reject"}},
+                    "hard": {"mode": "enforce", "zone": "b", "default": {"listed": "defer"}},
+                }
+            },
+        }
+    )
+    found = [Finding(check, "fail", band) for check, band in BANDS[1:]]
+    deferred = decide(found[1:], [strict.site_layer])
+    told = details(deferred, found)
+    record = Record("R", "rcpt", "defer", recipient="x@y.test", subject="local", details=told)
+    assert list(Replay(strict, directory({})).differences([record])) == []
+    queued = replace(record, stage="delivery")
+    assert len(list(Replay(strict, directory({})).differences([queued]))) == 1
 
 
 def test_a_user_who_is_gone_has_no_layers() -> None:
