@@ -23,13 +23,6 @@ _LEAST_BYTES = 32
 
 
 RETIRED = datetime.timedelta(days=30)
-"""How long a retiring key is kept: Postfix's queue life is five days, what an administrator put on
-hold may wait for longer."""
-
-WAITING, ACTIVE, RETIRING = "waiting", "active", "retiring"
-
-
-RETIRED = datetime.timedelta(days=30)
 """How long a retiring key is kept: Postfix's queue life is five days, and what an administrator put
 on hold may wait for longer."""
 
