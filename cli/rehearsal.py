@@ -137,7 +137,7 @@ def _smtp(message: Message, chain: Chain, outcome: Outcome) -> list[bytes] | Non
     for recipient in message.recipients:
         macros = {"i": QUEUE_ID} if outcome.accepted else {}
         answer = chain.rcpt(f"<{recipient}>", macros)
-        outcome.replies.append((recipient, _shown(answer)))
+        outcome.replies.append((recipient, _shown(answer, "250 2.1.5 Ok")))
         if isinstance(answer, Continue):
             outcome.accepted.append(recipient)
     if not outcome.accepted:
@@ -149,7 +149,7 @@ def _smtp(message: Message, chain: Chain, outcome: Outcome) -> list[bytes] | Non
     for at in range(0, len(body), _PIECE):
         chain.body(body[at : at + _PIECE])
     answer, edits = chain.end_of_message({"i": QUEUE_ID})
-    outcome.end = _shown(answer)
+    outcome.end = _shown(answer, "250 2.0.0 Ok")
     return _edited([one.raw for one in fields], edits) if isinstance(answer, Continue) else None
 
 
@@ -251,5 +251,6 @@ class _NextHop:
         return Delivered([taken] * len(parcel.recipients), reports=True)
 
 
-def _shown(answer: Reply) -> str:
-    return "250 2.0.0 Ok" if isinstance(answer, Continue) else line(answer)
+def _shown(answer: Reply, taken: str) -> str:
+    """The reply as Postfix gives it, `taken` where the milter has nothing against it."""
+    return taken if isinstance(answer, Continue) else line(answer)

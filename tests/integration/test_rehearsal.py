@@ -1,0 +1,151 @@
+"""What `iems try` and `iems replay` foretell is what the whole system does."""
+
+from __future__ import annotations
+
+import json
+import random
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from iems.codec.header import parse_header, split_message
+from tests.integration.conftest import Fresh
+from tests.integration.stack.imap import Mailbox
+from tests.integration.stack.mailsystem import DELEGATED, ENFORCED, MailSystem
+from tests.integration.stack.smtp import send
+from tests.waiting import eventually
+
+SENDER = "a@sender.example"
+NAME = "mx.sender.example"
+CHOICES = ("", "deliver", "tag", "junk", "reject")
+ON_THE_WAY = frozenset(
+    {b"return-path", b"delivered-to", b"received", b"authentication-results", b"x-iems-verdict"}
+)
+"""Fields that name a time, a queue id or a reference, or are the next hop's."""
+
+MESSAGE = (
+    b"Message-ID: <%s@sender.example>\r\nSubject: =?utf-8?q?h=C3=A9?=\r\n folded\r\n"
+    b"X-IEMS-Verdict: deliver\r\nX-IEMS-Findings: forged\r\nX-Empty:\r\n\r\n"
+    b"text \xe4\r\n\r\n.dot\r\n"
+)
+
+
+@pytest.fixture
+def users(mailsystem: MailSystem, fresh: Fresh) -> dict[str, Mailbox]:
+    """A user of each choice, the first one of none."""
+    mailsystem.add_domain(fresh.domain)
+    return {
+        choice: mailsystem.add_user(
+            fresh.address(choice or "first"),
+            *([f"dnsbl/delegated listed choice {choice}"] if choice else []),
+        )
+        for choice in CHOICES
+    }
+
+
+def kept(raw: bytes) -> tuple[list[bytes], bytes]:
+    """What of a copy depends on nothing but message and recipient."""
+    header, body = split_message(raw)
+    fields = parse_header(header).fields
+    return [one.raw for one in fields if one.key not in ON_THE_WAY], body
+
+
+def verdict(raw: bytes) -> bytes:
+    fields = parse_header(split_message(raw)[0]).named(b"X-IEMS-Verdict")
+    return fields[0].value.partition(b";")[0].strip() if fields else b""
+
+
+def tried(
+    mailsystem: MailSystem, ip: str, recipients: list[str], message: Path, out: Path
+) -> dict[str, Any]:
+    done = mailsystem.iems_ends(
+        *("try", str(message), "--client", ip, "--name", NAME, "--helo", NAME),
+        *("--mail-from", SENDER, "--json", "--output", str(out), "--rcpt", *recipients),
+    )
+    assert not done.stderr, done.stderr
+    told: dict[str, Any] = json.loads(done.stdout)
+    return told
+
+
+def test_a_trial_tells_replies_verdicts_and_bytes(
+    mailsystem: MailSystem, users: dict[str, Mailbox], fresh: Fresh, tmp_path: Path
+) -> None:
+    mailsystem.lists.list(DELEGATED, fresh.ip)
+    recipients = [box.user for box in users.values()]
+    file = tmp_path / "message.eml"
+    file.write_bytes(MESSAGE % fresh.domain.encode())
+    told = tried(mailsystem, fresh.ip, recipients, file, tmp_path / "out")
+    sent = send(mailsystem.port(), SENDER, recipients, file.read_bytes(), client=(fresh.ip, NAME))
+    assert {whom: answer[:9] for whom, answer in told["replies"]} == {
+        whom: f"{reply.code} {reply.text}"[:9] for whom, reply in sent.recipients.items()
+    }
+    copies = {one["recipient"]: Path(one["file"]).read_bytes() for one in told["copies"]}
+    assert copies.keys() == {box.user for choice, box in users.items() if choice != "reject"}
+    for choice, box in users.items():
+        if choice == "reject":
+            continue
+        (text,) = box.wait(folder="Junk" if choice == "junk" else "INBOX")
+        assert kept(text) == kept(copies[box.user])
+        assert verdict(text) == verdict(copies[box.user])
+    mailsystem.postfix.wait_empty()
+
+
+def test_a_trial_leaves_nothing(
+    mailsystem: MailSystem, users: dict[str, Mailbox], fresh: Fresh, tmp_path: Path
+) -> None:
+    mailsystem.lists.list(ENFORCED, fresh.ip)
+    file = tmp_path / "message.eml"
+    file.write_bytes(MESSAGE % fresh.domain.encode())
+    told = tried(mailsystem, fresh.ip, [users[""].user], file, tmp_path / "out")
+    assert told["replies"][0][1].startswith("550")
+    assert not told["copies"]
+    assert mailsystem.iems_ends("why", told["reference"]).returncode == 1
+
+
+def replayed(mailsystem: MailSystem, since: str, *words: str) -> dict[str, Any]:
+    done = mailsystem.iems_ends("replay", "--json", "--since", since, *words)
+    assert not done.stderr, done.stderr
+    told: dict[str, Any] = json.loads(done.stdout)
+    assert done.returncode == (1 if told["differences"] else 0)
+    return told
+
+
+def test_a_replay_finds_every_seeded_change_and_no_other(
+    mailsystem: MailSystem, users: dict[str, Mailbox], fresh: Fresh
+) -> None:
+    drawn = random.Random(4)
+    mailsystem.lists.list(DELEGATED, fresh.ip)
+    recipients = [box.user for box in users.values()]
+    expected: dict[str, int] = dict.fromkeys(recipients, 0)
+    verdicts = 0
+    for number in range(20):
+        some = drawn.sample(recipients, drawn.randint(1, len(recipients)))
+        client = fresh.ip if number % 2 else fresh.ip6
+        message = MESSAGE % f"{number}.{fresh.domain}".encode()
+        send(mailsystem.port(), SENDER, some, message, client=(client, NAME))
+        verdicts += len(some)
+        for one in some if number % 2 else ():
+            expected[one] += 1
+    mailsystem.postfix.wait_empty()
+    own = f"@{fresh.domain}"
+
+    def mine(told: dict[str, Any]) -> list[dict[str, Any]]:
+        return [one for one in told["differences"] if one["recipient"].endswith(own)]
+
+    # With the policy of then nothing differs, in all that this and other tests have sent; only
+    # users who are gone or have changed their minds since may.
+    eventually(lambda: replayed(mailsystem, "5m")["verdicts"] >= verdicts, 15)
+    assert mine(replayed(mailsystem, "5m")) == []
+    for choice, box in users.items():
+        change = ("--set", box.user, "dnsbl/delegated", "quarantine")
+        found = mine(replayed(mailsystem, "5m", *change))
+        assert [one["recipient"] for one in found] == [box.user] * expected[box.user]
+        assert {(one["was"], one["now"]) for one in found} <= {(choice or "deliver", "quarantine")}
+    # What was tried becomes true: the directory itself now says it.
+    box = users["tag"]
+    mailsystem.iems("policy", "set", box.user, "dnsbl/delegated", "junk")
+    found = mine(replayed(mailsystem, "5m"))
+    assert [(one["recipient"], one["now"]) for one in found] == [(box.user, "junk")] * expected[
+        box.user
+    ]
