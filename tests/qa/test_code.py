@@ -29,6 +29,7 @@ _NOT_IN_TESTS = {
 
 _TIME_OF_DAY = {
     "cli.check.postfix": "compared with the time of a file",
+    "cli.rehearsal": "told in records and findings",
     "iems.backup.archive": "told in the manifest",
     "iems.notices.passwords": "compared with the end of a password",
     "iems.serve.children": "told in the status",
