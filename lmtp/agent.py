@@ -14,7 +14,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
+from iems.codec.delivered import delivered_to
 from iems.codec.printable import printable
+from iems.directory.account import ENHANCED, looped
 from iems.directory.reader import Directory, DirectoryUnavailable
 from iems.model.envelope import LOCAL
 from iems.model.policy import Action, Decision
@@ -45,7 +47,6 @@ _NO_DIRECTORY = reply(451, "4.3.0", "Directory is not available")
 _NO_QUARANTINE = reply(451, "4.3.1", "Quarantine is not available")
 _NO_RECORD = reply(451, "4.3.0", "Verdict cannot be recorded")
 _UNKNOWN = reply(550, "5.1.1", "User unknown")
-_LOOP = reply(554, "5.4.6", "Mail loop: this recipient has had the message before")
 
 _FORWARDED = (Action.DELIVER, Action.TAG, Action.JUNK)
 
@@ -129,17 +130,16 @@ class _Delivery:
         return [results[target.key].reply for target in targets]
 
     def _results(self, targets: Iterable[Target]) -> list[Result]:
-        seen = headers.delivered_to(self._block)
+        had = delivered_to((field.name, field.value) for field in self._block.fields)
         results: list[Result] = []
         decided: dict[Action, list[Outcome]] = {}
         for target in targets:
-            if target.key in seen:
-                results.append(_refused(target, _LOOP, "mail loop"))
-            elif not target.known:
+            if not target.known:
                 results.append(_refused(target, _UNKNOWN, "no such user in the directory"))
             else:
                 settings, now = self._agent.settings, self._agent.now()
-                one = outcome(target, self._provenance, settings, now)
+                again = replace(target, closed=looped()) if target.key in had else target
+                one = outcome(again, self._provenance, settings, now)
                 decided.setdefault(one.action, []).append(one)
         results += self._kept_back(decided)
         recorded = self._recorded(results)
@@ -318,11 +318,12 @@ def _labels(one: Result) -> dict[str, str]:
 
 
 def _closed(one: Outcome, reference: str) -> Reply | None:
-    """The refusal for an account that takes no mail, with its reason."""
+    """The refusal for a mailbox that takes no mail, or not this again, with its reason."""
     if one.action is not Action.REJECT or one.target.closed is None:
         return None
     [reason] = one.target.closed.reasons
-    return reply(550, "5.2.1", f"{printable(reason.finding.reason, 300)}; ref={reference}")
+    found = reason.finding
+    return reply(550, ENHANCED[found.band], f"{printable(found.reason, 300)}; ref={reference}")
 
 
 def _refused(target: Target, answer: Reply, note: str) -> Result:

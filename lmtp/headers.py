@@ -85,17 +85,6 @@ def original_field(original: str, final: Address | None) -> bytes:
     return f"X-Original-To: {address}\r\n".encode()
 
 
-def delivered_to(block: HeaderBlock) -> frozenset[str]:
-    """The keys of all addresses that this message has been delivered to already."""
-    keys = set()
-    for field in block.named(b"Delivered-To"):
-        try:
-            keys.add(Address.parse(unfold(field.value).decode()).key)
-        except (AddressError, UnicodeDecodeError):
-            continue
-    return frozenset(keys)
-
-
 def message_id(block: HeaderBlock) -> str:
     """The Message-ID as it stands, for records; empty where there is none."""
     fields = block.named(b"Message-ID")

@@ -15,10 +15,11 @@ import functools
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
+from iems.codec.delivered import delivered_to
 from iems.codec.findings import Passed
 from iems.codec.header import parse_header
 from iems.codec.printable import printable
-from iems.directory.account import closed
+from iems.directory.account import closed, looped
 from iems.directory.reader import Directory, DirectoryUnavailable
 from iems.directory.resolve import Destination, resolve
 from iems.model.address import Address, AddressError
@@ -170,7 +171,9 @@ class Chain:
         forged = removals(message.header, hostname)
         if len(forged) > _MAX_FORGED:
             return self._too_large(message, f"more than {_MAX_FORGED} forged header fields"), ()
-        if not message.started.keys().isdisjoint({Stage.HEADERS, Stage.BODY}):
+        message.had = delivered_to(message.header)
+        late = not message.started.keys().isdisjoint({Stage.HEADERS, Stage.BODY})
+        if message.had or late:
             decisions = self._decide(message, message.accepted, seen)
             answer = self._answer(message, None, decisions, seen, "end-of-message")
             if not isinstance(answer, Continue):
@@ -255,7 +258,7 @@ class Chain:
         found = [
             (
                 one,
-                _closed(one)
+                _closed(one, message.had)
                 or decide(seen, (*above, *_layers(one)), role=address.role or one.address.role),
             )
             for address, destinations in accepted
@@ -361,9 +364,11 @@ def _address(text: str, default_domain: str = "") -> Address | None:
         return None
 
 
-def _closed(destination: Destination) -> Decision | None:
-    """The refusal of mail to a mailbox of ours that takes none."""
-    return closed(destination.user) if destination.channel == LOCAL else None
+def _closed(destination: Destination, had: frozenset[str]) -> Decision | None:
+    """The refusal of mail to a mailbox of ours that takes none, or has had this message."""
+    if destination.channel != LOCAL:
+        return None
+    return looped() if destination.address.key in had else closed(destination.user)
 
 
 def _layers(destination: Destination) -> tuple[Layer, ...]:

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 from iems.codec.printable import LIMIT, printable
-from iems.directory.account import CHECK, CLOSED, UNKNOWN
+from iems.directory.account import CHECK, ENHANCED
 from iems.model.address import Address
 from iems.model.policy import Decision
 from milters.reply import Reject, TempFail
-
-_ACCOUNT = {CLOSED: "5.2.1", UNKNOWN: "5.1.1"}
-"""Enhanced codes of RFC 3463 for mailboxes that take no mail."""
 
 
 def refusal(
@@ -29,7 +26,7 @@ def refusal(
     if not rejected:
         return TempFail(450, "4.7.1", text)
     account = decisive.finding.band if decisive and decisive.finding.check == CHECK else ""
-    return Reject(550, _ACCOUNT.get(account, "5.7.1"), text)
+    return Reject(550, ENHANCED.get(account, "5.7.1"), text)
 
 
 def line(reply: Reject | TempFail) -> str:

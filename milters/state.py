@@ -43,7 +43,10 @@ class Connection:
 
 @dataclass
 class Message:
-    """One transaction from MAIL on; `accepted` are the recipients with whom they reach."""
+    """One transaction from MAIL on; `accepted` are the recipients with whom they reach.
+
+    `had` is who has had the message before, by its header; nobody, until that is whole.
+    """
 
     reference: str
     client: str
@@ -53,6 +56,7 @@ class Message:
     channel: str
     queue_id: str = ""
     accepted: list[tuple[Address, frozenset[Destination]]] = field(default_factory=list)
+    had: frozenset[str] = frozenset()
     counted: set[Stage] = field(default_factory=set)
     header: list[tuple[bytes, bytes]] = field(default_factory=list)
     header_size: int = 0

@@ -1,4 +1,4 @@
-"""Accounts that take no mail: why, and the decision that follows for whoever writes to them.
+"""Mailboxes that take no mail, or not this message again: why, and the decision that follows.
 
 Pure. It is no check that anybody may choose about: milter and agent ask here before they ask the
 policy, and carry the decision out as they do every other one.
@@ -12,7 +12,9 @@ from iems.model.finding import Finding
 from iems.model.policy import SITE, Action, Decision, Reason
 
 CHECK = "account"
-CLOSED, UNKNOWN = "closed", "unknown"
+CLOSED, UNKNOWN, LOOP = "closed", "unknown", "loop"
+ENHANCED = {CLOSED: "5.2.1", UNKNOWN: "5.1.1", LOOP: "5.4.6"}
+"""Enhanced codes of RFC 3463 for these bands."""
 
 SEND_ONLY, RECEIVE_ONLY = "send-only", "receive-only"
 KINDS = (SEND_ONLY, RECEIVE_ONLY)
@@ -41,6 +43,14 @@ def closed(user: User | None) -> Decision | None:
     """The refusal of mail to this mailbox, to none with None; None where mail is taken."""
     if user is not None and not user.refusal:
         return None
-    band, reason = (CLOSED, user.refusal) if user else (UNKNOWN, "no such user")
+    return _refused(CLOSED, user.refusal) if user else _refused(UNKNOWN, "no such user")
+
+
+def looped() -> Decision:
+    """The refusal of a message that this mailbox has had before."""
+    return _refused(LOOP, "mail loop, this address has had the message before")
+
+
+def _refused(band: str, reason: str) -> Decision:
     finding = Finding(CHECK, "fail", band, reason)
     return Decision(Action.REJECT, (Reason(finding, Action.REJECT, SITE, enforced=True),))

@@ -8,6 +8,7 @@ import hmac
 import re
 
 from iems.codec.authres import authserv_id, claims
+from iems.codec.delivered import delivered_to
 from iems.codec.findings import LIMIT, FindingsError, Passed, decode, encode
 from iems.codec.header import parse_header, split_message, unfold
 from iems.codec.printable import printable
@@ -69,7 +70,7 @@ def header(data: bytes) -> None:
         assert headers.clean(again, own).copy(b"") == cleaned
     received_id(parsed, HOST)
     assert received_time(parsed) < 1 << 60
-    headers.delivered_to(parsed)
+    delivered_to((field.name, field.value) for field in parsed.fields)
     assert len(headers.message_id(parsed)) <= 998
 
 

@@ -203,3 +203,25 @@ def test_more_forged_fields_than_can_be_removed_are_refused(mailsystem: MailSyst
     assert b"more than 100 forged header fields" in bounce
     mailsystem.postfix.wait_empty()
     assert not listed.messages("Junk")
+
+
+def test_a_loop_is_refused_before_the_queue(mailsystem: MailSystem) -> None:
+    """Or filed for him who had the message before, where others get it, too: no bounce goes out."""
+    plain, listed, _blind = people(mailsystem, "loop")
+    outside = len(mailsystem.outside.caught())
+    with Client(mailsystem.port()) as client:
+        sent = client.send(SENDER, [plain.user], b"Subject: once\r\n\r\nbody\r\n")
+        assert sent.accepted
+        (text,) = plain.wait()
+        assert fields(text, b"delivered-to")
+        again = client.send(SENDER, [plain.user], text)
+        assert str(again.data).startswith("550 5.4.6 mail loop, "), again
+        both = client.send(SENDER, [plain.user, listed.user], text)
+        assert both.data is not None
+        assert both.data.code == 250
+    (filed,) = plain.wait(folder="Junk")
+    assert len(fields(filed, b"delivered-to")) == 2
+    assert listed.wait()
+    mailsystem.postfix.wait_empty()
+    assert len(plain.messages()) == 1
+    assert len(mailsystem.outside.caught()) == outside

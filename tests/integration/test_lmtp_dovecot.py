@@ -170,7 +170,10 @@ def test_a_message_that_was_here_before_is_a_loop(agent: AgentDaemon, dovecot: D
     send(agent, [box.user], MESSAGE)
     [text] = box.wait()
     sent = send(agent, [box.user], text)
-    assert str(sent.each[box.user]).startswith("554 5.4.6")
+    # Nobody knows whose message it is, so a refusal could be a bounce to anybody.
+    assert sent.each[box.user].code == 250
+    [again] = box.messages("Junk")
+    assert again.count(b"Delivered-To:") == 2
 
 
 def test_utf8_addresses_are_for_each_recipient(agent: AgentDaemon, dovecot: Dovecot) -> None:

@@ -17,7 +17,7 @@ from iems.serve.deadline import Deadline
 from milters.chain import Chain
 from milters.checks.protocol import Stage
 from milters.refusal import refusal
-from milters.reply import ChangeHeader, Continue, Reject, TempFail
+from milters.reply import ChangeHeader, Continue, Reject, Reply, TempFail
 from tests.unit.chain.world import LISTED, ListCheck, World, finish, rcpt
 
 ENFORCED = "192.0.2.99"
@@ -115,6 +115,31 @@ def test_mail_of_this_machine_to_a_closed_account_is_the_agent_s(world: World) -
     chain = world.connect("127.0.0.1", "local")
     chain.mail("root", {})
     assert rcpt(chain, "gone", "lost") == [Continue(), Continue()]
+
+
+def sent(chain: Chain, *recipients: str, had: str) -> Reply:
+    """The answer to a message to these that has a Delivered-To."""
+    chain.mail("<a@sender.example>", {})
+    assert set(rcpt(chain, *recipients)) == {Continue()}
+    chain.header(b"Delivered-To", f" <{had}@example.test>".encode())
+    chain.end_of_headers()
+    return chain.end_of_message({"i": "4q"})[0]
+
+
+def test_a_message_that_all_have_had_is_a_loop(world: World) -> None:
+    world.runtime = replace(world.runtime, directory=TomlDirectory.parse(CLOSED))
+    chain = world.connect("192.0.2.1")
+    answer = sent(chain, "bob", had="BOB")
+    assert isinstance(answer, Reject)
+    assert (answer.code, answer.enhanced) == (550, "5.4.6")
+    assert answer.text.startswith("mail loop, ")
+    [record] = world.recorder.committed
+    assert (record.stage, record.recipient) == ("end-of-message", "bob@example.test")
+    assert isinstance(sent(chain, "some", had="bob"), Reject), "an alias of his"
+    for had in ("alice", "bob+x", "some"):
+        assert sent(chain, "bob", had=had) == Continue()
+    assert sent(chain, "bob", "bob+x", had="bob") == Continue(), "the agent decides for each"
+    assert sent(world.connect("127.0.0.1", "local"), "bob", had="bob") == Continue()
 
 
 def test_a_relayed_address_is_its_channel_s_and_one_without_domain_is_completed(

@@ -169,10 +169,22 @@ def test_foreign_verdicts_go(office: Office) -> None:
     assert b"erdict" not in office.taken[0].data
 
 
-def test_a_loop_is_refused_for_him_who_had_it(office: Office) -> None:
-    answers = office.deliver("deliver", "tag", header=b"Delivered-To: DELIVER@b.test\r\n")
-    assert [answer[:9] for answer in answers] == ["554 5.4.6", "250 2.0.0"]
-    assert b"Delivered-To: DELIVER@b.test\r\n" in office.taken[0].data
+_HAD = b"Delivered-To: DELIVER@b.test\r\n"
+
+
+@pytest.mark.parametrize("channel", ["submission", "local"])
+def test_a_loop_is_refused_for_him_who_had_it(office: Office, channel: str) -> None:
+    answers = office.deliver("deliver", "tag", channel=channel, header=_HAD)
+    assert [answer[:9] for answer in answers] == ["550 5.4.6", "250 2.0.0"]
+    assert _HAD in office.taken[0].data
+
+
+def test_a_loop_from_outside_makes_no_bounce(office: Office) -> None:
+    """The milter refuses it, unless somebody else gets the message, too."""
+    answers = office.deliver("deliver", "tag", header=_HAD)
+    assert [answer[:9] for answer in answers] == ["250 2.0.0", "250 2.0.0"]
+    (junk,) = (one.data for one in office.taken if b"X-IEMS-Verdict: junk" in one.data)
+    assert _HAD in junk
 
 
 def test_an_unknown_user_and_an_address_that_is_not_ours(office: Office) -> None:

@@ -122,8 +122,3 @@ def test_fields_of_a_copy() -> None:
     assert headers.original_field("team@b.test", bob) == b"X-Original-To: team@b.test\r\n"
     for same in ("BOB@B.TEST", "", "no address", "a\r\nX: y@b.test", "a@b.test\r\nX: y"):
         assert headers.original_field(same, bob) == b""
-
-
-def test_delivered_to() -> None:
-    raw = b"Delivered-To: <A@B.test>\r\ndelivered-to:\r\n c@b.test\r\nDelivered-To: nobody\r\n"
-    assert headers.delivered_to(headers.read(raw)) == {"a@b.test", "c@b.test"}
