@@ -23,7 +23,7 @@ DEPLOY_PACKAGES := ansible-core python3-apt $(BUILD_PACKAGES)
 TEST_PACKAGES := $(DEPLOY_PACKAGES) postfix postfix-ldap postfix-pcre \
 	dovecot-core dovecot-imapd dovecot-pop3d dovecot-lmtpd dovecot-managesieved dovecot-sieve \
 	dovecot-ldap slapd ldap-utils rbldnsd unbound swaks libnet-ssleay-perl openssl systemd git procps \
-	prometheus fail2ban faketime man-db bash-completion
+	prometheus fail2ban faketime man-db bash-completion zsh
 BENCH_PACKAGES := rspamd opendkim
 MACHINE_PACKAGES := systemd-container debootstrap iproute2 iptables util-linux git rbldnsd unbound \
 	swaks libnet-ssleay-perl

@@ -1,7 +1,8 @@
-"""Completion of `iems` for bash, made of its arguments: commands, verbs, options, checks, actions.
+"""Completion of `iems` for bash and zsh, made of its arguments: commands, verbs, options, checks.
 
-Files are completed where a path is wanted, and the names of checks are read from the settings.
-Addresses and domains are not: to list them, the directory would have to be asked at each key.
+Both scripts walk the words in the same way and differ in how a shell gives and takes them. Files
+are completed where a path is wanted, and the names of checks are read from the settings. Addresses
+and domains are not: to list them, the directory would have to be asked at each key.
 """
 
 from __future__ import annotations
@@ -13,41 +14,68 @@ from cli.arguments import Command
 from iems.model.policy import Action
 from iems.settings.load import DEFAULT_FILE
 
-_SCRIPT = r"""# bash completion for iems, made of the arguments that it takes.
-
-_iems_checks() {{
+_CHECKS = r"""_iems_checks() {{
     sed -nE -e 's,^\[checks\.([a-z]+)\].*,\1,p' \
         -e 's,^\[checks\.([a-z]+)\."?([A-Za-z0-9.-]+)"?\].*,\1/\2,p' \
         {folder}/iems.toml {folder}/conf.d/*.toml 2>/dev/null
 }}
+"""
 
-_iems() {{
-    local current=${{COMP_WORDS[COMP_CWORD]}} before=${{COMP_WORDS[COMP_CWORD-1]}}
-    local path= words= files= position
-    for ((position = 1; position < COMP_CWORD; position++)); do
-        case "$path ${{COMP_WORDS[position]}}" in
+# `given` counts from 1, as zsh does, and its `last` word is the one that is completed.
+_WALK = r"""    local way= offered= files= position
+    for ((position = 2; position < last; position++)); do
+        case "$way ${{given[position]}}" in
             {values}) ((position++)) ;;
-            {steps}) path="$path ${{COMP_WORDS[position]}}" ;;
+            {steps}) way="$way ${{given[position]}}" ;;
         esac
     done
     # Past the word that is completed, the word before it was an option that takes a value.
-    ((position > COMP_CWORD)) && path="$path $before"
-    case "$path" in
+    ((position > last)) && way="$way ${{given[last-1]}}"
+    case "$way" in
 {cases}
     esac
-    [ -z "$files" ] || compopt -o filenames 2>/dev/null
+"""
+
+_BASH = rf"""# bash completion for iems, made of the arguments that it takes.
+
+{_CHECKS}
+_iems() {{{{
+    local given=("" "${{{{COMP_WORDS[@]}}}}") last=$((COMP_CWORD + 1))
+{_WALK}    [ -z "$files" ] || compopt -o filenames 2>/dev/null
     mapfile -t COMPREPLY < <(
-        compgen -W "$words" -- "$current"
-        [ -z "$files" ] || compgen -f -- "$current"
+        compgen -W "$offered" -- "${{{{given[last]}}}}"
+        [ -z "$files" ] || compgen -f -- "${{{{given[last]}}}}"
     )
-}}
+}}}}
 
 complete -F _iems iems
 """
 
+_ZSH = rf"""#compdef iems
+# zsh completion for iems, made of the arguments that it takes.
 
-def script(program: Command, folder: Path = DEFAULT_FILE.parent) -> str:
+{_CHECKS}
+_iems() {{{{
+    local given=("${{{{words[@]}}}}") last=$CURRENT
+{_WALK}    compadd -- ${{{{=offered}}}}
+    [ -z "$files" ] || _files
+}}}}
+
+_iems "$@"
+"""
+
+
+def bash(program: Command, folder: Path = DEFAULT_FILE.parent) -> str:
     """The file that bash-completion loads for `iems`."""
+    return _filled(_BASH, program, folder)
+
+
+def zsh(program: Command, folder: Path = DEFAULT_FILE.parent) -> str:
+    """The file `_iems` that zsh loads from its `fpath`."""
+    return _filled(_ZSH, program, folder)
+
+
+def _filled(script: str, program: Command, folder: Path) -> str:
     commands = list(program.walk())
     valued = {
         f"{_path(command)} {flag}": argument
@@ -58,7 +86,7 @@ def script(program: Command, folder: Path = DEFAULT_FILE.parent) -> str:
     }
     cases = [_case(_path(command), *_next(command)) for command in commands]
     cases += [_case(path, argument.values, argument.file) for path, argument in valued.items()]
-    return _SCRIPT.format(
+    return script.format(
         folder=folder,
         values=_patterns(valued),
         steps=_patterns(_path(command) for command in commands[1:]),
@@ -76,7 +104,7 @@ def _patterns(paths: Iterable[str]) -> str:
 
 
 def _case(path: str, words: Iterable[str], files: bool) -> str:
-    return f'        "{path}") words="{" ".join(words)}"{" files=yes" if files else ""} ;;'
+    return f'        "{path}") offered="{" ".join(words)}"{" files=yes" if files else ""} ;;'
 
 
 def _next(command: Command) -> tuple[list[str], bool]:

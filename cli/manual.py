@@ -64,7 +64,10 @@ def files(release: str) -> Mapping[str, str]:
     found = {
         f"man/man{name[-1]}/{name}": _page(name, release, body) for name, body in pages.items()
     }
-    return found | {"bash-completion/completions/iems": completion.script(program)}
+    return found | {
+        "bash-completion/completions/iems": completion.bash(program),
+        "zsh/site-functions/_iems": completion.zsh(program),
+    }
 
 
 def _page(name: str, release: str, body: Iterator[str]) -> str:

@@ -1,10 +1,13 @@
-"""Completion: bash itself completes commands, verbs, options, values, checks and files."""
+"""Completion: the shells themselves complete commands, verbs, options, values, checks, files."""
 
 from __future__ import annotations
 
 import os
+import pty
+import select
 import shlex
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -12,6 +15,7 @@ import pytest
 from cli import arguments, completion, manual
 from cli.main import COMMANDS, build_parser
 from iems.model.policy import Action
+from tests.waiting import eventually
 
 PROGRAM = arguments.read(build_parser([*COMMANDS]))
 HELP = {"-h", "--help"}
@@ -26,14 +30,15 @@ def settings(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "conf.d" / "a.toml").write_text(
         '[checks.dnsbl.spamlist] # ours\n[checks.dnsbl."a.b"]\n[checks.dnsbl."$(touch x)"]\n'
     )
-    (folder / "iems").write_text(completion.script(PROGRAM, folder))
+    (folder / "iems").write_text(completion.bash(PROGRAM, folder))
+    (folder / "_iems").write_text(completion.zsh(PROGRAM, folder))
     return folder
 
 
-def bash(script: str, folder: Path, **environment: str) -> str:
-    """What a bash says that has read nothing but `script`; it must not complain."""
+def told(program: tuple[str, ...], script: str, folder: Path, **environment: str) -> str:
+    """What a shell says that has read nothing but `script`; it must not complain."""
     done = subprocess.run(
-        ["bash", "--norc", "--noprofile", "-c", script],
+        [*program, "-c", script],
         cwd=folder,
         env={"PATH": os.environ["PATH"], "HOME": str(folder), **environment},
         capture_output=True,
@@ -45,23 +50,54 @@ def bash(script: str, folder: Path, **environment: str) -> str:
     return done.stdout
 
 
-def complete(settings: Path, line: str, folder: Path | None = None) -> set[str]:
-    """What is offered for the last word of `line`."""
-    words = shlex.split(line) + ([""] if line.endswith(" ") else [])
+def bash(settings: Path, words: list[str], folder: Path) -> set[str]:
+    """What bash offers for the last word."""
     array = " ".join(map(shlex.quote, words))
     call = f"COMP_WORDS=({array}); COMP_CWORD={len(words) - 1}; _iems"
     show = 'for one in "${COMPREPLY[@]}"; do echo "$one"; done'
-    told = bash(f"source {settings}/iems; {call}; {show}", folder or settings)
-    return set(told.splitlines())
+    return set(told(BASH, f"source {settings}/iems; {call}; {show}", folder).splitlines())
+
+
+def zsh(settings: Path, words: list[str], folder: Path) -> set[str]:
+    """What zsh offers for it; how it matches words and finds files is its own affair."""
+    array = " ".join(map(shlex.quote, words))
+    script = f"""
+        words=({array}) CURRENT={len(words)}
+        offer() {{ for one; do [[ $one == "$words[CURRENT]"* ]] && print -r -- $one; done }}
+        compadd() {{ shift; offer "$@" }}
+        _files() {{ offer *(N) }}
+        source {settings}/_iems
+        true"""
+    return set(told(ZSH, script, folder).splitlines())
+
+
+BASH, ZSH = ("bash", "--norc", "--noprofile"), ("zsh", "-f")
+SHELLS = (bash, zsh)
+Shell = Callable[[Path, list[str], Path], set[str]]
+Complete = Callable[..., set[str]]
+
+
+@pytest.fixture(params=SHELLS, ids=lambda one: one.__name__)
+def complete(settings: Path, request: pytest.FixtureRequest) -> Complete:
+    """What a shell offers for the last word of a line."""
+    shell: Shell = request.param
+
+    def ask(line: str, folder: Path = settings) -> set[str]:
+        words = shlex.split(line) + ([""] if line.endswith(" ") else [])
+        return shell(settings, words, folder)
+
+    return ask
 
 
 @pytest.mark.parametrize("command", list(PROGRAM.walk()), ids=lambda one: " ".join(one.words))
-def test_every_command_and_option_is_offered(settings: Path, command: arguments.Command) -> None:
+def test_every_command_and_option_is_offered(
+    complete: Complete, command: arguments.Command
+) -> None:
     flags = {flag for argument in command.arguments for flag in argument.flags}
     below = {one.words[-1] for one in command.commands}
-    assert flags | below <= complete(settings, " ".join(command.words) + " ")
+    assert flags | below <= complete(" ".join(command.words) + " ")
     for flag in flags:
-        assert flag in complete(settings, " ".join([*command.words, flag[:-1]]))
+        assert flag in complete(" ".join([*command.words, flag[:-1]]))
 
 
 @pytest.mark.parametrize(
@@ -81,20 +117,20 @@ def test_every_command_and_option_is_offered(settings: Path, command: arguments.
         ("iems nonsense ", {*COMMANDS, "--version", "--settings", *HELP}),
     ],
 )  # fmt: skip
-def test_what_is_offered(settings: Path, line: str, offered: set[str]) -> None:
-    found = complete(settings, line)
+def test_what_is_offered(complete: Complete, line: str, offered: set[str]) -> None:
+    found = complete(line)
     assert offered <= found
     # What a command takes beside these is its own affair.
     assert {one for one in found - offered if not one.startswith("-")} == set()
 
 
-def test_files_are_offered_as_they_are_named(settings: Path, tmp_path: Path) -> None:
+def test_files_are_offered_as_they_are_named(complete: Complete, tmp_path: Path) -> None:
     for name in ("a file", "$(touch y)", "b"):
         (tmp_path / name).touch()
-    assert complete(settings, "iems --settings ", tmp_path) == {"a file", "$(touch y)", "b"}
+    assert complete("iems --settings ", tmp_path) == {"a file", "$(touch y)", "b"}
     for line in ("iems key create a", "iems user import a", "iems user add --password-file a"):
-        assert complete(settings, line, tmp_path) == {"a file"}, line
-    assert complete(settings, "iems key create ", tmp_path) == {"a file", "$(touch y)", "b", *HELP}
+        assert complete(line, tmp_path) == {"a file"}, line
+    assert complete("iems key create ", tmp_path) == {"a file", "$(touch y)", "b", *HELP}
     assert not (tmp_path / "y").exists()
 
 
@@ -103,5 +139,45 @@ def test_bash_completion_finds_it_where_it_is_installed(tmp_path: Path) -> None:
     place.parent.mkdir(parents=True)
     place.write_text(manual.files("9.8")["bash-completion/completions/iems"])
     script = "source /usr/share/bash-completion/bash_completion; _completion_loader iems"
-    told = bash(f"{script}; complete -p iems", tmp_path, XDG_DATA_DIRS=str(tmp_path))
-    assert told == "complete -F _iems iems\n"
+    found = told(BASH, f"{script}; complete -p iems", tmp_path, XDG_DATA_DIRS=str(tmp_path))
+    assert found == "complete -F _iems iems\n"
+
+
+def test_zsh_completes_what_is_typed(tmp_path: Path) -> None:
+    """On a terminal, from the place in its fpath, beginning with its very first word."""
+    (tmp_path / "_iems").write_text(manual.files("9.8")["zsh/site-functions/_iems"])
+    assert "/usr/local/share/zsh/site-functions\n" in told(ZSH, "print -l $fpath", tmp_path)
+    (tmp_path / ".zshrc").write_text(
+        f"fpath=({tmp_path} $fpath); autoload -U compinit; compinit -u -D; PS1=READY\n"
+    )
+    terminal, inner = pty.openpty()
+    shell = subprocess.Popen(
+        ["zsh", "-i"],
+        env={"PATH": os.environ["PATH"], "ZDOTDIR": str(tmp_path), "TERM": "dumb"},
+        stdin=inner,
+        stdout=inner,
+        stderr=inner,
+        start_new_session=True,
+    )
+    try:
+        shown(terminal, "READY")
+        os.write(terminal, b"iems dom\tadm\ta\t")
+        shown(terminal, "iems domain admin add ")
+    finally:
+        shell.kill()
+        shell.wait()
+        os.close(inner)
+        os.close(terminal)
+
+
+def shown(terminal: int, text: str) -> None:
+    """Wait until the terminal shows it, but for blanks that are taken back."""
+    seen = ""
+
+    def there() -> bool:
+        nonlocal seen
+        if select.select([terminal], [], [], 0)[0]:
+            seen += os.read(terminal, 4096).decode()
+        return text in seen.replace(" \b", "")
+
+    eventually(there, 20, lambda: repr(seen))
