@@ -12,12 +12,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 
 from iems.dns import packet
 from iems.dns.cache import SIZE, Cache, Key
 from iems.dns.channel import Channel
-from iems.dns.resolver import Answer, Rtype, Status, Then
+from iems.dns.resolver import Answer, Question, Rtype, Status, Then
 from iems.dns.servers import Server
 from iems.dns.tcp import TcpFallback
 from iems.serve.deadline import Deadline
@@ -35,14 +36,16 @@ class StubResolver:
         self.cache = Cache(cache)
         self.tcp = TcpFallback(timeout)
 
-    def ask(self, name: str, rtype: Rtype, then: Then | None = None) -> Asked:
+    def ask(self, name: str, rtype: Rtype, then: Then | None = None) -> Question:
         """Send the question, or answer it from the cache."""
-        asked = Asked(self, (name, rtype), then)
-        kept = self.cache.get(asked.key)
-        if kept is None:
-            asked.send(asked.server)
-        else:
-            asked.deliver(kept, asked.server)
+        key = (name, rtype)
+        kept = self.cache.get(key)
+        if kept is not None:
+            if then is not None:
+                then(kept)
+            return Kept(kept)
+        asked = Asked(self, key, then)
+        asked.send(asked.server)
         return asked
 
     def close(self) -> None:
@@ -50,6 +53,18 @@ class StubResolver:
         for channel in self.channels:
             channel.close()
         self.tcp.close()
+
+
+@dataclass(slots=True)
+class Kept:
+    """A question whose answer the cache had."""
+
+    answer: Answer
+
+    def result(self, deadline: Deadline) -> Answer:
+        """See `Question`."""
+        del deadline
+        return self.answer
 
 
 class Asked:

@@ -9,6 +9,7 @@ be read there is no hop, and nothing is looked up.
 
 from __future__ import annotations
 
+import functools
 import ipaddress
 import re
 from collections.abc import Collection
@@ -78,6 +79,8 @@ def stages(site: Site) -> tuple[Stage, ...]:
     return (Stage.CONNECT, Stage.HEADERS) if site.trusted_relays else (Stage.CONNECT,)
 
 
+# Each check of a connection reads the same address.
+@functools.lru_cache(maxsize=256)
 def parse_address(text: str) -> Address | None:
     """The address without scope, IPv4 also where it is mapped into IPv6; None where it is none."""
     try:
