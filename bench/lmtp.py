@@ -1,6 +1,6 @@
 """LMTP through the agent into Dovecot against Dovecot alone.
 
-Ten sessions that stay open, as Postfix keeps them, one recipient and 4 KiB a message, into
+Ten sessions that stay open and pipeline, as Postfix does, one recipient and 4 KiB a message, into
 Maildirs on the disk, with the junk script loaded. Every message carries genuine findings of four
 blacklists and iprev, bound to its own queue id, which the agent's side hears by XFORWARD. Both
 sides get the same bytes; the rounds take turns. All mail is counted in the mailboxes afterwards,
@@ -110,12 +110,15 @@ class _Bench:
         steps = [load.Step(b"", b"220"), load.Step(b"LHLO mail.example.test\r\n")]
         for number in range(messages):
             queue_id = f"4cBench{self._runs:02d}{session:02d}{number:05d}"
-            if forward:
-                steps.append(load.Step(f"XFORWARD IDENT={queue_id} SOURCE=REMOTE\r\n".encode()))
+            commands = [
+                *([f"XFORWARD IDENT={queue_id} SOURCE=REMOTE"] if forward else []),
+                "MAIL FROM:<sender@world.test>",
+                f"RCPT TO:<{user}>",
+                "DATA",
+            ]
+            together = "".join(f"{command}\r\n" for command in commands)
             steps += [
-                load.Step(b"MAIL FROM:<sender@world.test>\r\n"),
-                load.Step(f"RCPT TO:<{user}>\r\n".encode()),
-                load.Step(b"DATA\r\n", b"354"),
+                load.Step(together.encode(), b"354", before=len(commands) - 1),
                 load.Step(_findings(queue_id, key) + MESSAGE + b".\r\n", message=True),
             ]
         steps.append(load.Step(b"QUIT\r\n", b"221"))

@@ -2,9 +2,9 @@
 
 smtp-source comes from one address only; this one gives each conversation a source address of its
 own from the loopback range. A conversation is a list of steps, each the bytes to send and the
-reply code to wait for; it never pipelines, as most clients do not. A reply with another code is
-counted in `refused` and ends its conversation. `python -m bench generator` measures it against a
-sink: it must be several times faster than what it measures.
+replies to wait for, of which there are several where it pipelines (RFC 2920). A reply with another
+code is counted in `refused` and ends its conversation. `python -m bench generator` measures it
+against a sink: it must be several times faster than what it measures.
 """
 
 from __future__ import annotations
@@ -28,12 +28,16 @@ _SILENCE = 30.0
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """Send `line` (nothing at the very first step) and wait for a reply with this code."""
+    """Send `line` (nothing at the very first step) and wait for a reply with this code.
+
+    `before` says how many commands stand in `line` before the last one; each wants its 250.
+    """
 
     line: bytes
     code: bytes = b"250"
     message: bool = False
     """Whether a right reply means that one more message was accepted."""
+    before: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,11 +121,14 @@ def _answered(one: _Open, load: Load) -> bool:
     """Read what came, go on; False when the conversation is over."""
     octets = one.socket.recv(65536)
     one.buffer += octets
-    if octets and not _complete(one.buffer):
-        return True
     step = one.steps[one.at]
-    if not one.buffer.startswith(step.code):
-        load.refused.append(one.buffer[:200] or b"closed at " + step.line[:20])
+    replies = _replies(one.buffer)
+    if octets and len(replies) <= step.before:
+        return True
+    wanted = [b"250"] * step.before + [step.code]
+    wrong = [told for told, code in zip(replies, wanted, strict=False) if not told.startswith(code)]
+    if wrong or not octets:
+        load.refused.append(wrong[0][:200] if wrong else b"closed at " + step.line[:20])
         return False
     load.accepted += step.message
     one.buffer = b""
@@ -132,9 +139,6 @@ def _answered(one: _Open, load: Load) -> bool:
     return True
 
 
-def _complete(reply: bytes) -> bool:
-    """Whether the last line is the last of a reply (RFC 5321 section 4.2.1)."""
-    if not reply.endswith(b"\r\n"):
-        return False
-    start = reply.rfind(b"\r\n", 0, -2) + 2 if b"\r\n" in reply[:-2] else 0
-    return reply[start + 3 : start + 4] == b" "
+def _replies(octets: bytes) -> list[bytes]:
+    """The last line of each reply that is whole (RFC 5321 section 4.2.1)."""
+    return [line for line in octets.split(b"\r\n")[:-1] if line[3:4] == b" "]
