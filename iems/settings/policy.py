@@ -29,6 +29,12 @@ from iems.settings.read import (
 BANDS: Mapping[str, Mapping[str, Action]] = {
     "dnsbl": {"listed": Action.JUNK, TEMPERROR: Action.DELIVER},
     "iprev": {"mismatch": Action.DELIVER, TEMPERROR: Action.DELIVER},
+    "spf": {
+        "fail": Action.JUNK,
+        "softfail": Action.DELIVER,
+        "permerror": Action.DELIVER,
+        TEMPERROR: Action.DELIVER,
+    },
 }
 """Family of checks -> band -> what the site does where its settings say nothing."""
 

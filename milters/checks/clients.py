@@ -15,6 +15,7 @@ import re
 from collections.abc import Collection
 from dataclasses import dataclass
 
+from iems.codec.printable import printable
 from iems.model.message import HeaderBlock
 from iems.settings.read import Network
 from iems.settings.schema import Settings as Site
@@ -26,10 +27,18 @@ _HOPS = 25
 """Trusted hops that are passed over; a chain of relays is shorter."""
 
 _RECEIVED = re.compile(
-    rb"\s*from\s+\S+\s+\(\S+\s+\[(?:IPv6:)?([0-9A-Fa-f:.]{2,45})\](?::\d{1,5})?\)", re.IGNORECASE
+    rb"\s*from\s+(\S+)\s+\(\S+\s+\[(?:IPv6:)?([0-9A-Fa-f:.]{2,45})\](?::\d{1,5})?\)", re.IGNORECASE
 )
 """`from HELO (NAME [ADDRESS])`. Postfix replaces blanks and brackets of a HELO by question marks,
 so no client can write the second half itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hop:
+    """A client as Postfix saw it, here or at a trusted relay."""
+
+    address: Address
+    helo: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,23 +58,28 @@ class Clients:
 
     def address(self, view: View, stage: Stage) -> Address | None:
         """The address to look up at this stage, if there is one."""
+        hop = self.hop(view, stage)
+        return hop.address if hop is not None else None
+
+    def hop(self, view: View, stage: Stage) -> Hop | None:
+        """Whose address that is, and what he said in HELO."""
         address = parse_address(view.client.ip or "")
         if address is None or not self.applies(view) or _within(address, self.own):
             return None
         if not _within(address, self.relays):
-            return address if stage is Stage.CONNECT else None
+            return Hop(address, view.helo) if stage < Stage.HEADERS else None
         if stage is not Stage.HEADERS or view.header is None:
             return None
         return self._first_untrusted(view.header)
 
-    def _first_untrusted(self, header: HeaderBlock) -> Address | None:
+    def _first_untrusted(self, header: HeaderBlock) -> Hop | None:
         for received in header.named(b"received")[:_HOPS]:
             found = _RECEIVED.match(received.value)
-            hop = parse_address(found.group(1).decode("ascii")) if found else None
-            if hop is None:
+            address = parse_address(found[2].decode("ascii")) if found else None
+            if found is None or address is None:
                 return None
-            if not _within(hop, self.own) and not _within(hop, self.relays):
-                return hop
+            if not _within(address, self.own) and not _within(address, self.relays):
+                return Hop(address, printable(found[1]))
         return None
 
 
@@ -74,9 +88,9 @@ def clients(site: Site, channels: Collection[str], *, exempt_authenticated: bool
     return Clients(site.own_networks, site.trusted_relays, channels, exempt_authenticated)
 
 
-def stages(site: Site) -> tuple[Stage, ...]:
-    """When addresses become known: of direct clients, and of those behind trusted relays."""
-    return (Stage.CONNECT, Stage.HEADERS) if site.trusted_relays else (Stage.CONNECT,)
+def stages(site: Site, direct: Stage = Stage.CONNECT) -> tuple[Stage, ...]:
+    """When clients are looked up: direct ones, and those behind trusted relays."""
+    return (direct, Stage.HEADERS) if site.trusted_relays else (direct,)
 
 
 # Each check of a connection reads the same address.

@@ -1,7 +1,8 @@
 """What a check is: it looks at a connection or a message and says what it saw.
 
 A check never decides, never touches the wire and never blocks in `start`: what it has to wait for
-it waits for in `Pending.result`, and no longer than the deadline it was given. A check that cannot
+it waits for in `Pending.result`, and no longer than the deadline it was given; where it can only
+then ask on, it has as long again, or a client who dawdles would get by. A check that cannot
 find out says so by the band `temperror`; it raises nothing. Findings of CONNECT and HELO hold for
 the connection, those of the later stages for one message.
 """
@@ -71,7 +72,7 @@ class Pending(Protocol):
     """What a check has under way."""
 
     def result(self) -> tuple[Finding, ...]:
-        """The findings; blocks until the deadline given to `start` at most, may be called again."""
+        """The findings; blocks for what `start` was given at most, may be called again."""
         ...
 
 

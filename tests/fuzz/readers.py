@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import ipaddress
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,8 +16,11 @@ from iems.directory.table import COLUMNS, Line, read_csv, read_ldif
 from iems.directory.toml import TomlDirectory
 from iems.directory.tree import read_catch_all, read_domains, read_entries
 from iems.dns import packet
-from iems.dns.resolver import Answer, Rtype
+from iems.dns.resolver import Answer, Rtype, Status, Then
+from iems.dns.spf import Evaluation, Identity
+from iems.dns.zonefile import Ready
 from iems.model.address import Address
+from iems.serve.deadline import Deadline
 from iems.settings.load import load
 from iems.settings.read import SettingsError
 from iems.settings.schema import Settings
@@ -28,6 +32,7 @@ from milters.checks.guard import published
 _LIST = parse({"zone": "list.test"}, "checks.dnsbl.one")
 _TYPES: tuple[Rtype, ...] = ("A", "AAAA", "MX", "PTR", "TXT")
 _NAME = "2.0.0.127.list.test"
+_RESULTS = {"none", "neutral", "pass", "fail", "softfail", "temperror", "permerror"}
 _CLASSES = (b"iemsUser", b"iemsAlias", b"iemsDomain", b"top")
 _ATTRIBUTES = (
     *("iemsAddress", "iemsTarget", "iemsDomainName", "iemsPolicy"),
@@ -64,6 +69,39 @@ def dns(data: bytes) -> None:
         assert 0 <= answer.ttl < 1 << 32
         if rtype == "A":
             outcome(_LIST, answer)
+
+
+def spf(data: bytes) -> None:
+    """A record has a result and asks a bounded number of names; it is the record of every name.
+
+    Lines of the input are the record, another TXT, the sender and the HELO.
+    """
+    record, other, sender, helo = [
+        line.decode("latin-1") for line in (data.split(b"\n") + [b""] * 4)[:4]
+    ]
+    text = f"v=spf1 {record}"
+    asked: list[str] = []
+    answers = {
+        "A": (other, "192.0.2.9"),
+        "AAAA": (other,),
+        "MX": tuple(f"{n} m{n}.test" for n in range(10)),
+        "PTR": (other, *(f"p{n}.test" for n in range(10))),
+    }
+
+    class Everything:
+        def ask(self, name: str, rtype: Rtype, _then: Then | None = None) -> Ready:
+            packet.question(name, rtype)
+            asked.append(name)
+            own = (text,) if name == "e.test" or len(name) % 2 else (other,)
+            return Ready(Answer(Status.FOUND, answers.get(rtype, own)))
+
+    for client in ("192.0.2.1", "2001:db8::1"):
+        who = Identity.of(ipaddress.ip_address(client), f"{sender}@e.test", helo, "here")
+        result = Evaluation(Everything(), who).result(Deadline.after(60))
+        assert result.outcome in _RESULTS
+        assert all(map(str.isascii, (result.mechanism, result.problem, result.explanation)))
+        assert len(asked) <= 250, "10 terms, each with 10 hosts and what is asked ahead"
+        asked.clear()
 
 
 def settings(data: bytes) -> None:

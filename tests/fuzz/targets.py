@@ -18,6 +18,7 @@ TARGETS: Mapping[str, Callable[[bytes], None]] = {
     "lmtp": lmtp.lmtp,
     "commands": lmtp.commands,
     "dns": readers.dns,
+    "spf": readers.spf,
     "settings": readers.settings,
     "files": readers.files,
     "ldap": readers.ldap,

@@ -102,3 +102,13 @@ def test_any_text_is_an_address_or_none(text: str) -> None:
 def test_the_second_stage_is_there_only_where_there_are_trusted_relays() -> None:
     assert stages(site()) == (Stage.CONNECT, Stage.HEADERS)
     assert stages(site(trusted_relays=[])) == (Stage.CONNECT,)
+
+
+def test_the_helo_is_the_one_that_the_hop_said() -> None:
+    header = b"Received: from a\xff.test (b.test [192.0.2.5])\n by relay\n"
+    hop = RULE.hop(view(RELAY, header=header), Stage.HEADERS)
+    assert hop is not None
+    assert hop.helo == "a?.test"
+    direct = RULE.hop(view(CLIENT), Stage.MAIL)
+    assert direct is not None
+    assert (str(direct.address), direct.helo) == (CLIENT, "helo.test")

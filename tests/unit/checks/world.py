@@ -43,10 +43,20 @@ def view(
     header: bytes | None = None,
     resolved: str = "",
     name: str = "",
+    helo: str = "helo.test",
+    sender: str = "",
 ) -> View:
-    """A view of a client; `header` as the milter gets it."""
-    block = None if header is None else parse_header(header)
-    return View(Client(ip, name), "helo.test", channel, authenticated, None, block, resolved)
+    """A view of a client; `header` as the milter gets it, `sender` as MAIL says it."""
+    return View(
+        client=Client(ip, name),
+        helo=helo,
+        channel=channel,
+        authenticated=authenticated,
+        sender=None,
+        header=None if header is None else parse_header(header),
+        resolved=resolved,
+        envelope_from=sender,
+    )
 
 
 class Asked:

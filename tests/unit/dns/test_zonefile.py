@@ -16,6 +16,7 @@ listed.test    TXT  "why and how"
 1.in-addr.arpa PTR  Mail.Test.
 clear.test     A    NXDOMAIN
 slow.test      A    TIMEOUT
+_dmarc.test    TXT  "v=DMARC1; p=none;" " sp=reject"   ; a comment
 """
 
 
@@ -37,6 +38,18 @@ def test_records_errors_and_text() -> None:
 def test_a_question_that_is_not_listed_shows() -> None:
     with pytest.raises(UnexpectedQuestionError, match="AAAA"):
         ZoneResolver(ZONE).ask("listed.test", "AAAA")
+
+
+def test_beside_a_whole_text_nothing_exists() -> None:
+    resolver = ZoneResolver(ZONE, whole=True)
+    deadline = Deadline.after(0)
+    assert resolver.ask("Listed.test", "AAAA").result(deadline).status is Status.NODATA
+    assert resolver.ask("other.test", "A").result(deadline).status is Status.NXDOMAIN
+
+
+def test_a_semicolon_in_quotes_starts_no_comment_and_strings_are_joined() -> None:
+    answer = ZoneResolver(ZONE).ask("_dmarc.test", "TXT").result(Deadline.after(0))
+    assert answer.records == ("v=DMARC1; p=none; sp=reject",)
 
 
 @pytest.mark.parametrize("line", ["name A", "name SRV 10 other", "name"])
