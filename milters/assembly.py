@@ -13,7 +13,7 @@ from typing import Any, Protocol
 from iems.settings.policy import CheckSettings
 from iems.settings.read import SettingsError, Table, Where
 from iems.settings.schema import Settings
-from milters.checks import dnsbl, iprev, spf
+from milters.checks import dmarc, dnsbl, iprev, spf
 from milters.checks.protocol import Check, Tools
 
 
@@ -52,7 +52,9 @@ class Make(Protocol):
         ...
 
 
-FAMILIES: Mapping[str, Family] = MappingProxyType({"dnsbl": dnsbl, "iprev": iprev, "spf": spf})
+FAMILIES: Mapping[str, Family] = MappingProxyType(
+    {"dmarc": dmarc, "dnsbl": dnsbl, "iprev": iprev, "spf": spf}
+)
 
 
 def dnsbl_lists(settings: Settings) -> dict[str, dnsbl.Settings]:

@@ -19,6 +19,7 @@ from iems.serve.deadline import Deadline
 from iems.settings.load import Written
 from iems.settings.policy import CheckSettings
 from iems.settings.read import Network
+from iems.settings.schema import Settings
 
 _PATIENCE = 3.0
 """Seconds in which every DNS server must have answered."""
@@ -44,6 +45,7 @@ def find(written: Written, postfix: Postfix | None) -> Iterator[str]:
     yield from _networks(written)
     yield from _directory(written)
     yield from _channels(written, postfix)
+    yield from _evidence(settings)
     lists = [check for check in settings.checks if check.family == "dnsbl"]
     yield from filter(None, map(_zone, lists))
     if lists:
@@ -101,6 +103,27 @@ def _channels(written: Written, postfix: Postfix | None) -> Iterator[str]:
                 f"{file}: {key.partition(' ')[0]} names the channel {name!r}, and no listener of "
                 f"Postfix does (milter_macro_daemon_name); known: {', '.join(sorted(known))}"
             )
+
+
+def _evidence(settings: Settings) -> Iterator[str]:
+    """What `dmarc` weighs must be there, or it can hardly ever tell."""
+    checks = {check.name: check for check in settings.checks}
+    dmarc = checks.get("dmarc")
+    if dmarc is None:
+        return
+    for name in ("spf", "dkim"):
+        seen = _channels_of(checks[name]) if name in checks else set()
+        for channel in sorted(_channels_of(dmarc) - seen):
+            yield (
+                f"{dmarc.where(dmarc.key)}: {dmarc.key} weighs what spf and dkim find, and {name} "
+                f"does not look at the channel {channel!r}: what the other one does not let pass "
+                f"is `temperror` there; expected checks.{name} with the same channels"
+            )
+
+
+def _channels_of(check: CheckSettings) -> set[str]:
+    listed = check.options.get("channels", (INTERNET,))
+    return set(map(str, listed)) if isinstance(listed, list | tuple) else set()
 
 
 def _zone(check: CheckSettings) -> str:

@@ -30,7 +30,7 @@ def authentication_results(authserv_id: str, findings: tuple[Finding, ...]) -> b
     return ";\r\n\t".join(lines).encode("ascii", "replace")
 
 
-METHODS = frozenset({"iprev", "spf"})
+METHODS = frozenset({"dmarc", "iprev", "spf"})
 """Checks that are methods of the IANA registry `Email Authentication Methods`."""
 
 

@@ -27,6 +27,13 @@ from iems.settings.read import (
 )
 
 BANDS: Mapping[str, Mapping[str, Action]] = {
+    "dmarc": {
+        "reject": Action.JUNK,
+        "quarantine": Action.JUNK,
+        "none": Action.DELIVER,
+        "permerror": Action.DELIVER,
+        TEMPERROR: Action.DELIVER,
+    },
     "dnsbl": {"listed": Action.JUNK, TEMPERROR: Action.DELIVER},
     "iprev": {"mismatch": Action.DELIVER, TEMPERROR: Action.DELIVER},
     "spf": {

@@ -56,6 +56,14 @@ class Clients:
             return False
         return view.channel in self.channels
 
+    def outside(self, view: View) -> bool:
+        """Whether the message comes from a client that checks of messages look at.
+
+        So it does from a trusted relay: a message is the same behind it.
+        """
+        address = parse_address(view.client.ip or "")
+        return self.applies(view) and (address is None or not _within(address, self.own))
+
     def address(self, view: View, stage: Stage) -> Address | None:
         """The address to look up at this stage, if there is one."""
         hop = self.hop(view, stage)

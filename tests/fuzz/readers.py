@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import ipaddress
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
+from iems.codec.author import MOST, authors
+from iems.codec.dmarc import InvalidRecordError, is_record
+from iems.codec.dmarc import parse as read_record
 from iems.directory import rows
 from iems.directory.reader import DirectoryUnavailable
 from iems.directory.rows import Read
@@ -19,7 +23,7 @@ from iems.dns import packet
 from iems.dns.resolver import Answer, Rtype, Status, Then
 from iems.dns.spf import Evaluation, Identity
 from iems.dns.zonefile import Ready
-from iems.model.address import Address
+from iems.model.address import Address, domain_name
 from iems.serve.deadline import Deadline
 from iems.settings.load import load
 from iems.settings.read import SettingsError
@@ -102,6 +106,25 @@ def spf(data: bytes) -> None:
         assert all(map(str.isascii, (result.mechanism, result.problem, result.explanation)))
         assert len(asked) <= 250, "10 terms, each with 10 hosts and what is asked ahead"
         asked.clear()
+
+
+def dmarc(data: bytes) -> None:
+    """A From has domains or a fault, and a record is one or InvalidRecordError.
+
+    The first line is the record, the others, without their `\\r`, are values of From.
+    """
+    record, *fields = data.split(b"\n")
+    text = f"v=DMARC1;{record.decode('latin-1')}"
+    assert is_record(text)
+    with contextlib.suppress(InvalidRecordError):
+        assert 0 <= read_record(text).share <= 100
+    found = authors([b"\n ".join(field.split(b"\r")) for field in fields])
+    assert found.domains or found.fault
+    assert len(found.domains) <= MOST
+    assert len(set(found.domains)) == len(found.domains)
+    for domain in found.domains:
+        assert domain_name(domain) == domain
+        assert "." in domain
 
 
 def settings(data: bytes) -> None:

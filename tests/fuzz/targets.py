@@ -19,6 +19,7 @@ TARGETS: Mapping[str, Callable[[bytes], None]] = {
     "commands": lmtp.commands,
     "dns": readers.dns,
     "spf": readers.spf,
+    "dmarc": readers.dmarc,
     "settings": readers.settings,
     "files": readers.files,
     "ldap": readers.ldap,

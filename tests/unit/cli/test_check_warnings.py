@@ -34,6 +34,10 @@ from tests.unit.cli.conftest import LISTENER, TRANSPORT, Site
             '[checks.iprev]\nmode = "delegate"\nchannels = ["internet", "fax"]\n',
             "checks.iprev.channels names the channel 'fax'",
         ),
+        (
+            '[checks.dmarc]\nmode = "delegate"\n[checks.spf]\nmode = "delegate"\n',
+            "checks.dmarc weighs what spf and dkim find, and dkim does not look at the channel",
+        ),
     ],
 )
 def test_what_is_allowed_and_hardly_meant(site: Site, text: str, told: str) -> None:
@@ -176,4 +180,17 @@ def test_a_resolver_for_everybody_and_a_zone_that_is_none(
 def test_who_asks_no_list_needs_no_resolver(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("cli.check.doubts._silent", lambda _servers: pytest.fail("was asked"))
     site.settings('[dns]\nservers = ["8.8.8.8"]\n')
+    assert site.check("--strict") == 0
+
+
+def test_dmarc_without_what_it_weighs(site: Site) -> None:
+    other = '[checks.spf]\nmode = "delegate"\nchannels = ["local"]\n'
+    for text in ("", other, other.replace("delegate", "off")):
+        site.settings('[checks.dmarc]\nmode = "delegate"\n' + text)
+        site.check()
+        assert [one.partition(" find, and ")[2].partition(" ")[0] for one in site.warnings] == [
+            "spf",
+            "dkim",
+        ]
+    site.settings(other)
     assert site.check("--strict") == 0

@@ -1,0 +1,96 @@
+"""The domains of From fields (RFC 5322 section 3.6.2), as any reader of mail may see them.
+
+Pure. A message says with one address in one field who wrote it. Where it says more than that, each
+domain counts which some reader could take for the author's; where it cannot be read, or says
+nothing, there is a fault. What stands in comments and in quoted display names is no address. No
+input raises, and the work is bounded by its length.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from iems.codec.header import unfold
+from iems.model.address import AddressError, domain_name
+
+MOST = 10
+"""Domains that are looked at; a message that honestly has several authors names fewer."""
+
+_LONGEST = 65_536
+"""Bytes of a field that are read."""
+
+_PIECE = re.compile(r'\\.|["()]|[^"()\\]+|\\', re.DOTALL)
+_BLANK = r"[ \t\r\n]*"
+_ATOM = r'[^ \t\r\n@<>,;:"().]+'
+_DOMAIN = re.compile(rf"@{_BLANK}({_ATOM}(?:{_BLANK}\.{_BLANK}{_ATOM})*)")
+_SPACE = re.compile(r"[ \t\r\n]+")
+_CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
+
+
+@dataclass(frozen=True, slots=True)
+class Authors:
+    """The domains as lower-case A-labels, each once; `fault` says what is wrong, if anything is."""
+
+    domains: tuple[str, ...]
+    fault: str = ""
+
+
+def authors(fields: Sequence[bytes]) -> Authors:
+    """Who wrote the message whose From fields have these values."""
+    domains: dict[str, None] = {}
+    faults = [] if len(fields) == 1 else [f"the message has {len(fields)} From fields"]
+    for value in fields[:MOST]:
+        found, fault = _read(value)
+        domains.update(dict.fromkeys(found))
+        faults += [fault] if fault else []
+    if len(domains) > MOST:
+        faults.append(f"From holds more than {MOST} domains")
+    return Authors(tuple(domains)[:MOST], faults[0] if faults else "")
+
+
+def _read(value: bytes) -> tuple[list[str], str]:
+    text = unfold(value[:_LONGEST]).decode("utf-8", "replace")
+    bare, closed = _bare(text)
+    fault = "" if closed and not _CONTROL.search(text) else "the From field is not well-formed"
+    found: list[str] = []
+    for match in _DOMAIN.finditer(text if fault else bare):
+        written = _SPACE.sub("", match[1])
+        try:
+            domain = domain_name(written)
+        except AddressError:
+            fault = fault or "From holds a domain that is none"
+            continue
+        if domain.startswith("["):
+            fault = fault or "From holds an address literal"
+        elif "." in domain:
+            found.append(domain)
+    if not found:
+        fault = fault or "From holds no address"
+    return found, fault
+
+
+def _bare(text: str) -> tuple[str, bool]:
+    """The text without comments, and with `q` for what is quoted; whether all of it is closed."""
+    depth, quoted = 0, False
+    kept: list[str] = []
+    for piece in _PIECE.findall(text):
+        if quoted or (piece == '"' and not depth):
+            quoted ^= piece == '"'
+            kept += ["q"] if not quoted else []
+        elif piece in {"(", ")"}:
+            depth += 1 if piece == "(" else -1
+            kept.append(" ")
+            if depth < 0:
+                return "", False
+        elif not depth:
+            kept.append(piece)
+    bare = "".join(kept)
+    return bare, not quoted and not depth and _brackets(bare)
+
+
+def _brackets(bare: str) -> bool:
+    """Whether `<` and `>` stand in pairs, one within no other."""
+    marks = "".join(letter for letter in bare if letter in "<>")
+    return marks.replace("<>", "") == ""

@@ -1,0 +1,94 @@
+"""Whose message it is, by its From fields: what some reader may see is what counts."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from iems.codec.author import MOST, authors
+
+
+def domains(*fields: bytes | str) -> str:
+    """The domains, and a `!` where there is a fault."""
+    found = authors([one.encode() if isinstance(one, str) else one for one in fields])
+    return " ".join((*found.domains, *(["!"] if found.fault else [])))
+
+
+@pytest.mark.parametrize(
+    ("field", "found"),
+    [
+        (" joe@e.test", "e.test"),
+        (" Joe <joe@E.Test>", "e.test"),
+        (" joe@e.test.", "e.test"),
+        (' "Joe, of (x" <joe@e.test>', "e.test"),
+        (" Joe <joe@e.test> (at home (or not))", "e.test"),
+        (" joe (x) @ (y) e (z) . test", "e.test"),
+        (" joe@\r\n\te.test", "e.test"),
+        (' "joe@a.test" <joe@e.test>', "e.test"),
+        (" (joe@a.test) joe@e.test", "e.test"),
+        (' "joe@a.test"@e.test', "e.test"),
+        (r' "joe\"@a.test" <joe@e.test>', "e.test"),
+        (" =?utf-8?q?joe=40a.test?= <joe@e.test>", "e.test"),
+        (" Jürgen <j@bücher.test>", "xn--bcher-kva.test"),
+        (b" J\xfcrgen <j@e.test>", "e.test"),
+        (" me@home <joe@e.test>", "e.test"),
+        (" joe@e.test, jane@E.test", "e.test"),
+        (" joe@e.test, Jane <jane@f.test>", "e.test f.test"),
+        (" All: joe@e.test, jane@f.test;", "e.test f.test"),
+        (" joe@a.test <joe@e.test>", "a.test e.test"),
+        (" <joe@a.test> <joe@e.test>", "a.test e.test"),
+        (" joe@a.test@e.test", "a.test e.test"),
+        (" <@a.test:joe@e.test>", "a.test e.test"),
+        (" joe@a.test joe@e.test", "a.test e.test"),
+        (r" joe\@a.test <joe@e.test>", "a.test e.test"),
+        (' "joe@a.test <joe@e.test>', "a.test e.test !"),
+        (" joe@a.test) <joe@e.test>", "a.test e.test !"),
+        (" (joe@a.test <joe@e.test>", "a.test e.test !"),
+        (" <joe@a.test <joe@e.test>>", "a.test e.test !"),
+        (" joe@e.test>", "e.test !"),
+        (b" joe@e.test\0", "!"),
+        (b" joe@e.test\rFrom: joe@a.test", "e.test a.test !"),
+        (" joe@-e-.test", "!"),
+        (b" joe@\xff.test", "!"),
+        (" joe@[192.0.2.1]", "!"),
+        (" joe@home", "!"),
+        (" joe", "!"),
+        (" undisclosed:;", "!"),
+        (" =?utf-8?q?joe=40a.test?=", "!"),
+        (" <>", "!"),
+        ("", "!"),
+    ],
+)
+def test_one_field(field: bytes | str, found: str) -> None:
+    assert domains(field) == found
+
+
+def test_one_field_is_expected() -> None:
+    assert domains() == "!"
+    assert domains(" joe@e.test", " joe@f.test") == "e.test f.test !"
+    assert domains(" joe@e.test", " joe@e.test") == "e.test !"
+
+
+def test_domains_are_bounded() -> None:
+    many = [f"joe@d{number}.test" for number in range(MOST + 1)]
+    assert domains(", ".join(many[:-1])).count("test") == MOST
+    assert "!" not in domains(", ".join(many[:-1]))
+    assert domains(", ".join(many)).endswith(f"d{MOST - 1}.test !")
+    assert domains(*many).count("test") == MOST
+
+
+@pytest.mark.parametrize("text", ["@a .", "(", "<", '"', "\\", "@", " ", "a@b.c,", "@a. ", "((@("])
+def test_the_work_is_in_proportion(text: str) -> None:
+    start = time.thread_time()
+    domains(text * 20_000)
+    assert time.thread_time() - start < 1.0
+
+
+@given(st.lists(st.binary(), max_size=3), st.text('@.<>"(),:;\\ \r\nab', max_size=40))
+def test_any_bytes_are_authors_or_a_fault(fields: list[bytes], text: str) -> None:
+    for found in (authors(fields), authors([text.encode()])):
+        assert found.domains or found.fault
+        assert all(domain.isascii() and domain == domain.lower() for domain in found.domains)
