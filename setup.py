@@ -16,6 +16,7 @@ setup(
         "iems.store",
         "milters",
         "milters.checks",
+        "milters.signatures",
         "lmtp",
         "sieve",
         "cli",

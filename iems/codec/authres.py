@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 
 from iems.codec.header import unfold
 from iems.model.address import AddressError, domain_name
@@ -11,6 +12,9 @@ from iems.model.finding import Finding
 NAME = b"Authentication-Results"
 _PIECE = re.compile(rb'\\.|[()";\\]|[^()";\\]+', re.DOTALL)
 _BLANKS = re.compile(rb"[ \t]+")
+_RESULT = re.compile(rb"\s*([A-Za-z0-9-]{1,40})(?:\s*/\s*\d+)?\s*=\s*([A-Za-z0-9-]{1,40})")
+"""`method=result`, a version of the method between them (RFC 8601 section 2.2)."""
+
 _TSPECIAL = re.compile(r"[()<>@,;:\\\"/\[\]?=]")
 """What ends a token (RFC 2045 section 5.1)."""
 
@@ -30,12 +34,40 @@ def authentication_results(authserv_id: str, findings: tuple[Finding, ...]) -> b
     return ";\r\n\t".join(lines).encode("ascii", "replace")
 
 
-METHODS = frozenset({"dmarc", "iprev", "spf"})
+METHODS = frozenset({"arc", "dkim", "dmarc", "iprev", "spf"})
 """Checks that are methods of the IANA registry `Email Authentication Methods`."""
 
 
 def authserv_id(value: bytes) -> bytes:
     """The id that a foreign field names, in lower case; `b""` where none can be read.
+
+    It is what stands before the first semicolon, up to a blank.
+    """
+    return _BLANKS.split(unfold(next(_parts(value))), maxsplit=1)[0].lower()
+
+
+def results(value: bytes) -> tuple[tuple[str, str], ...]:
+    """Method and result of each part of a foreign field behind its id, both in lower case."""
+    parts = _parts(value)
+    next(parts)
+    matches = (_RESULT.match(unfold(part)) for part in parts)
+    return tuple(
+        (one.group(1).decode().lower(), one.group(2).decode().lower()) for one in matches if one
+    )
+
+
+def claims(value: bytes, own: str) -> bool:
+    """Whether a reader may take the foreign field for one under the authserv-id `own`.
+
+    So it is where no id can be read, where UTF-8 stands for ours (RFC 8601 section 5), and where a
+    reader finds ours who stops at what ends a token or drops a dot at the end.
+    """
+    found = authserv_id(value).decode("utf-8", "surrogateescape")
+    return not {_host(found), _host(_TSPECIAL.split(found, maxsplit=1)[0])}.isdisjoint({own, ""})
+
+
+def _parts(value: bytes) -> Iterator[bytes]:
+    """What semicolons separate, without comments and quotes.
 
     One pass, however deep comments are nested (RFC 5322 section 3.2.2).
     """
@@ -48,21 +80,12 @@ def authserv_id(value: bytes) -> bytes:
         elif piece in b"()":
             depth = max(0, depth + (1 if piece == b"(" else -1))
             bare.append(b" ")
+        elif not depth and piece == b";":
+            yield b"".join(bare)
+            bare = []
         elif not depth:
-            if piece == b";":
-                break
             bare.append(piece)
-    return _BLANKS.split(unfold(b"".join(bare)), maxsplit=1)[0].lower()
-
-
-def claims(value: bytes, own: str) -> bool:
-    """Whether a reader may take the foreign field for one under the authserv-id `own`.
-
-    So it is where no id can be read, where UTF-8 stands for ours (RFC 8601 section 5), and where a
-    reader finds ours who stops at what ends a token or drops a dot at the end.
-    """
-    found = authserv_id(value).decode("utf-8", "surrogateescape")
-    return not {_host(found), _host(_TSPECIAL.split(found, maxsplit=1)[0])}.isdisjoint({own, ""})
+    yield b"".join(bare)
 
 
 def _host(text: str) -> str:

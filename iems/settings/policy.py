@@ -27,6 +27,8 @@ from iems.settings.read import (
 )
 
 BANDS: Mapping[str, Mapping[str, Action]] = {
+    "arc": {"fail": Action.DELIVER, TEMPERROR: Action.DELIVER},
+    "dkim": {"fail": Action.DELIVER, "permerror": Action.DELIVER, TEMPERROR: Action.DELIVER},
     "dmarc": {
         "reject": Action.JUNK,
         "quarantine": Action.JUNK,

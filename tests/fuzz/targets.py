@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from tests.fuzz import chain, codec, lmtp, readers
+from tests.fuzz import chain, codec, lmtp, readers, signatures
 
 CORPUS = Path(__file__).parent / "corpus"
 
@@ -24,4 +24,5 @@ TARGETS: Mapping[str, Callable[[bytes], None]] = {
     "files": readers.files,
     "ldap": readers.ldap,
     "table": readers.table,
+    "signatures": signatures.signatures,
 }

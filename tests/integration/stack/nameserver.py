@@ -90,8 +90,13 @@ class _Question(socketserver.BaseRequestHandler):
             if known.status is Status.TIMEOUT:
                 return
             answer.set_rcode(_RCODES.get(known.status, dns.rcode.NOERROR))
-            texts = [f'"{one}"' if rtype == "TXT" else one for one in known.records]
+            texts = [_strings(one) if rtype == "TXT" else one for one in known.records]
             texts = [f"{one}." if rtype == "PTR" else one for one in texts]
             if texts:
                 answer.answer.append(dns.rrset.from_text(asked.name, 0, "IN", rtype, *texts))
         channel.sendto(answer.to_wire(), self.client_address)
+
+
+def _strings(text: str) -> str:
+    """The text as character strings, of which each has 255 bytes at most."""
+    return " ".join(f'"{text[at : at + 255]}"' for at in range(0, max(len(text), 1), 255))

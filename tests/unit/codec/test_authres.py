@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from iems.codec.authres import authentication_results, authserv_id, claims
+from iems.codec.authres import authentication_results, authserv_id, claims, results
 from iems.model.finding import Finding
 
 
@@ -123,3 +123,21 @@ def test_deeply_nested_comments_cost_no_more_than_others() -> None:
 def test_any_bytes_give_an_id_or_nothing(value: bytes) -> None:
     assert isinstance(authserv_id(value), bytes)
     assert isinstance(claims(value, "mx.example"), bool)
+
+
+@pytest.mark.parametrize(
+    ("value", "found"),
+    [
+        (b"mx.example; spf=pass smtp.mailfrom=a; dkim=fail", [("spf", "pass"), ("dkim", "fail")]),
+        (b"mx.example 1; SPF/1 = Pass (a; dkim=pass)", [("spf", "pass")]),
+        (b'mx.example; spf=fail reason="x; dkim=pass"', [("spf", "fail")]),
+        (b"mx.example;\r\n\tdmarc=none;;x", [("dmarc", "none")]),
+        (b"mx.example; none", []),
+        (b"spf=pass", []),
+        (b"", []),
+        (b"\xff; \xff=\xff; spf=\xff", []),
+    ],
+)
+def test_results(value: bytes, found: list[tuple[str, str]]) -> None:
+    """Comments and quotes tell nothing."""
+    assert list(results(value)) == found

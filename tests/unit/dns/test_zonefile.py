@@ -14,6 +14,7 @@ Listed.test.   A    127.0.0.2
 listed.test    A    127.0.0.3   ; a comment
 listed.test    TXT  "why and how"
 1.in-addr.arpa PTR  Mail.Test.
+key.test       TXT  "v=DKIM1; p=" ; a comment
 clear.test     A    NXDOMAIN
 slow.test      A    TIMEOUT
 _dmarc.test    TXT  "v=DMARC1; p=none;" " sp=reject"   ; a comment
@@ -33,6 +34,11 @@ def test_records_errors_and_text() -> None:
     seen.clear()
     assert resolver.ask("slow.test", "A", seen.append).result(deadline).status is Status.TIMEOUT
     assert not seen
+
+
+def test_a_semicolon_in_quotes_starts_no_comment() -> None:
+    answer = ZoneResolver(ZONE).ask("key.test", "TXT").result(Deadline.after(0))
+    assert answer.records == ("v=DKIM1; p=",)
 
 
 def test_a_question_that_is_not_listed_shows() -> None:

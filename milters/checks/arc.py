@@ -1,0 +1,313 @@
+"""`arc`: does the chain of those who forwarded the message hold (RFC 8617 section 5.2)?
+
+One finding: `none` without a chain, `pass`, or `fail`, also where the last of them says himself
+that it is broken; `temperror` where a key cannot be looked up now. A chain that holds proves who
+wrote it and nothing more: whether one believes a sealer is for others to say. For them the evidence
+names the sealers and what each says to have seen of SPF, DKIM and DMARC.
+
+All keys are asked for at once, of 50 sets at most.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from iems.codec.authres import results
+from iems.codec.header import parse_header
+from iems.dns.resolver import Resolver
+from iems.model.envelope import INTERNET
+from iems.model.finding import TEMPERROR, Finding
+from iems.model.message import Field, HeaderBlock
+from iems.serve.deadline import Deadline
+from iems.settings import read
+from iems.settings.read import Table, Where, setting, somewhere
+from iems.store.spool import Spooled
+from milters.checks.clients import Clients, clients
+from milters.checks.protocol import Check, Known, Pending, Stage, Tools, View
+from milters.signatures.fields import (
+    Seal,
+    Signature,
+    Signer,
+    UnverifiedError,
+    read_instance,
+    read_message_signature,
+    read_seal,
+    read_tags,
+)
+from milters.signatures.verify import (
+    Key,
+    SignedHeader,
+    acceptable,
+    body_digests,
+    form,
+    read_key,
+    signing_form,
+    verify_body,
+    verify_digest,
+    verify_header,
+)
+
+NAME = "arc"
+FAIL = "fail"
+MOST = 50
+"""Sets of a chain, the limit of RFC 8617 section 4.2.1."""
+
+_RESULTS, _MESSAGE, _SEAL = KEYS = (
+    b"arc-authentication-results",
+    b"arc-message-signature",
+    b"arc-seal",
+)
+_TOLD = ("arc", "spf", "dkim", "dmarc")
+_SHOWN = 10
+"""Sets that the evidence tells of, the newest: X-IEMS-Findings has no room for fifty."""
+
+_INSTANCE = re.compile(rb"\s*i\s*=\s*([0-9]{1,2})\s*;(.*)", re.DOTALL)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """`[checks.arc]` beside mode, default and allow."""
+
+    channels: tuple[str, ...] = setting(
+        read.texts, "source channels whose mail is verified", (INTERNET,)
+    )
+    exempt_authenticated: bool = setting(
+        read.flag, "whether mail of authenticated clients is left out", default=True
+    )
+
+
+def parse(options: Table, key: str, where: Where = somewhere) -> Settings:
+    """The options of `[checks.arc]`; SettingsError names file, key, value, expected."""
+    return read.read_table(Settings, options, key, where)
+
+
+def make(_name: str, settings: Settings, tools: Tools) -> tuple[Check, ...]:
+    """The check."""
+    rule = clients(
+        tools.site, settings.channels, exempt_authenticated=settings.exempt_authenticated
+    )
+    return (Arc(rule, tools.resolver),)
+
+
+@dataclass(frozen=True, slots=True)
+class Arc:
+    """The check; `clock` gives seconds of the epoch."""
+
+    clients: Clients
+    resolver: Resolver
+    clock: Callable[[], float] = time.time
+
+    @property
+    def name(self) -> str:
+        """`arc`."""
+        return NAME
+
+    @property
+    def stage(self) -> Stage:
+        """The whole message is signed."""
+        return Stage.BODY
+
+    def applies(self, view: View) -> bool:
+        """Whether this client's mail is verified."""
+        return self.clients.outside(view)
+
+    def start(self, view: View, deadline: Deadline) -> Pending:
+        """Read the chain and ask for its keys."""
+        if view.message is None or not self.applies(view):
+            return Known()
+        block = parse_header(view.message.header)
+        try:
+            chain = read_chain(block)
+            return Validation(self, chain, block, view.message, deadline) if chain else _NONE
+        except UnverifiedError as error:
+            return Known((_failed(error),))
+
+
+@dataclass(frozen=True, slots=True)
+class ArcSet:
+    """The three fields of one sealer; `told` is what he says to have seen, method to result."""
+
+    results: Field
+    told: Mapping[str, str]
+    message: Signature
+    seal: Seal
+
+
+def read_chain(block: HeaderBlock) -> tuple[ArcSet, ...]:
+    """The sets from the first on, none where there is no chain; UnverifiedError where it is broken.
+
+    That is steps 1 to 3 of section 5.2.
+    """
+    found: dict[int, dict[bytes, Field]] = {}
+    for field in block.fields:
+        if field.key in KEYS:
+            fields = found.setdefault(_instance(field), {})
+            if field.key in fields or len(found) > MOST:
+                raise UnverifiedError(FAIL, f"more than one field of a set, or {MOST} sets")
+            fields[field.key] = field
+    whole = all(len(fields) == len(KEYS) for fields in found.values())
+    if not whole or sorted(found) != list(range(1, len(found) + 1)):
+        raise UnverifiedError(FAIL, "its sets are not complete")
+    chain = tuple(_set(found[number]) for number in sorted(found))
+    if chain and chain[-1].seal.status == FAIL:
+        raise UnverifiedError(FAIL, f"{chain[-1].seal.signer.domain} says that it is broken")
+    words = ["none", *["pass"] * len(chain)]
+    if any(one.seal.status != word for one, word in zip(chain, words, strict=False)):
+        raise UnverifiedError(FAIL, "a seal says of the sets before it what cannot be")
+    return chain
+
+
+class Validation:
+    """The chain of one message; collected by one thread at a time."""
+
+    def __init__(
+        self,
+        check: Arc,
+        chain: tuple[ArcSet, ...],
+        block: HeaderBlock,
+        message: Spooled,
+        deadline: Deadline,
+    ) -> None:
+        self._check = check
+        self._chain = chain
+        self._header = SignedHeader(block)
+        self._message = message
+        self._deadline = deadline
+        self._findings: tuple[Finding, ...] | None = None
+        names = {signer.key_name for one in chain for signer in _signers(one)}
+        try:
+            self._questions = {name: check.resolver.ask(name, "TXT") for name in sorted(names)}
+        except ValueError:
+            raise UnverifiedError(FAIL, "d= and s= make no domain name") from None
+
+    def result(self) -> tuple[Finding, ...]:
+        """The finding; what it was at first it stays."""
+        if self._findings is None:
+            try:
+                oldest = self._validated()
+                self._findings = (Finding(NAME, "pass", "", "", None, self._evidence(oldest)),)
+            except UnverifiedError as error:
+                self._findings = (_failed(error),)
+        return self._findings
+
+    def _validated(self) -> int:
+        """Steps 4 to 6 of section 5.2; the oldest set from which on the message is unchanged."""
+        signatures = [one.message for one in reversed(self._chain)]
+        newest, older = signatures[0], signatures[1:]
+        with _named(newest.signer):
+            standing = [(newest, self._header_verified(newest))]
+        for one, digest in zip(self._chain, self._seal_digests(), strict=True):
+            with _named(one.seal.signer):
+                verify_digest(one.seal.signer, self._key(one.seal.signer), digest)
+        for signature in older:
+            try:
+                standing.append((signature, self._header_verified(signature)))
+            except UnverifiedError:
+                break
+        forms = {form(signature) for signature, _key in standing}
+        digests = body_digests(self._message.body, forms, self._deadline)
+        for at, (signature, key) in enumerate(standing):
+            try:
+                with _named(signature.signer):
+                    verify_body(signature, digests[form(signature)], key, partial=False)
+            except UnverifiedError:
+                if at == 0:
+                    raise
+                standing = standing[:at]
+                break
+        oldest = len(self._chain) - len(standing) + 1
+        return 0 if oldest == 1 else oldest
+
+    def _header_verified(self, signature: Signature) -> Key:
+        key = self._key(signature.signer)
+        verify_header(signature, key, self._header, self._check.clock())
+        return key
+
+    def _key(self, signer: Signer) -> Key:
+        return read_key(self._questions[signer.key_name].result(self._deadline), signer)
+
+    def _seal_digests(self) -> Iterator[bytes]:
+        """What each seal signs: all sets up to its own (section 5.1.1)."""
+        digest = hashlib.sha256()
+        for one in self._chain:
+            seal = one.seal.signer.field
+            digest.update(self._header.relaxed(one.results))
+            digest.update(self._header.relaxed(one.message.signer.field))
+            sealed = digest.copy()
+            sealed.update(signing_form(seal, relaxed=True))
+            yield sealed.digest()
+            digest.update(self._header.relaxed(seal))
+
+    def _evidence(self, oldest: int) -> tuple[tuple[str, str], ...]:
+        shown = list(enumerate(self._chain, 1))[: -_SHOWN - 1 : -1]
+        domains = ":".join(one.seal.signer.domain for _number, one in shown)
+        told = (
+            (f"set-{number}", " ".join([one.seal.signer.domain, *_words(one)]))
+            for number, one in shown
+        )
+        return (("header.oldest-pass", str(oldest)), ("arc.chain", domains), *told)
+
+
+def _words(one: ArcSet) -> list[str]:
+    return [f"{method}={one.told[method]}" for method in _TOLD if method in one.told]
+
+
+_NONE = Known((Finding(NAME, "none"),))
+
+
+def _failed(error: UnverifiedError) -> Finding:
+    word = TEMPERROR if error.outcome == TEMPERROR else FAIL
+    return Finding(NAME, word, word, f"chain of forwarders: {error.reason}")
+
+
+@contextmanager
+def _named(signer: Signer) -> Iterator[None]:
+    """What goes wrong inside is said of this signer."""
+    try:
+        yield
+    except UnverifiedError as error:
+        reason = f"signature of {signer.domain}: {error.reason}"
+        raise UnverifiedError(error.outcome, reason) from None
+
+
+def _signers(one: ArcSet) -> tuple[Signer, Signer]:
+    return one.message.signer, one.seal.signer
+
+
+def _instance(field: Field) -> int:
+    if field.key == _RESULTS:
+        match = _INSTANCE.match(field.value)
+        number = read_instance(match.group(1)) if match else 0
+    else:
+        number = read_instance(read_tags(field).get(b"i", b""))
+    if not 1 <= number <= MOST:
+        raise UnverifiedError(FAIL, "a field has no number of a set")
+    return number
+
+
+def _set(fields: Mapping[bytes, Field]) -> ArcSet:
+    match = _INSTANCE.match(fields[_RESULTS].value)
+    message, seal = fields[_MESSAGE], fields[_SEAL]
+    one = ArcSet(
+        fields[_RESULTS],
+        _told(match.group(2) if match else b""),
+        read_message_signature(message, read_tags(message)),
+        read_seal(seal, read_tags(seal)),
+    )
+    for signer in _signers(one):
+        acceptable(signer)
+    return one
+
+
+def _told(value: bytes) -> Mapping[str, str]:
+    """One result a method; of several the one that passes, as for signatures."""
+    told: dict[str, str] = {}
+    for method, result in results(value):
+        if method not in told or result == "pass":
+            told[method] = result
+    return told

@@ -1,0 +1,88 @@
+"""`dkim` and `arc` in bounded memory and time, however large or odd a message is."""
+
+from __future__ import annotations
+
+import base64
+import time
+import tracemalloc
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+
+from iems.serve.deadline import Deadline
+from iems.store.spool import Spooled
+from milters.checks import arc, dkim
+from milters.signatures.verify import body_digests
+from tests.signing import MESSAGE, key
+from tests.unit.checks.test_dkim import look
+from tests.unit.checks.world import Answers, tools, view
+
+_PIECE = b"\r\n\r\nsome  text in a line \t of a body, and\ta tab \r\n" * 2000
+_PIECES = 320
+
+
+class _Large:
+    """A body that is nowhere: 32 MB."""
+
+    size = _PIECES * len(_PIECE) + 2
+
+    def __init__(self) -> None:
+        self.read = 0
+
+    def pieces(self) -> Iterator[bytes]:
+        """As a file gives them."""
+        self.read += 1
+        yield b"\r\n"
+        for _ in range(_PIECES):
+            yield bytes(bytearray(_PIECE))
+
+
+def test_a_large_body_is_read_in_pieces() -> None:
+    """Once for each canonical form, whatever the number of signatures."""
+    signer, body = key(1024), _Large()
+    digests = body_digests(body, [(False, None), (True, None)], Deadline.after(60.0))
+    header = MESSAGE.partition(b"\r\n\r\n")[0] + b"\r\n\r\n"
+    for form, digest in digests.items():
+        words = {"c": "simple/relaxed" if form[0] else "simple/simple"}
+        said = base64.b64encode(digest.digest).decode()
+        for _ in range(3):
+            header = signer.sign(header, {**words, "bh": said})
+    body.read = 0
+    seen = replace(view("192.0.2.7"), message=Spooled(header.removesuffix(b"\r\n"), body))
+    (check,) = dkim.make("", dkim.Settings(), tools(Answers(signer.answers)))
+    tracemalloc.start()
+    try:
+        findings = check.start(seen, Deadline.after(60.0)).result()
+        _now, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert [one.outcome for one in findings] == ["pass"] * 6
+    assert body.read == 2
+    assert peak < 2 << 20
+
+
+@pytest.mark.parametrize("name", ["from", "dkim-signature", "x-odd"])
+def test_thousands_of_names_and_fields(name: str) -> None:
+    """As many as Postfix and the milter let in: each is looked up, and none is searched for."""
+    signer = key(1024)
+    names = ":".join(["from", *[name] * (100_000 // (len(name) + 1))])
+    fields = b"".join(b"DKIM-Signature: v=2\r\nX-Odd: %d\r\n" % at for at in range(4900))
+    signed = signer.sign(MESSAGE, {"h": "from"}).replace(b"h=from", b"h=" + names.encode())
+    before = time.process_time()
+    findings = look(signed.partition(b"\r\n")[0] + b"\r\n" + fields + MESSAGE, signer.answers)
+    assert findings[0].outcome == "fail"
+    assert len(findings) == dkim.MOST
+    assert time.process_time() - before < 1.5
+
+
+def test_thousands_of_sets() -> None:
+    """More than fifty are none, before a key is asked for."""
+    fields = b"".join(b"ARC-Seal: i=%d; cv=pass\r\n" % at for at in range(1, 5000))
+    resolver = Answers()
+    (check,) = arc.make("", arc.Settings(), tools(resolver))
+    seen = replace(view("192.0.2.7"), message=Spooled(fields, _Large()))
+    before = time.process_time()
+    (finding,) = check.start(seen, Deadline.after(5.0)).result()
+    assert (finding.outcome, finding.band, resolver.asked) == ("fail", "fail", [])
+    assert time.process_time() - before < 0.5
