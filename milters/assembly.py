@@ -13,7 +13,7 @@ from typing import Any, Protocol
 from iems.settings.policy import CheckSettings
 from iems.settings.read import SettingsError, Table, Where
 from iems.settings.schema import Settings
-from milters.checks import arc, dkim, dmarc, dnsbl, iprev, spf
+from milters.checks import arc, dkim, dmarc, dnsbl, helo, iprev, sender, spf
 from milters.checks.protocol import Check, Tools
 
 
@@ -53,7 +53,16 @@ class Make(Protocol):
 
 
 FAMILIES: Mapping[str, Family] = MappingProxyType(
-    {"arc": arc, "dkim": dkim, "dmarc": dmarc, "dnsbl": dnsbl, "iprev": iprev, "spf": spf}
+    {
+        "arc": arc,
+        "dkim": dkim,
+        "dmarc": dmarc,
+        "dnsbl": dnsbl,
+        "helo": helo,
+        "iprev": iprev,
+        "sender": sender,
+        "spf": spf,
+    }
 )
 
 

@@ -37,7 +37,18 @@ BANDS: Mapping[str, Mapping[str, Action]] = {
         TEMPERROR: Action.DELIVER,
     },
     "dnsbl": {"listed": Action.JUNK, TEMPERROR: Action.DELIVER},
+    "helo": {
+        "ours": Action.JUNK,
+        "syntax": Action.DELIVER,
+        "unresolvable": Action.DELIVER,
+        TEMPERROR: Action.DELIVER,
+    },
     "iprev": {"mismatch": Action.DELIVER, TEMPERROR: Action.DELIVER},
+    "sender": {
+        "nodomain": Action.JUNK,
+        "nullmx": Action.JUNK,
+        TEMPERROR: Action.DELIVER,
+    },
     "spf": {
         "fail": Action.JUNK,
         "softfail": Action.DELIVER,

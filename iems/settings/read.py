@@ -250,6 +250,12 @@ def days(value: object) -> tuple[int, ...]:
     return tuple(map(integer(1, 365), value))
 
 
+@reads("list of host names with their domains")
+def host_names(value: object) -> tuple[str, ...]:
+    """A list of fully qualified domain names."""
+    return tuple(host_name(one) for one in texts(value))
+
+
 @reads("list of IP networks; a bare address is a host")
 def networks(value: object) -> tuple[Network, ...]:
     """A list of IP networks (`192.0.2.0/24`, `2001:db8::/32`)."""

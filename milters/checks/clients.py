@@ -32,6 +32,8 @@ _RECEIVED = re.compile(
 """`from HELO (NAME [ADDRESS])`. Postfix replaces blanks and brackets of a HELO by question marks,
 so no client can write the second half itself."""
 
+_LITERAL = re.compile(r"\[(?:([0-9.]{7,15})|ipv6:([0-9a-f]*:[0-9a-f:.]{1,44}))\]")
+
 
 @dataclass(frozen=True, slots=True)
 class Hop:
@@ -71,14 +73,30 @@ class Clients:
 
     def hop(self, view: View, stage: Stage) -> Hop | None:
         """Whose address that is, and what he said in HELO."""
-        address = parse_address(view.client.ip or "")
-        if address is None or not self.applies(view) or _within(address, self.own):
+        address = self.known(view)
+        if address is None:
             return None
         if not _within(address, self.relays):
             return Hop(address, view.helo) if stage < Stage.HEADERS else None
         if stage is not Stage.HEADERS or view.header is None:
             return None
         return self._first_untrusted(view.header)
+
+    def known(self, view: View) -> Address | None:
+        """The address of who connected, a trusted relay too; None where he is exempt."""
+        address = parse_address(view.client.ip or "")
+        if address is None or not self.applies(view) or _within(address, self.own):
+            return None
+        return address
+
+    def direct(self, view: View) -> Address | None:
+        """The address of who connected; None where he is exempt or a trusted relay."""
+        address = self.known(view)
+        return None if address is None or _within(address, self.relays) else address
+
+    def ours(self, address: Address) -> bool:
+        """Whether the address is in one of our own networks."""
+        return _within(address, self.own)
 
     def _first_untrusted(self, header: HeaderBlock) -> Hop | None:
         for received in header.named(b"received")[:_HOPS]:
@@ -112,6 +130,12 @@ def parse_address(text: str) -> Address | None:
     if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
         return address.ipv4_mapped
     return address
+
+
+def parse_literal(text: str) -> Address | None:
+    """The address of a literal; of its kinds (RFC 5321 section 4.1.3) IPv6 alone is registered."""
+    found = _LITERAL.fullmatch(text.lower())
+    return parse_address(found[1] or found[2]) if found else None
 
 
 def _within(address: Address, networks: tuple[Network, ...]) -> bool:

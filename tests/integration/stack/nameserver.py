@@ -91,7 +91,7 @@ class _Question(socketserver.BaseRequestHandler):
                 return
             answer.set_rcode(_RCODES.get(known.status, dns.rcode.NOERROR))
             texts = [_strings(one) if rtype == "TXT" else one for one in known.records]
-            texts = [f"{one}." if rtype == "PTR" else one for one in texts]
+            texts = [f"{one}." if rtype in {"MX", "PTR"} else one for one in texts]
             if texts:
                 answer.answer.append(dns.rrset.from_text(asked.name, 0, "IN", rtype, *texts))
         channel.sendto(answer.to_wire(), self.client_address)

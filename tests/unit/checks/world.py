@@ -7,6 +7,7 @@ from pathlib import Path
 
 from iems.codec.header import parse_header
 from iems.dns.resolver import Answer, Resolver, Rtype, Status, Then
+from iems.model.address import Address, AddressError
 from iems.model.envelope import INTERNET, Client
 from iems.serve.deadline import Deadline
 from iems.settings.load import from_table
@@ -47,12 +48,16 @@ def view(
     sender: str = "",
 ) -> View:
     """A view of a client; `header` as the milter gets it, `sender` as MAIL says it."""
+    try:
+        address = Address.parse(sender)
+    except AddressError:
+        address = None
     return View(
         client=Client(ip, name),
         helo=helo,
         channel=channel,
         authenticated=authenticated,
-        sender=None,
+        sender=address,
         header=None if header is None else parse_header(header),
         resolved=resolved,
         envelope_from=sender,

@@ -87,7 +87,7 @@ def test_a_fault_names_file_key_value_and_what_is_expected(tmp_path: Path) -> No
     ("text", "told"),
     [
         ("[milter]\nworker = 1\n", "milter.worker is no setting; did you mean workers?"),
-        ('[checks.spam]\nmode = "off"\n', "checks.spam is no check; known: dnsbl, iprev"),
+        ('[checks.spam]\nmode = "off"\n', "checks.spam is no check; known: arc, "),
         ('[checks.iprev]\nmode = "on"\n', "checks.iprev.mode is 'on'; expected one of enforce"),
         ("[checks]\niprev = 1\n", "checks.iprev is no check"),
         (
@@ -175,7 +175,7 @@ def test_a_channel_s_policy_becomes_its_layer(tmp_path: Path) -> None:
         ('iprev]\nallow.mismatch = ["reject"]\n', "expected one of what is allowed there, nothing"),
         ('"dnsbl/*"]\ndefault.listed = "tag"\n', "policy makes dnsbl/hard listed 'tag'"),
         ("iprev]\nmode = 1\n", "channels.internet.policy.iprev.mode is none of default, allow"),
-        ("spam]\n", "channels.internet.policy.spam is no check; known: dnsbl, iprev"),
+        ("spam]\n", "channels.internet.policy.spam is no check; known: arc, "),
         ("iprev]\nallow.listed = []\n", "channels.internet.policy.iprev.allow.listed is no band"),
         ('iprev]\ndefault.mismatch = "eat"\n', "default.mismatch is 'eat'; 'eat' is no action"),
     ],
