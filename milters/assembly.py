@@ -13,7 +13,7 @@ from typing import Any, Protocol
 from iems.settings.policy import CheckSettings
 from iems.settings.read import SettingsError, Table, Where
 from iems.settings.schema import Settings
-from milters.checks import arc, dkim, dmarc, dnsbl, helo, iprev, sender, spf
+from milters.checks import arc, dkim, dmarc, dnsbl, header, helo, iprev, sender, spf
 from milters.checks.protocol import Check, Tools
 
 
@@ -58,6 +58,7 @@ FAMILIES: Mapping[str, Family] = MappingProxyType(
         "dkim": dkim,
         "dmarc": dmarc,
         "dnsbl": dnsbl,
+        "header": header,
         "helo": helo,
         "iprev": iprev,
         "sender": sender,

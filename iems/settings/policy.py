@@ -37,6 +37,7 @@ BANDS: Mapping[str, Mapping[str, Action]] = {
         TEMPERROR: Action.DELIVER,
     },
     "dnsbl": {"listed": Action.JUNK, TEMPERROR: Action.DELIVER},
+    "header": {"matched": Action.TAG, TEMPERROR: Action.DELIVER},
     "helo": {
         "ours": Action.JUNK,
         "syntax": Action.DELIVER,
@@ -58,7 +59,7 @@ BANDS: Mapping[str, Mapping[str, Action]] = {
 }
 """Family of checks -> band -> what the site does where its settings say nothing."""
 
-FAMILIES_WITH_NAMES = frozenset({"dnsbl"})
+FAMILIES_WITH_NAMES = frozenset({"dnsbl", "header"})
 """Families of which there are many: `[checks.dnsbl.NAME]` is the check `dnsbl/NAME`."""
 
 T = TypeVar("T")

@@ -9,6 +9,7 @@ import re
 
 from iems.codec.authres import authserv_id, claims
 from iems.codec.delivered import delivered_to
+from iems.codec.encoded import decoded, text
 from iems.codec.findings import LIMIT, FindingsError, Passed, decode, encode
 from iems.codec.header import parse_header, split_message, unfold
 from iems.codec.printable import printable
@@ -72,6 +73,15 @@ def header(data: bytes) -> None:
     assert received_time(parsed) < 1 << 60
     delivered_to((field.name, field.value) for field in parsed.fields)
     assert len(headers.message_id(parsed)) <= 998
+
+
+def encoded(data: bytes) -> None:
+    """A value is text that can be printed and sent; ASCII without encoded words stays as it is."""
+    for shown in (decoded(data), text(data)):
+        shown.encode()
+        assert all(letter >= " " and not "\x7f" <= letter < "\xa0" for letter in shown)
+    if b"=?" not in data:
+        assert decoded(data) == text(data)
 
 
 def authres(data: bytes) -> None:

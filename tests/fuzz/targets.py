@@ -13,6 +13,7 @@ TARGETS: Mapping[str, Callable[[bytes], None]] = {
     "findings": codec.findings,
     "header": codec.header,
     "authres": codec.authres,
+    "encoded": codec.encoded,
     "address": codec.address,
     "chain": chain.chain,
     "lmtp": lmtp.lmtp,
