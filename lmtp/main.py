@@ -10,7 +10,6 @@ import argparse
 import functools
 import socket as sockets
 import sys
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +27,7 @@ from iems.settings.load import DEFAULT_FILE, read_files
 from iems.settings.policy import Mode, missing_findings
 from iems.settings.read import SettingsError
 from iems.settings.schema import AgentSettings, Settings
+from iems.store import expiry
 from iems.store.keys import Keyring, KeyringError
 from iems.store.quarantine import Quarantine
 from iems.store.records import Recorder, new_reference
@@ -43,9 +43,6 @@ NAME = "iems-lmtp"
 _GROWTH = 1 << 20
 """Bytes over `max_message`: Postfix and milter add header fields to what the client sent, and a
 message that Postfix took must not be bounced for those."""
-
-_SWEEP = 3600.0
-"""Seconds between two looks for what a killed worker left half written."""
 
 _CLOSE = 10.0
 """Seconds for the records that are queued when a worker ends."""
@@ -120,7 +117,7 @@ class AgentGeneration:
         recorder.close(Deadline.after(_CLOSE))
 
     def jobs(self, control: Control, log: Log) -> Sequence[Job]:
-        """A look at what it stands on, what a killed worker left, and whose password ends."""
+        """A look at what it stands on, at what is old or half done, and at passwords that end."""
         settings = self.settings
         directory = self.directory(lambda note: log.warning("directory entry", note=note))
         questions: dict[str, Question] = {
@@ -130,9 +127,13 @@ class AgentGeneration:
                 for channel, target in settings.agent.upstreams.items()
             },
         }
-        quarantine = Quarantine(settings.agent.state / "quarantine")
-        sweep = Job("quarantine", _SWEEP, lambda _deadline: _swept(quarantine, log))
-        return (backends(questions, control.meter, log), sweep, *self._notices(log))
+        state, keep = settings.agent.state, settings.keep
+        return (
+            backends(questions, control.meter, log),
+            expiry.of_quarantine(Quarantine(state / "quarantine"), keep.quarantine, log),
+            expiry.of_records(state / "records.sqlite", keep.records, log),
+            *self._notices(log),
+        )
 
     def _notices(self, log: Log) -> Sequence[Job]:
         """Passwords end where a directory server verifies them."""
@@ -173,11 +174,6 @@ class AgentGeneration:
             log=log,
             meter=meter,
         )
-
-
-def _swept(quarantine: Quarantine, log: Log) -> None:
-    if files := quarantine.sweep(time.time()):
-        log.info("half-written files removed from quarantine", files=files)
 
 
 def _keyring(settings: Settings) -> Keyring:

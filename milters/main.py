@@ -26,6 +26,7 @@ from iems.serve.supervisor import Control, Job, serve
 from iems.settings.load import DEFAULT_FILE, read_files
 from iems.settings.read import SettingsError
 from iems.settings.schema import MilterSettings, Settings
+from iems.store import expiry
 from iems.store.keys import Keyring, KeyringError
 from iems.store.records import Recorder, new_reference
 from iems.store.spool import Spool
@@ -123,7 +124,7 @@ class MilterGeneration:
         recorder.close(Deadline.after(_CLOSE_SECONDS))
 
     def jobs(self, control: Control, log: Log) -> Sequence[Job]:
-        """The health of the lists and backends; a cache would hide one that died."""
+        """The health of the lists and backends, and old records; a cache would hide a dead list."""
         settings = self.settings
         resolver = StubResolver(servers(settings.dns.servers), settings.dns.timeout, cache=0)
         postmaster = Postmaster(settings.postmaster, settings.hostname, settings.notices.smtp)
@@ -134,7 +135,10 @@ class MilterGeneration:
             "resolver": lambda deadline: _silent(resolver, settings.hostname, deadline),
         }
         health = Job("health", _HEALTH_INTERVAL, test.run)
-        return health, backends(questions, control.meter, log)
+        old = expiry.of_records(
+            settings.milter.state / "records.sqlite", settings.keep.records, log
+        )
+        return health, backends(questions, control.meter, log), old
 
     def directory(self, note: Callable[[str], None]) -> Directory:
         """The directory; SettingsError where its file or password cannot be used."""

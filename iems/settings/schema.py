@@ -132,6 +132,18 @@ class KeySettings:
 
 
 @dataclass(frozen=True, kw_only=True)
+class KeepSettings:
+    """How long things are kept."""
+
+    records: int = setting(
+        read.integer(0, 36500), "what `iems why` answers from; 0: for ever", 90, "days"
+    )
+    quarantine: int = setting(
+        read.integer(0, 36500), "messages in quarantine; 0: for ever", 30, "days"
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
 class NoticeSettings:
     """Reports and notices by mail."""
 
@@ -191,6 +203,7 @@ class Settings:
     agent: AgentSettings = section(AgentSettings, "iems-lmtp")
     admin: AdminSettings = section(AdminSettings, "iems, where it writes")
     keys: KeySettings = section(KeySettings, "keys of the site")
+    keep: KeepSettings = section(KeepSettings, "how long things are kept")
     notices: NoticeSettings = section(NoticeSettings, "notices by mail")
     channels: Mapping[str, Layer] = setting(read.elsewhere(), "policy by source channel", {})
     checks: tuple[CheckSettings, ...] = setting(read.elsewhere(), "the checks that run", ())

@@ -34,6 +34,9 @@ _GATHER = 0.2
 _BUSY = 5.0
 """Seconds that one worker's transaction waits for another's."""
 
+_EXPIRED, _PAUSE = 500, 0.1
+"""So many old records are deleted at once, and then so many seconds none: writers come between."""
+
 _END_OF_TIME = float(1 << 37)
 """Seconds of the epoch, in the year 6325: what is later is no time that a calendar can show."""
 
@@ -54,6 +57,7 @@ CREATE TABLE IF NOT EXISTS record (
     reply TEXT NOT NULL,
     details TEXT NOT NULL
 );
+CREATE INDEX IF NOT EXISTS record_time ON record (time);
 CREATE INDEX IF NOT EXISTS record_reference ON record (reference);
 CREATE INDEX IF NOT EXISTS record_queue_id ON record (queue_id) WHERE queue_id != '';
 CREATE INDEX IF NOT EXISTS record_message_id ON record (message_id) WHERE message_id != '';
@@ -279,6 +283,31 @@ def merge(path: Path, source: Path) -> None:
             connection.execute("COMMIT")
     except sqlite3.Error as error:
         raise RecordsError(f"{path}: {error}") from None
+
+
+def expire(path: Path, before: float, deadline: Deadline) -> int:
+    """Delete records of before this time of the epoch, until the deadline; how many.
+
+    The oldest go first, and each batch for itself, so that no writer waits for more than one. The
+    file keeps its size: what is free in it is written again. RecordsError where that fails.
+    """
+    deleted, pause = 0, threading.Event()
+    try:
+        with contextlib.closing(_open(path)) as connection:
+            connection.executescript(_SCHEMA)
+            while not deadline.expired:
+                batch = connection.execute(
+                    "DELETE FROM record WHERE id IN"
+                    " (SELECT id FROM record WHERE time < ? ORDER BY time LIMIT ?)",
+                    (before, _EXPIRED),
+                ).rowcount
+                deleted += batch
+                if batch < _EXPIRED:
+                    break
+                pause.wait(min(_PAUSE, deadline.remaining()))
+    except sqlite3.Error as error:
+        raise RecordsError(f"{path}: {error}") from None
+    return deleted
 
 
 def visible(records: Iterable[Record], user: str, domains: Collection[str]) -> list[Record]:

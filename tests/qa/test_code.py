@@ -36,9 +36,9 @@ _TIME_OF_DAY = {
     "iems.serve.meter": "told of an error",
     "iems.serve.status": "compared with what was told",
     "iems.serve.supervisor": "told in the status",
+    "iems.store.expiry": "compared with the times of files and records",
     "iems.store.records": "told in a record",
     "lmtp.agent": "told in a record",
-    "lmtp.main": "compared with the time of a file",
     "milters.checks.health": "outlives the process: one notice a day",
     "milters.main": "told in records and findings",
 }

@@ -46,7 +46,8 @@ def test_a_generation_says_what_the_supervisor_asks(service: AgentService, tmp_p
     daemon = generation.daemon
     assert (service.name, daemon.workers) == ("iems-lmtp", 3)
     assert (daemon.socket, daemon.socket_group) == (tmp_path / "s", "postfix")
-    assert [job.name for job in generation.jobs(Control(), Heard())] == ["backends", "quarantine"]
+    jobs = [job.name for job in generation.jobs(Control(), Heard())]
+    assert jobs == ["backends", "quarantine", "records"]
 
 
 @pytest.mark.parametrize("name", ["findings.toml", "directory.toml", "iems.toml"])

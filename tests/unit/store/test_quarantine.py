@@ -111,3 +111,38 @@ def test_a_file_that_is_finished_meanwhile_is_left_alone(
     gone = tmp_path / ".half.eml"
     monkeypatch.setattr(Path, "glob", lambda *_words: iter([gone]))
     assert Quarantine(tmp_path).sweep(0.0) == 0
+
+
+def test_old_messages_go_and_nothing_else(tmp_path: Path) -> None:
+    """Neither what is younger, nor what is no message, nor what a link leads to."""
+    folder, outside = tmp_path / "quarantine", tmp_path / "outside.json"
+    quarantine = Quarantine(folder)
+    assert quarantine.expire(1e12) == 0
+    old, young, linked = (quarantine.put([b"x"], {}) for _ in range(3))
+    outside.write_text("{}")
+    (folder / f"{linked}.json").unlink()
+    (folder / f"{linked}.json").symlink_to(outside)
+    (folder / "folder.json").mkdir()
+    for name in ("a b.json", "..json", ".hidden.json", "line\nend.json", "é.json", "notes.txt"):
+        (folder / name).write_text("x")
+    for file in (*folder.iterdir(), outside):
+        os.utime(file, (1000, 1000), follow_symlinks=False)
+    for suffix in ("json", "eml"):
+        os.utime(folder / f"{young}.{suffix}", (3000, 3000))
+    before = {file.name for file in folder.iterdir()}
+    assert quarantine.expire(1000) == 0
+    assert quarantine.expire(2000) == 1
+    assert before - {file.name for file in folder.iterdir()} == {f"{old}.eml", f"{old}.json"}
+    assert outside.exists()
+    assert quarantine.expire(3001) == 1
+    # And a folder in a strange place hinders nobody.
+    (folder / ".half").mkdir()
+    assert quarantine.sweep(1e12) > 0
+
+
+def test_so_many_are_removed_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("iems.store.quarantine._MOST", 2)
+    quarantine = Quarantine(tmp_path)
+    for _number in range(3):
+        quarantine.put([b"x"], {})
+    assert [quarantine.expire(1e12) for _run in range(3)] == [2, 1, 0]

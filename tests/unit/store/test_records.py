@@ -288,3 +288,38 @@ def test_details_name_check_action_and_layer() -> None:
     assert told["findings"] == [
         {"check": "iprev", "outcome": "fail", "band": "mismatch", "reason": "no name"}
     ]
+
+
+def test_old_records_go_in_batches(
+    tmp_path: Path, recorder: Recorder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The oldest first, wherever they stand, and not one that is younger."""
+    monkeypatch.setattr(records, "_EXPIRED", 10)
+    monkeypatch.setattr(records, "_PAUSE", 0.0)
+    times = [float(time) for time in (*range(60, 95), *range(60))]
+    recorder.commit([record("R1", time=time) for time in times], Deadline.after(5))
+    path = tmp_path / "records.sqlite"
+    assert records.expire(path, 50.0, Deadline.after(0)) == 0
+    assert records.expire(path, 50.0, Deadline.after(20)) == 50
+    assert [one.time for one in search([path], "R1")] == [float(time) for time in range(50, 95)]
+    assert records.expire(path, 50.0, Deadline.after(20)) == 0
+    (tmp_path / "none").mkdir()
+    with pytest.raises(RecordsError, match="none"):
+        records.expire(tmp_path / "none", 1.0, Deadline.after(1))
+
+
+def test_who_writes_does_not_wait_for_old_records(
+    tmp_path: Path, recorder: Recorder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After a batch the file is free."""
+    monkeypatch.setattr(records, "_EXPIRED", 10)
+    monkeypatch.setattr(records, "_PAUSE", 60.0)
+    path, done = tmp_path / "records.sqlite", list[int]()
+    recorder.commit([record("R1", time=1.0) for _number in range(30)], Deadline.after(5))
+    end = Deadline.after(2)
+    expiring = threading.Thread(target=lambda: done.append(records.expire(path, 2.0, end)))
+    expiring.start()
+    eventually(lambda: len(search([path], "R1")) == 20)
+    recorder.commit([record("R2")], Deadline.after(1))
+    expiring.join()
+    assert done == [10]
