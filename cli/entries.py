@@ -37,8 +37,13 @@ Act: TypeAlias = Callable[[argparse.Namespace, Admin, Settings], int]
 def answered(arguments: argparse.Namespace, act: Act) -> int:
     """Open the directory, act with the rights that the arguments say, and tell what went wrong."""
     settings = load(arguments.settings)
+    return audited(lambda log: act(arguments, opened(arguments, settings, log), settings))
+
+
+def audited(act: Callable[[Log], int]) -> int:
+    """Act with a log for the audit, and tell what went wrong."""
     with contextlib.closing(Log.open("iems", wait=_AUDIT_WAIT)) as log:
-        code = told(lambda: act(arguments, opened(arguments, settings, log), settings))
+        code = told(lambda: act(log))
         if log.dropped:
             warn(f"{log.dropped} lines of the audit were not taken by syslogd")
     return code

@@ -1,6 +1,8 @@
 """`iems password change USER`: a new password for who knows the old one.
 
 The directory checks the old one, as it does at a login, and whether the new one is good enough.
+Anybody may run it, root or not: it reads no secret. Who may not read the settings changes his
+password in the directory of this machine (`ldapi:///`, below `o=iems`).
 Exit 0 done, 1 refused (the old one is wrong, the new one is not good enough), 75 the directory
 cannot answer. No password is ever an argument, where everybody on the machine could read it.
 """
@@ -9,12 +11,17 @@ from __future__ import annotations
 
 import argparse
 import getpass
+import os
+from pathlib import Path
 
 from cli import entries, secret
 from iems.directory.admin import Admin
+from iems.directory.connect import connect_user
 from iems.directory.store import NoEntryError, WrongPasswordError
 from iems.directory.tree import canonical
-from iems.settings.schema import Settings
+from iems.settings.load import load
+from iems.settings.read import SettingsError
+from iems.settings.schema import DirectorySettings
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -32,10 +39,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Do what the verb says."""
-    return entries.answered(arguments, act)
+    directory = _directory(arguments.settings)
+    whose, login = arguments.address, entries.operator()
+    return entries.audited(lambda log: act(arguments, connect_user(directory, whose, login, log)))
 
 
-def act(arguments: argparse.Namespace, admin: Admin, _settings: Settings) -> int:
+def _directory(settings: Path) -> DirectorySettings:
+    """Which directory the settings name; its defaults for who may not read them."""
+    try:
+        return load(settings).directory
+    except SettingsError:
+        if os.access(settings, os.R_OK) or not settings.exists():
+            raise
+        return DirectorySettings()
+
+
+def act(arguments: argparse.Namespace, admin: Admin) -> int:
     """The same, with the directory given."""
     whose = canonical(arguments.address)
     try:

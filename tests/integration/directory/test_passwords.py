@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import io
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import ldap
 import pytest
 
+from tests.conftest import ROOT
 from tests.integration.directory import tree
-from tests.integration.directory.conftest import CLI_DOMAIN, Iems
-from tests.integration.stack.ground import Ground
+from tests.integration.directory.conftest import CLI_DOMAIN, SETTINGS, Iems
+from tests.integration.stack.ground import Ground, owned
 from tests.integration.stack.programs import run
 from tests.integration.stack.slapd import BASE, Slapd
 from tests.waiting import eventually
@@ -67,6 +70,40 @@ def test_changed_by_the_old_one(
     answers = iter(["new secret of alice", "another secret", "yet another secret"])
     monkeypatch.setattr("getpass.getpass", lambda _prompt: next(answers))
     assert "typed in two ways" in iems("password", "change", ALICE)[2]
+
+
+@pytest.mark.usefixtures("domain")
+def test_changed_by_who_is_not_root(server: Slapd, iems: Iems, ground: Ground) -> None:
+    """He needs his password and nothing else, also where he may not read the settings."""
+    first = iems("user", "password", ALICE)[1].splitlines()[1].removeprefix("password ")
+    file = ground.place("settings") / "iems.toml"
+    file.write_text(SETTINGS.format(uri=server.ldapi, password="/etc/shadow"))
+
+    def change(old: str) -> tuple[int, str]:
+        done = subprocess.run(
+            [
+                *(sys.executable, "-c", "import sys; from cli.main import main; sys.exit(main())"),
+                *("--settings", str(file), "password", "change", ALICE, "--password-file", "-"),
+            ],
+            input=f"{old}\nnew secret of alice\n",
+            env={"PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1"},
+            user="nobody",
+            group="nogroup",
+            extra_groups=[],
+            capture_output=True,
+            text=True,
+            timeout=50,
+            check=False,
+        )
+        return done.returncode, done.stderr
+
+    assert change("wrong")[0] == 1
+    assert change(first)[0] == 0
+    assert gets_in(server, ALICE_DN, "new secret of alice")
+    # The directory of this machine has no such user, if there is one.
+    owned(file, "root", "root", 0o600)
+    code, error = change("new secret of alice")
+    assert code in {1, 75}, error
 
 
 @pytest.mark.usefixtures("domain")
