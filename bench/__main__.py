@@ -1,6 +1,6 @@
 """`python -m bench`: measure everything and print the tables for docs/benchmarks.md.
 
-It needs root, for the private servers run under their own users, and takes ten minutes on two
+It needs root, for the private servers run under their own users, and takes twenty minutes on two
 cores with the default numbers. Nothing else should run on the machine meanwhile.
 """
 

@@ -12,6 +12,7 @@ import argparse
 import itertools
 import math
 import random
+import re
 import sys
 import time
 from collections.abc import Iterator
@@ -44,6 +45,9 @@ _PEAK = 1500
 _EVERY = 10.0
 _SAMPLES = 12
 """Seconds between two samples, less where there would be fewer samples than this."""
+
+_FAULT = re.compile(r": (?:error|warning): ")
+"""What a line of our log has that tells of something wrong."""
 
 _DRAIN = 60.0
 """Seconds in which the queue has to be empty after the last message."""
@@ -86,7 +90,7 @@ def main() -> int:
         before = _copies(system)
         course = _run(system, rate, given.seconds)
         course.faults += _aftermath(system, course.sent, before)
-    return _told(course, rate, given.seconds)
+        return _told(course, rate, given.seconds)
 
 
 @contextmanager
@@ -167,8 +171,8 @@ def _aftermath(system: MailSystem, sent: int, before: int) -> list[str]:
     for line in system.postfix.log(": to=<").splitlines():
         faults += [line] if " status=sent " not in line else []
     for daemon in (system.milter, system.agent):
-        for word in (": error: ", ": warning: "):
-            faults += daemon.log(word).splitlines()
+        with daemon.server.log.open(errors="replace") as lines:
+            faults += [line.strip() for line in lines if _FAULT.search(line)]
     return faults
 
 
