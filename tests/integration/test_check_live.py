@@ -8,7 +8,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.integration.stack.mailsystem import DELEGATED, MailSystem
+from tests.integration.conftest import Fresh
+from tests.integration.stack.mailsystem import CONTACT, DELEGATED, ENFORCED, MailSystem
+from tests.integration.stack.smtp import send
 from tests.integration.stack.unbound import Unbound
 from tests.waiting import eventually
 
@@ -58,7 +60,18 @@ def test_what_runs_is_what_is_written(mailsystem: MailSystem) -> None:
 
 
 @pytest.mark.usefixtures("settings")
-def test_settings_that_are_written_and_not_loaded(mailsystem: MailSystem) -> None:
+def test_settings_that_are_written_and_not_loaded(mailsystem: MailSystem, fresh: Fresh) -> None:
+    """They are told, and do nothing, until the reload."""
+    mailsystem.add_domain(fresh.domain)
+    box = mailsystem.add_user(fresh.address("alice"))
+    mailsystem.lists.list(ENFORCED, fresh.ip)
+
+    def refusal() -> str:
+        sent = send(
+            mailsystem.port(), "a@b.example", [box.user], b"", client=(fresh.ip, "b.example")
+        )
+        return str(sent.recipients[box.user])
+
     file = mailsystem.site.etc / "conf.d/places.toml"
     file.write_text(file.read_text() + "# A remark changes nothing.\n")
     assert faults(mailsystem) == {}
@@ -66,8 +79,10 @@ def test_settings_that_are_written_and_not_loaded(mailsystem: MailSystem) -> Non
     wrong = faults(mailsystem)
     assert set(wrong) == {"iems-milter settings", "iems-lmtp settings"}
     assert all("what is written is other; reload it" in text for text in wrong.values())
+    assert CONTACT in refusal()
     mailsystem.milter.reload()
     eventually(lambda: set(faults(mailsystem)) == {"iems-lmtp settings"}, 30)
+    assert "https://other.example.test" in refusal()
     mailsystem.agent.reload()
     eventually(lambda: not faults(mailsystem), 30)
     (mailsystem.site.etc / "conf.d/more.toml").unlink()

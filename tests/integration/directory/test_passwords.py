@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import io
+import json
+import os
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,7 +18,6 @@ from tests.conftest import ROOT
 from tests.integration.directory import tree
 from tests.integration.directory.conftest import CLI_DOMAIN, SETTINGS, Iems
 from tests.integration.stack.ground import Ground, owned
-from tests.integration.stack.programs import run
 from tests.integration.stack.slapd import BASE, Slapd
 from tests.waiting import eventually
 
@@ -173,22 +175,63 @@ def first_version(ground: Ground) -> Iterator[Slapd]:
     server.stop()
 
 
-def test_a_tree_of_the_first_version_gets_the_rules(first_version: Slapd) -> None:
-    """As the role plants them; what was there stays, and everybody gets in all the while."""
-    external = ("-Q", "-Y", "EXTERNAL", "-H", first_version.ldapi)
-    first_version.add(tree.domain("old.test") + tree.user("old@old.test"))
-    assert gets_in(first_version, tree.user_dn("old@old.test"), tree.password("old"))
-    with pytest.raises(RuntimeError, match="ended with 68"):
-        run("ldapadd", "-c", *external, text=tree.top())
+def plant(server: Slapd, folder: Path) -> str:
+    """Run the role's own tasks for the tree against this server; how Ansible sums it up."""
     for name in tree.SERVICES:
-        run(
-            *("ldapmodify", *external),
-            text=f"dn: {tree.service_dn(name)}\nchangetype: modify\nadd: pwdPolicySubentry\n"
-            f"pwdPolicySubentry: cn=services,ou=passwords,{BASE}\n",
-        )
-        assert gets_in(first_version, tree.service_dn(name), tree.password(name))
-    assert gets_in(first_version, tree.user_dn("old@old.test"), tree.password("old"))
-    old = tree.bound(first_version, tree.user_dn("old@old.test"), tree.password("old"))
+        (folder / f"ldap-{name}").write_text(tree.password(name))
+    values = {
+        "ldap_uri": server.ldapi,
+        "ldap_base": BASE,
+        "ldap_accounts": list(tree.SERVICES),
+        "keys": str(folder),
+        "templates": str(ROOT / "templates"),
+    }
+    role = {"name": str(ROOT / "ansible/roles/openldap"), "tasks_from": "tree"}
+    tasks = [{"ansible.builtin.include_role": role}]
+    play = {"hosts": "localhost", "gather_facts": False, "vars": values, "tasks": tasks}
+    book = folder / "tree.json"
+    book.write_text(json.dumps([play]))
+    done = subprocess.run(
+        ["ansible-playbook", "-i", "localhost,", "-c", "local", str(book)],
+        env={**os.environ, "LC_ALL": "C.UTF-8"},
+        capture_output=True,
+        text=True,
+        timeout=200,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout.rpartition("localhost")[2]
+
+
+@pytest.mark.timeout(400)
+def test_a_tree_of_the_first_version_gets_the_rules(first_version: Slapd, tmp_path: Path) -> None:
+    """By the role's own tasks; what was there stays, and everybody gets in all the while."""
+    first_version.add(tree.domain("old.test") + tree.user("old@old.test"))
+    everybody = [(tree.user_dn("old@old.test"), tree.password("old"))]
+    everybody += [(tree.service_dn(name), tree.password(name)) for name in tree.SERVICES]
+    over = threading.Event()
+    kept_out: list[str] = []
+
+    def come_and_go() -> None:
+        while not over.wait(0.05):
+            kept_out.extend(
+                dn for dn, secret in everybody if not gets_in(first_version, dn, secret)
+            )
+
+    thread = threading.Thread(target=come_and_go)
+    thread.start()
+    try:
+        # The tree, and a rule for each service.
+        assert f"changed={1 + len(tree.SERVICES)} " in plant(first_version, tmp_path)
+        assert "changed=0 " in plant(first_version, tmp_path)
+    finally:
+        over.set()
+        thread.join()
+    assert not kept_out
+    old = tree.bound(first_version, *everybody[0])
     with pytest.raises(ldap.CONSTRAINT_VIOLATION):
-        old.passwd_s(tree.user_dn("old@old.test"), tree.password("old"), "short")
+        old.passwd_s(everybody[0][0], everybody[0][1], "short")
     old.unbind_s()
+    for _number in range(20):
+        assert not gets_in(first_version, tree.service_dn("postfix"), "wrong")
+    assert gets_in(first_version, tree.service_dn("postfix"), tree.password("postfix"))
