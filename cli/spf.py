@@ -15,7 +15,7 @@ from pathlib import Path
 
 from iems.dns.resolver import Resolver
 from iems.dns.servers import servers
-from iems.dns.spf import Evaluation, Identity
+from iems.dns.spf import Evaluation, Identity, Records
 from iems.dns.stub import StubResolver
 from iems.dns.zonefile import ZoneResolver
 from iems.serve.deadline import Deadline
@@ -50,9 +50,8 @@ def run(arguments: argparse.Namespace) -> int:
     resolver, seconds, hostname = _resolver(arguments)
     sender = arguments.mail_from.removeprefix("<").removesuffix(">")
     identity = Identity.of(arguments.ip, sender, arguments.helo, hostname)
-    found = finding(
-        identity, sender, Evaluation(resolver, identity).result(Deadline.after(seconds))
-    )
+    evaluation = Evaluation(resolver, identity, Records())
+    found = finding(identity, sender, evaluation.result(Deadline.after(seconds)))
     if arguments.json:
         answer = {"outcome": found.outcome, "band": found.band, "reason": found.reason}
         print(json.dumps({**answer, "evidence": dict(found.evidence)}, indent=2))

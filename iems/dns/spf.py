@@ -31,6 +31,10 @@ _TERMS, _VOID, _NAMES = 10, 2, 10
 _TEXT = 200
 """Characters of an explanation and of a fault that are kept."""
 
+_KEPT, _SHORT = 256, 1024
+"""Records that are kept as terms, and their length at most: large senders come again and again, and
+a record of 24 networks costs 0.2 ms to read. 256 of the worst hold 9 MB."""
+
 _DOMAIN = re.compile(r"(?=.{1,253}\Z)[A-Za-z0-9_-]{1,63}(\.[A-Za-z0-9_-]{1,63})+")
 _NAME = re.compile(r"(?=[\x00-\x7f]{1,253}\Z)[^.]{1,63}(\.[^.]{1,63})*", re.DOTALL)
 
@@ -81,6 +85,17 @@ class Result:
     explanation: str = ""
 
 
+class Records:
+    """Reads records, and keeps what it has read; for all evaluations of a process."""
+
+    def __init__(self) -> None:
+        self._kept = functools.lru_cache(_KEPT)(parse)
+
+    def parse(self, text: str) -> Record:
+        """The record, or SpfSyntaxError."""
+        return self._kept(text) if len(text) <= _SHORT else parse(text)
+
+
 class _Error(Exception):
     """The evaluation ends: `permerror` or `temperror`."""
 
@@ -103,11 +118,16 @@ class Evaluation:
     """One call of check_host(); used by one thread."""
 
     def __init__(
-        self, resolver: Resolver, identity: Identity, clock: Callable[[], float] = time.time
+        self,
+        resolver: Resolver,
+        identity: Identity,
+        records: Records,
+        clock: Callable[[], float] = time.time,
     ) -> None:
         four = identity.address.version == 4
         self._resolver = resolver
         self._identity = identity
+        self._records = records
         self._family: Rtype = "A" if four else "AAAA"
         self._bits = identity.address.max_prefixlen
         self._values = {
@@ -167,7 +187,7 @@ class Evaluation:
         if len(records) > 1:
             raise _Error("permerror", f"{domain} has {len(records)} SPF records")
         try:
-            return parse(records[0])
+            return self._records.parse(records[0])
         except SpfSyntaxError as error:
             raise _Error("permerror", f"{domain}: {error}") from None
 

@@ -13,14 +13,14 @@ from dataclasses import dataclass
 
 from iems.codec.printable import printable
 from iems.dns.resolver import Resolver
-from iems.dns.spf import Evaluation, Identity, Result
+from iems.dns.spf import Evaluation, Identity, Records, Result
 from iems.model.envelope import INTERNET
 from iems.model.finding import TEMPERROR, Finding
 from iems.serve.deadline import Deadline
 from iems.settings import read
 from iems.settings.policy import BANDS
 from iems.settings.read import Table, Where, setting, somewhere
-from milters.checks.clients import Clients, Hop, clients, stages
+from milters.checks.clients import Clients, clients, stages
 from milters.checks.protocol import Check, Known, Pending, Stage, Tools, View
 
 NAME = "spf"
@@ -47,8 +47,10 @@ def make(_name: str, settings: Settings, tools: Tools) -> tuple[Check, ...]:
     """One check for direct clients, one more where there are trusted relays."""
     site = tools.site
     rule = clients(site, settings.channels, exempt_authenticated=settings.exempt_authenticated)
+    records = Records()
     return tuple(
-        Spf(stage, rule, tools.resolver, site.hostname) for stage in stages(site, Stage.MAIL)
+        Spf(stage, rule, tools.resolver, records, site.hostname)
+        for stage in stages(site, Stage.MAIL)
     )
 
 
@@ -59,6 +61,7 @@ class Spf:
     stage: Stage
     clients: Clients
     resolver: Resolver
+    records: Records
     hostname: str
 
     @property
@@ -75,19 +78,21 @@ class Spf:
         hop = self.clients.hop(view, self.stage)
         if hop is None:
             return Known()
-        return Lookup(self.resolver, hop, view.envelope_from, self.hostname, deadline)
+        identity = Identity.of(hop.address, view.envelope_from, hop.helo, self.hostname)
+        evaluation = Evaluation(self.resolver, identity, self.records)
+        return Lookup(evaluation, identity, view.envelope_from, deadline)
 
 
 class Lookup:
     """One sender's record under way; collected by one thread at a time."""
 
     def __init__(
-        self, resolver: Resolver, hop: Hop, sender: str, hostname: str, deadline: Deadline
+        self, evaluation: Evaluation, identity: Identity, sender: str, deadline: Deadline
     ) -> None:
+        self._evaluation = evaluation
+        self._identity = identity
         self._sender = sender
         self._seconds = deadline.remaining()
-        self._identity = Identity.of(hop.address, sender, hop.helo, hostname)
-        self._evaluation = Evaluation(resolver, self._identity)
         self._findings: tuple[Finding, ...] | None = None
 
     def result(self) -> tuple[Finding, ...]:

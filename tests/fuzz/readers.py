@@ -21,7 +21,7 @@ from iems.directory.toml import TomlDirectory
 from iems.directory.tree import read_catch_all, read_domains, read_entries
 from iems.dns import packet
 from iems.dns.resolver import Answer, Rtype, Status, Then
-from iems.dns.spf import Evaluation, Identity
+from iems.dns.spf import Evaluation, Identity, Records
 from iems.dns.zonefile import Ready
 from iems.model.address import Address, domain_name
 from iems.serve.deadline import Deadline
@@ -101,7 +101,7 @@ def spf(data: bytes) -> None:
 
     for client in ("192.0.2.1", "2001:db8::1"):
         who = Identity.of(ipaddress.ip_address(client), f"{sender}@e.test", helo, "here")
-        result = Evaluation(Everything(), who).result(Deadline.after(60))
+        result = Evaluation(Everything(), who, Records()).result(Deadline.after(60))
         assert result.outcome in _RESULTS
         assert all(map(str.isascii, (result.mechanism, result.problem, result.explanation)))
         assert len(asked) <= 250, "10 terms, each with 10 hosts and what is asked ahead"

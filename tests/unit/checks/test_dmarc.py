@@ -17,7 +17,7 @@ from milters.checks import dmarc
 from milters.checks.clients import clients
 from milters.checks.dmarc import Dmarc
 from milters.checks.protocol import Check, Known, Pending, Stage, View
-from tests.unit.checks.world import OWN, RELAY, Answers, site, tools, view
+from tests.unit.checks.world import NXDOMAIN, OWN, RELAY, Answers, found, site, tools, view
 
 CLIENT = "192.0.2.1"
 DEADLINE = Deadline.after(60)
@@ -226,6 +226,21 @@ def test_the_records_are_asked_for_at_once() -> None:
         "_dmarc.a.e.test",
         "_dmarc.e.test",
         "_dmarc.test",
+    ]
+
+
+def test_domains_that_cannot_be_aligned_are_not_asked_for() -> None:
+    resolver = Answers({("_dmarc.e.test", "TXT"): found("v=DMARC1; p=reject")})
+    for name in ("_dmarc.test", "_dmarc.b.e.test"):
+        resolver.answers[name, "TXT"] = NXDOMAIN
+    made = dmarc.make("", dmarc.parse({}, "checks.dmarc"), tools(resolver))[0]
+    known = view(CLIENT, header=b"From: joe@e.test\n")
+    several = seen(known, [spf("x.test"), dkim("y.test"), dkim("b.e.test")])
+    assert made.start(several, DEADLINE).result()[0].outcome == "pass"
+    assert [name for name, _rtype in resolver.asked] == [
+        "_dmarc.e.test",
+        "_dmarc.test",
+        "_dmarc.b.e.test",
     ]
 
 

@@ -23,6 +23,7 @@ _dmarc.broken.example.com TXT "v=DMARC1; p=moo"
 _dmarc.bank TXT "v=DMARC1; p=reject; psd=y"
 _dmarc.first.bank TXT "v=DMARC1; p=none"
 _dmarc.co.uk TXT "v=DMARC1; p=quarantine"
+_dmarc.shops.test TXT "v=DMARC1; p=none; psd=y"
 _dmarc.sub.only.test TXT "v=DMARC1; p=none"
 _dmarc.lost.test TXT SERVFAIL
 _dmarc.g.f.e.d.c.b.long.test TXT "v=DMARC1; p=none"
@@ -69,6 +70,8 @@ def test_the_record_of_a_domain(domain: str, place: str) -> None:
         ("a.b.second.bank", "second.bank"),
         ("a.first.bank", "first.bank"),
         ("bank", "bank"),
+        ("c.b.a.shops.test", "a.shops.test"),
+        ("shops.test", "shops.test"),
         ("a.sub.only.test", "sub.only.test"),
         ("a.none.test", "a.none.test"),
         ("a.shop.co.uk", "shop.co.uk"),
@@ -95,6 +98,8 @@ def test_a_name_that_cannot_be_asked_for_is_an_error_where_it_counts() -> None:
     assert walk.policy("a.test", DEADLINE) is not None
     with pytest.raises(DnsError):
         walk.organisation("a.test", DEADLINE)
+    ended = Tree(ZoneResolver(zone.replace("p=", "psd=n; p="), whole=True), SUFFIXES)
+    assert ended.organisation("b.a.test", DEADLINE) == "a.test"
 
 
 def test_eight_names_are_asked_for_at_once_and_each_once() -> None:

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 
 from iems.codec.spf import LONGEST
 from iems.dns.resolver import Answer, Rtype
-from iems.dns.spf import Evaluation, Identity, Result
+from iems.dns.spf import Evaluation, Identity, Records, Result
 from iems.dns.zonefile import ZoneResolver
 from iems.serve.deadline import Deadline
 from tests.unit.checks.world import Answers, found
@@ -76,7 +76,7 @@ def check(zone: str, ip: str = CLIENT, sender: str = SENDER, helo: str = HELO) -
     """The result where this zone is all there is."""
     who = Identity.of(ipaddress.ip_address(ip), sender, helo, "mx.here.test")
     resolver = ZoneResolver(zone, whole=True)
-    return Evaluation(resolver, who, lambda: 1e9).result(Deadline.after(60))
+    return Evaluation(resolver, who, Records(), lambda: 1e9).result(Deadline.after(60))
 
 
 @pytest.mark.parametrize("case", list(cases()), ids=str)
@@ -98,7 +98,7 @@ def test_a_fault_anywhere_is_the_result(term: str) -> None:
 def test_what_the_terms_need_is_asked_together_and_no_more_than_that() -> None:
     text = "v=spf1 a include:i.test exists:%{p}.test ptr mx ip4:192.0.2.0/24 a:late.test -all"
     resolver = Answers({("e.test", "TXT"): found(text)})
-    evaluation = Evaluation(resolver, WHO)
+    evaluation = Evaluation(resolver, WHO, Records())
     assert resolver.asked == [("e.test", "TXT")]
     assert evaluation.result(Deadline.after(0)).outcome == "temperror"
     assert resolver.asked[1:] == [
@@ -113,7 +113,7 @@ def test_no_name_is_asked_twice() -> None:
     answers: Zone = {("e.test", "TXT"): found("v=spf1 a a:E.test a:e.test. ptr ptr:%{p} -all")}
     answers["e.test", "A"] = found("192.0.2.9")
     resolver = Answers({**answers, (POINTER, "PTR"): found("E.test")})
-    assert Evaluation(resolver, WHO).result(Deadline.after(60)).outcome == "fail"
+    assert Evaluation(resolver, WHO, Records()).result(Deadline.after(60)).outcome == "fail"
     assert len(resolver.asked) == len(set(resolver.asked)) == 3
 
 
@@ -126,13 +126,13 @@ def test_a_record_cannot_ask_without_end() -> None:
     answers["d.test", "MX"] = found(*(f"10 {name}" for name in many))
     answers[POINTER, "PTR"] = found(*(f"p{number}.test" for number in range(60)))
     resolver = Answers(answers)
-    Evaluation(resolver, WHO).result(Deadline.after(0))
+    Evaluation(resolver, WHO, Records()).result(Deadline.after(0))
     chain: Zone = {
         (f"i{n}.test", "TXT"): found("v=spf1 " + "".join(f"include:i{n}.test " for n in range(60)))
         for n in range(60)
     }
     deep = Answers({("e.test", "TXT"): chain["i0.test", "TXT"], **chain})
-    assert Evaluation(deep, WHO).result(Deadline.after(60)).outcome == "permerror"
+    assert Evaluation(deep, WHO, Records()).result(Deadline.after(60)).outcome == "permerror"
     assert len(deep.asked) < 60
     assert len(resolver.asked) < 60
 
@@ -186,13 +186,13 @@ def test_many_threads_do_not_hear_of_each_other() -> None:
         f'u{n}.192.0.2.{n}.d{n}.test A 127.0.0.2\nx.d{n}.test TXT "%{{o}} %{{l}}"'
         for n in range(100)
     )
-    resolver = ZoneResolver(zone, whole=True)
+    resolver, records = ZoneResolver(zone, whole=True), Records()
 
     def one(number: int) -> tuple[str, str]:
         n, good = number % 100, number % 2
         address = ipaddress.ip_address(f"192.0.2.{n if good else 200}")
         who = Identity.of(address, f"u{n}@d{n}.test", HELO, "here")
-        result = Evaluation(resolver, who).result(Deadline.after(60))
+        result = Evaluation(resolver, who, records).result(Deadline.after(60))
         return result.outcome, result.explanation
 
     with ThreadPoolExecutor(8) as pool:
@@ -205,7 +205,7 @@ def test_many_threads_do_not_hear_of_each_other() -> None:
 def test_the_deadline_holds() -> None:
     """What never answers is a temporary error, whatever the terms."""
     silent = Answers({("e.test", "TXT"): found("v=spf1 a mx exists:x.test include:y.test -all")})
-    assert Evaluation(silent, WHO).result(Deadline.after(0)).outcome == "temperror"
+    assert Evaluation(silent, WHO, Records()).result(Deadline.after(0)).outcome == "temperror"
     (waits,) = silent.questions["e.test", "A"].waits
     assert waits == 0
 
@@ -225,7 +225,7 @@ def test_any_text_has_an_outcome(record: str, other: str, sender: str, helo: str
     }
     for mail in (f"{sender}@e.test", sender):
         who = Identity.of(ipaddress.ip_address(CLIENT), mail, helo, "here")
-        result = Evaluation(Answers(records), who).result(Deadline.after(0))
+        result = Evaluation(Answers(records), who, Records()).result(Deadline.after(0))
         assert result.outcome in OUTCOMES
         for text in (result.mechanism, result.problem, result.explanation):
             assert text.isascii()
