@@ -129,7 +129,7 @@ def _organisation(found: list[Published], domain: str) -> str:
     for one in found:
         if _psd(one) == "n":
             return one.domain
-        if _psd(one) == "y" and one.domain != domain:
+        if _psd(one) == "y":
             labels = domain.split(".")
             return ".".join(labels[-one.domain.count(".") - 2 :])
     return found[-1].domain if found else domain
