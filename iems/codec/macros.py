@@ -129,7 +129,7 @@ def _macro(token: re.Match[str], letters: frozenset[str]) -> Macro:
 
 
 def _expand(macro: Macro, value: str) -> str:
-    first, *others = dict.fromkeys(macro.delimiters)
+    first, others = macro.delimiters[0], macro.delimiters[1:]
     for delimiter in others:
         value = value.replace(delimiter, first)
     parts = value.split(first)

@@ -179,6 +179,7 @@ def test_who_has_only_half_of_the_evidence_does_not_judge(only: Finding) -> None
         ("joe@e.test|jim@n.test", [spf("e.test"), dkim("n.test")], "permerror permerror"),
         ("joe@e.test|joe@e.test", [spf("e.test")], "permerror permerror"),
         ("joe@n.test|joe@e.test", [spf("n.test")], "fail reject"),
+        ("joe@e.test|joe@lost.test", [spf("e.test")], "temperror temperror"),
         ("", [spf("e.test")], "permerror permerror"),
         ("joe", [spf("e.test")], "permerror permerror"),
         ('"joe@e.test" <jim@n.test', [spf("n.test"), dkim("n.test")], "fail reject"),

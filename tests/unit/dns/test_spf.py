@@ -109,6 +109,19 @@ def test_what_the_terms_need_is_asked_together_and_no_more_than_that() -> None:
     ]
 
 
+def test_hosts_of_an_mx_and_names_of_a_client_are_asked_together() -> None:
+    hosts = [f"m{number}.test" for number in range(3)]
+    answers: Zone = {
+        ("e.test", "TXT"): found("v=spf1 ptr mx -all"),
+        ("e.test", "MX"): found(*(f"10 {host}" for host in hosts)),
+        (POINTER, "PTR"): found("a.e.test", "b.e.test"),
+    }
+    resolver = Answers(answers)
+    assert Evaluation(resolver, WHO, Records()).result(Deadline.after(0)).outcome == "temperror"
+    asked = [name for name, rtype in resolver.asked if rtype == "A"]
+    assert asked == ["a.e.test", "b.e.test", *hosts]
+
+
 def test_no_name_is_asked_twice() -> None:
     answers: Zone = {("e.test", "TXT"): found("v=spf1 a a:E.test a:e.test. ptr ptr:%{p} -all")}
     answers["e.test", "A"] = found("192.0.2.9")
