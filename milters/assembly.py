@@ -13,8 +13,9 @@ from typing import Any, Protocol
 from iems.settings.policy import CheckSettings
 from iems.settings.read import SettingsError, Table, Where
 from iems.settings.schema import Settings
-from milters.checks import arc, dkim, dmarc, dnsbl, header, helo, iprev, sender, spf
+from milters.checks import arc, dkim, dmarc, dnsbl, header, helo, iprev, rhsbl, sender, spf
 from milters.checks.protocol import Check, Tools
+from milters.checks.zone import ZoneSettings
 
 
 class Family(Protocol):
@@ -61,19 +62,26 @@ FAMILIES: Mapping[str, Family] = MappingProxyType(
         "header": header,
         "helo": helo,
         "iprev": iprev,
+        "rhsbl": rhsbl,
         "sender": sender,
         "spf": spf,
     }
 )
 
 
-def dnsbl_lists(settings: Settings) -> dict[str, dnsbl.Settings]:
-    """The options of each list by its label."""
-    return {
-        label(check): dnsbl.parse(check.options, check.key, check.where)
-        for check in settings.checks
-        if check.family == "dnsbl"
-    }
+def lists(settings: Settings) -> dict[str, ZoneSettings]:
+    """The options of each list in the DNS by the name under which its health is kept."""
+    found: dict[str, ZoneSettings] = {}
+    for check in settings.checks:
+        if check.family == "dnsbl":
+            found[dnsbl.health_key(label(check))] = dnsbl.parse(
+                check.options, check.key, check.where
+            )
+        elif check.family == "rhsbl":
+            found[rhsbl.health_key(label(check))] = rhsbl.parse(
+                check.options, check.key, check.where
+            )
+    return found
 
 
 def build_checks(tools: Tools) -> tuple[Check, ...]:

@@ -32,7 +32,7 @@ from iems.store.records import Recorder, new_reference
 from iems.store.spool import Spool
 from milters import adapter
 from milters.account import Account
-from milters.assembly import build_checks, dnsbl_lists
+from milters.assembly import build_checks, lists
 from milters.chain import Chain, Runtime
 from milters.checks.guard import Guard
 from milters.checks.health import HealthTest
@@ -128,7 +128,7 @@ class MilterGeneration:
         settings = self.settings
         resolver = StubResolver(servers(settings.dns.servers), settings.dns.timeout, cache=0)
         postmaster = Postmaster(settings.postmaster, settings.hostname, settings.notices.smtp)
-        test = HealthTest(dnsbl_lists(settings), resolver, _health_file(settings), postmaster, log)
+        test = HealthTest(lists(settings), resolver, _health_file(settings), postmaster, log)
         directory = self.directory(lambda note: log.warning("directory entry", note=note))
         questions = {
             "directory": lambda deadline: unavailable(directory, settings.hostname, deadline),

@@ -30,7 +30,7 @@ from iems.settings.load import Written
 from iems.settings.read import SettingsError
 from iems.settings.schema import AdminSettings, AgentSettings, MilterSettings, Settings
 from lmtp.dialogue import BrokenError, Dialogue
-from milters.assembly import dnsbl_lists
+from milters.assembly import lists
 from milters.checks.health import tested
 
 _PATIENCE = 5.0
@@ -178,17 +178,17 @@ def _directory(
 
 def _lists(settings: Settings) -> Iterator[Row]:
     try:
-        lists = dnsbl_lists(settings)
+        found = lists(settings)
         resolver = StubResolver(servers(settings.dns.servers), settings.dns.timeout, cache=0)
     except (SettingsError, ValueError) as error:
         yield Row("lists", ok=False, text=str(error))
         return
-    for one in tested(lists, resolver, Deadline.after(_PATIENCE)):
+    for one in tested(found, resolver, Deadline.after(_PATIENCE)):
         yield row(
             f"list {one.label} {one.family}",
             not one.wrong,
             f"{one.label} answers about {one.family} as its test wants",
-            f"{one.label} is not asked about {one.family} addresses while this is so: {one.wrong}",
+            f"{one.label} is not asked about {one.family} while this is so: {one.wrong}",
         )
     resolver.close()
 

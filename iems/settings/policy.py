@@ -45,6 +45,7 @@ BANDS: Mapping[str, Mapping[str, Action]] = {
         TEMPERROR: Action.DELIVER,
     },
     "iprev": {"mismatch": Action.DELIVER, TEMPERROR: Action.DELIVER},
+    "rhsbl": {"listed": Action.JUNK, TEMPERROR: Action.DELIVER},
     "sender": {
         "nodomain": Action.JUNK,
         "nullmx": Action.JUNK,
@@ -59,7 +60,7 @@ BANDS: Mapping[str, Mapping[str, Action]] = {
 }
 """Family of checks -> band -> what the site does where its settings say nothing."""
 
-FAMILIES_WITH_NAMES = frozenset({"dnsbl", "header"})
+FAMILIES_WITH_NAMES = frozenset({"dnsbl", "header", "rhsbl"})
 """Families of which there are many: `[checks.dnsbl.NAME]` is the check `dnsbl/NAME`."""
 
 T = TypeVar("T")

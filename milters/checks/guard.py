@@ -24,7 +24,7 @@ _REREAD = 1.0
 
 @dataclass(frozen=True, slots=True)
 class ListHealth:
-    """One list: why it is set aside by family (`ipv4`, `ipv6`), absent where it is not.
+    """One list: why it is set aside by family (`ipv4`, `ipv6`, `names`), absent where it is not.
 
     `silent` counts the tests in a row without an answer, `since` and `noticed` are times in
     seconds of the epoch: of the last change, and of the last notice to postmaster, 0 for none;

@@ -1,10 +1,11 @@
 """Are the lists well? The periodic test of every DNS blacklist, run in the `jobs` process.
 
 RFC 5782 section 5: a list has 127.0.0.2 (IPv6: ::FFFF:7F00:2) and has not 127.0.0.1
-(::FFFF:7F00:1). A wrong answer sets the list aside for that family of addresses at once, silence
-after two tests in a row; the first test that passes brings it back. Postmaster hears of it once,
-in one notice for all lists that a test finds sick, and of one list at most once a day. A notice
-that cannot be sent is owed and tried again with the next test.
+(::FFFF:7F00:1); one of names has `test` and has not `invalid`. A wrong answer sets the list aside
+for that family of addresses, or for names, at once, silence after two tests in a row; the first
+test that passes brings it back. Postmaster hears of it once, in one notice for all lists that a
+test finds sick, and of one list at most once a day. A notice that cannot be sent is owed and tried
+again with the next test.
 
 Lists without test entries say `health = "any-answer"`, where only silence and error codes count,
 or `"off"`.
@@ -12,7 +13,6 @@ or `"off"`.
 
 from __future__ import annotations
 
-import ipaddress
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -22,20 +22,14 @@ from typing import Protocol
 from iems.dns.resolver import Answer, Question, Resolver
 from iems.notices.postmaster import NoticeError
 from iems.serve.deadline import Deadline
-from milters.checks import dnsbl
-from milters.checks.clients import Address
 from milters.checks.guard import ListHealth, publish, published
+from milters.checks.zone import LISTED, Entries, ZoneSettings, outcome
 
 NOTICE = "lists-aside"
 _SILENT = 2
 _DAY = 86400.0
 _ROUND = 15.0
 """Seconds for all questions of one test, which are asked together."""
-
-_ENTRIES: Mapping[str, tuple[Address, Address]] = {
-    "ipv4": (ipaddress.ip_address("127.0.0.2"), ipaddress.ip_address("127.0.0.1")),
-    "ipv6": (ipaddress.ip_address("::ffff:7f00:2"), ipaddress.ip_address("::ffff:7f00:1")),
-}
 
 
 class Notifier(Protocol):
@@ -65,17 +59,17 @@ class Tested:
 
 
 def tested(
-    lists: Mapping[str, dnsbl.Settings], resolver: Resolver, deadline: Deadline
+    lists: Mapping[str, ZoneSettings], resolver: Resolver, deadline: Deadline
 ) -> Iterator[Tested]:
     """Every list that wants to be tested; all questions leave together."""
     asked = [
-        (label, family, [_ask(resolver, one, settings) for one in _ENTRIES[family]])
+        (label, family, entries, [_ask(resolver, name, settings) for name in entries.names])
         for label, settings in lists.items()
-        for family in (settings.families if settings.health != "off" else ())
+        for family, entries in _tests(settings).items()
     ]
-    for label, family, questions in asked:
+    for label, family, entries, questions in asked:
         listed, clear = (question.result(deadline) for question in questions)
-        yield Tested(label, family, *_verdict(lists[label], family, listed, clear))
+        yield Tested(label, family, *_verdict(lists[label], entries, listed, clear))
 
 
 class HealthTest:
@@ -83,7 +77,7 @@ class HealthTest:
 
     def __init__(
         self,
-        lists: Mapping[str, dnsbl.Settings],
+        lists: Mapping[str, ZoneSettings],
         resolver: Resolver,
         path: Path,
         notifier: Notifier,
@@ -112,9 +106,9 @@ class HealthTest:
         if noticed != health:
             publish(self._path, noticed)
 
-    def _still_tested(self, settings: dnsbl.Settings, before: ListHealth) -> ListHealth:
+    def _still_tested(self, settings: ZoneSettings, before: ListHealth) -> ListHealth:
         """Without what is held against families that the settings no longer let test."""
-        tested = settings.families if settings.health != "off" else ()
+        tested = _tests(settings)
         aside = {family: why for family, why in before.aside.items() if family in tested}
         return replace(before, aside=aside, owed=before.owed and bool(aside))
 
@@ -153,12 +147,16 @@ class HealthTest:
         return {**health, **sent}
 
 
-def _ask(resolver: Resolver, address: Address, settings: dnsbl.Settings) -> Question:
-    return resolver.ask(dnsbl.question(address, settings.zone), "A")
+def _tests(settings: ZoneSettings) -> Mapping[str, Entries]:
+    return settings.entries() if settings.health != "off" else {}
+
+
+def _ask(resolver: Resolver, name: str, settings: ZoneSettings) -> Question:
+    return resolver.ask(f"{name}.{settings.zone}", "A")
 
 
 def _verdict(
-    settings: dnsbl.Settings, family: str, listed: Answer, clear: Answer
+    settings: ZoneSettings, entries: Entries, listed: Answer, clear: Answer
 ) -> tuple[str, bool]:
     if not listed.status.definite or not clear.status.definite:
         silent = clear if listed.status.definite else listed
@@ -168,15 +166,14 @@ def _verdict(
         return f"its answer is {' '.join(listed.records)}", False
     if settings.health == "any-answer":
         return "", False
-    yes, no = _ENTRIES[family]
     if word == "clear":
-        return f"the test entry {yes} is not listed", False
-    if _word(settings, clear) == dnsbl.LISTED:
-        return f"{no} is listed, and so perhaps everybody", False
+        return f"the test entry {entries.listed} is not listed", False
+    if _word(settings, clear) == LISTED:
+        return f"{entries.clear} is listed, and so perhaps everybody", False
     return "", False
 
 
-def _word(settings: dnsbl.Settings, answer: Answer) -> str:
+def _word(settings: ZoneSettings, answer: Answer) -> str:
     """As for a client, but any code counts as a listing: the mask may leave the test's code out."""
-    word = dnsbl.outcome(settings, answer)
-    return dnsbl.LISTED if word == "clear" and answer.records else word
+    word = outcome(settings, answer)
+    return LISTED if word == "clear" and answer.records else word

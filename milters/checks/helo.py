@@ -110,7 +110,7 @@ class Helo:
             return OURS
         if literal is not None:
             return "pass"
-        if not _DOMAIN.fullmatch(name):
+        if not full_name(view.helo):
             return SYNTAX
         believed = view.resolved == "OK" and name == view.client.name.lower().removesuffix(".")
         return "pass" if believed else ""
@@ -148,6 +148,12 @@ class Lookup:
             return "pass"
         definite = all(status.definite for status in statuses)
         return UNRESOLVABLE if definite else TEMPERROR
+
+
+def full_name(helo: str) -> str:
+    """The name as it is asked for; empty where it is no full domain name."""
+    name = helo.lower().removesuffix(".")
+    return name if _DOMAIN.fullmatch(name) else ""
 
 
 def finding(address: Address, helo: str, outcome: str) -> Finding:

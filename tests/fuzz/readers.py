@@ -29,9 +29,10 @@ from iems.settings.load import load
 from iems.settings.read import SettingsError
 from iems.settings.schema import Settings
 from iems.store.keys import Keyring, KeyringError
-from milters.assembly import dnsbl_lists
-from milters.checks.dnsbl import outcome, parse
+from milters.assembly import lists
+from milters.checks.dnsbl import parse
 from milters.checks.guard import published
+from milters.checks.zone import outcome
 
 _LIST = parse({"zone": "list.test"}, "checks.dnsbl.one")
 _TYPES: tuple[Rtype, ...] = ("A", "AAAA", "MX", "PTR", "TXT")
@@ -144,7 +145,7 @@ def settings(data: bytes) -> None:
 
 def _settings(file: Path) -> Settings:
     found = load(file)
-    dnsbl_lists(found)
+    lists(found)
     return found
 
 

@@ -1,7 +1,7 @@
 """A private rbldnsd: blacklists as data, and every question that it was asked.
 
 Zones are named at the start; their entries change while it runs. A zone holds IPv4 and IPv6
-addresses and, unless told otherwise, the two test entries of RFC 5782.
+addresses, domain names and, unless told otherwise, the test entries of RFC 5782.
 """
 
 from __future__ import annotations
@@ -18,8 +18,10 @@ from tests.integration.stack.process import Server
 from tests.integration.stack.programs import program
 from tests.waiting import eventually
 
+_KINDS = ("ip4set", "ip6trie", "dnset")
 _HEAD = "$SOA 60 ns.{zone} hostmaster.{zone} 1 600 300 86400 1\n$TTL 1\n"
 LISTED = "127.0.0.2"
+_TEST_ENTRIES = ("127.0.0.2", "::ffff:7f00:2", "test")
 
 
 @dataclass(frozen=True)
@@ -45,7 +47,7 @@ class Rbldnsd:
         self._stamp = 1_000_000_000
         for zone in zones:
             self._write(zone)
-        specs = [f"{zone}:{kind}:{zone}.{kind}" for zone in zones for kind in ("ip4set", "ip6trie")]
+        specs = [f"{zone}:{kind}:{zone}.{kind}" for zone in zones for kind in _KINDS]
         arguments = [
             *(program("rbldnsd"), "-n", "-f", "-u", "rbldns", "-w", str(self.folder)),
             *("-b", f"127.0.0.1/{self.port}", "-c", "0", "-l", "+asked"),
@@ -64,19 +66,19 @@ class Rbldnsd:
         self._server.gone()
 
     def list(self, zone: str, address: str, answer: str = LISTED, text: str = "") -> None:
-        """Put an address on a list; `answer` may be an error code such as 127.255.255.254."""
+        """Put an address or a name on a list; `answer` may be an error code, 127.255.255.254."""
         self._entries[zone][address] = f":{answer}:{text or 'listed for a test'}"
         self._write(zone)
         self._reload(zone, address, (answer,))
 
     def delist(self, zone: str, address: str) -> None:
-        """Take an address off a list."""
+        """Take an address or a name off a list."""
         del self._entries[zone][address]
         self._write(zone)
         self._reload(zone, address, ())
 
     def test_entries(self, zone: str, *, there: bool) -> None:
-        """Give a zone the two entries of RFC 5782 section 5, or take them away: it looks sick."""
+        """Give a zone the entries of RFC 5782 section 5, or take them away: it looks sick."""
         self._test_entries[zone] = there
         self._write(zone)
         self._reload(zone, "127.0.0.2", (LISTED,) if there else ())
@@ -99,16 +101,15 @@ class Rbldnsd:
 
     def _write(self, zone: str) -> None:
         self._stamp += 1
-        rows4, rows6 = [], []
+        entries = dict(self._entries[zone])
         if self._test_entries[zone]:
-            rows4.append(f"127.0.0.2 :{LISTED}:test entry")
-            rows6.append(f"::ffff:7f00:2 :{LISTED}:test entry")
-        for address, value in self._entries[zone].items():
-            family = rows4 if ip_address(address).version == 4 else rows6
-            family.append(f"{address} {value}")
-        for kind, rows in (("ip4set", rows4), ("ip6trie", rows6)):
+            entries |= dict.fromkeys(_TEST_ENTRIES, f":{LISTED}:test entry")
+        for kind in _KINDS:
+            rows = [
+                f"{entry} {value}\n" for entry, value in entries.items() if _kind(entry) == kind
+            ]
             path = self.folder / f"{zone}.{kind}"
-            path.write_text(_HEAD.format(zone=zone) + "".join(f"{row}\n" for row in rows))
+            path.write_text(_HEAD.format(zone=zone) + "".join(rows))
             os.utime(path, (self._stamp, self._stamp))
 
     def _reload(self, zone: str, address: str, answers: Sequence[str]) -> None:
@@ -121,6 +122,16 @@ class Rbldnsd:
         return all(ask(self.port, f"2.0.0.127.{zone}") == (LISTED,) for zone in self.zones)
 
 
-def reverse(address: str) -> str:
-    """The labels under which a list has this address (RFC 5782 section 2)."""
-    return ip_address(address).reverse_pointer.rsplit(".", 2)[0]
+def reverse(entry: str) -> str:
+    """The labels under which a list has this address or name (RFC 5782 section 2)."""
+    if _kind(entry) == "dnset":
+        return entry
+    return ip_address(entry).reverse_pointer.rsplit(".", 2)[0]
+
+
+def _kind(entry: str) -> str:
+    """In which of rbldnsd's data sets it stands."""
+    try:
+        return "ip4set" if ip_address(entry).version == 4 else "ip6trie"
+    except ValueError:
+        return "dnset"

@@ -11,7 +11,7 @@ from iems.settings.load import from_table
 from iems.settings.policy import CheckSettings, Mode
 from iems.settings.read import SettingsError
 from iems.settings.schema import Settings
-from milters.assembly import build_checks, dnsbl_lists
+from milters.assembly import build_checks, lists
 from milters.checks.guard import Guard
 from milters.checks.protocol import Tools
 
@@ -41,7 +41,7 @@ def test_each_check_that_is_on(tmp_path: Path) -> None:
         },
     )
     assert built(settings, tmp_path) == ["iprev", "dnsbl/a"]
-    assert {name: one.zone for name, one in dnsbl_lists(settings).items()} == {"a": "a.test"}
+    assert {name: one.zone for name, one in lists(settings).items()} == {"a": "a.test"}
 
 
 def test_the_faults_of_all_checks_are_told_together(tmp_path: Path) -> None:
