@@ -18,7 +18,7 @@ from typing import assert_never
 
 from iems.codec import authres
 from iems.codec import findings as findings_field
-from iems.codec.header import parse_header, split_message, unfold
+from iems.codec.header import parse_header, split_message
 from iems.directory.reader import Directory
 from iems.directory.resolve import resolve
 from iems.dns.resolver import Resolver
@@ -194,7 +194,8 @@ def _note(fields: Iterable[bytes], key: Key, outcome: Outcome) -> None:
     outcome.findings = findings_field.decode(passed.value, {key.id: key.secret}.get).findings
     results = block.named(authres.NAME)
     if results:
-        outcome.authentication_results = unfold(results[0].value).decode("ascii", "replace")
+        value = b" ".join(results[0].value.split())
+        outcome.authentication_results = value.decode("ascii", "replace")
 
 
 def _deliver(message: Message, fields: list[bytes], agent: Agent, outcome: Outcome) -> None:
