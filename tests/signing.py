@@ -78,11 +78,15 @@ class SigningKey:
         told: str = "spf=pass; dkim=pass; dmarc=pass",
         status: str = "",
         tags: Mapping[str, str] | None = None,
+        signed: Mapping[str, str] | None = None,
     ) -> bytes:
-        """The message with one more ARC set on top; `tags` are those of its ARC-Seal."""
+        """The message with one more ARC set on top.
+
+        `tags` are those of its ARC-Seal, `signed` those of its ARC-Message-Signature.
+        """
         number = {"i": str(instance)}
         results = f"ARC-Authentication-Results: i={instance}; mx.{self.domain};\r\n {told}\r\n"
-        message = self._field(b"ARC-Message-Signature", message, number, {}) + message
+        message = self._field(b"ARC-Message-Signature", message, number, signed or {}) + message
         message = results.encode() + message
         said = {
             **number,
@@ -134,10 +138,10 @@ class SigningKey:
         }
         header, body = (form == "relaxed" for form in f"{said['c']}/simple".split("/")[:2])
         hasher = hashlib.sha1 if said["a"].endswith("sha1") else hashlib.sha256
-        content = body_form(message.partition(b"\r\n\r\n")[2], relaxed=body)
-        if "l" in said and said["l"].isdigit():
-            content = content[: int(said["l"])]
-        said["bh"] = more.get("bh") or _text(hasher(content).digest())
+        if not said["bh"]:
+            content = body_form(message.partition(b"\r\n\r\n")[2], relaxed=body)
+            content = content[: int(said["l"])] if said.get("l", "").isdigit() else content
+            said["bh"] = _text(hasher(content).digest())
         bare = name + b": " + _list(said) + b"; b="
         data = b"".join(
             field_form(one, relaxed=header) for one in _picked(message, said["h"].split(":"))

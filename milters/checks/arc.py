@@ -285,7 +285,7 @@ def _instance(field: Field) -> int:
         number = read_instance(match.group(1)) if match else 0
     else:
         number = read_instance(read_tags(field).get(b"i", b""))
-    if not 1 <= number <= MOST:
+    if not number:
         raise UnverifiedError(FAIL, "a field has no number of a set")
     return number
 

@@ -191,11 +191,14 @@ def verify_body(signature: Signature, digest: BodyDigest, key: Key, *, partial: 
 def _content(body: Body, deadline: Deadline) -> Iterator[bytes]:
     """What stands behind the empty line."""
     first = True
-    for piece in body.pieces():
-        if deadline.expired:
-            raise UnverifiedError("temperror", "the body could not be read in time")
-        yield piece.removeprefix(b"\r").removeprefix(b"\n") if first else piece
-        first = False
+    try:
+        for piece in body.pieces():
+            if deadline.expired:
+                raise UnverifiedError("temperror", "the body could not be read in time")
+            yield piece.removeprefix(b"\r").removeprefix(b"\n") if first else piece
+            first = False
+    except OSError:
+        raise UnverifiedError("temperror", "the body could not be read from the spool") from None
 
 
 def _key(record: bytes, signer: Signer) -> Key:

@@ -6,12 +6,15 @@ by TCP where they do not fit. What the milter says is read from the message that
 
 from __future__ import annotations
 
+import base64
+import hashlib
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 
 import pytest
 
 from tests.integration.stack import daemons
-from tests.integration.stack.daemons import Site
+from tests.integration.stack.daemons import Daemon, Site
 from tests.integration.stack.ground import Ground, running
 from tests.integration.stack.nameserver import NameServer
 from tests.integration.stack.postfix import Listener, Postfix
@@ -113,7 +116,7 @@ milter = {{ workers = 1 }}
             milter = daemons.milter(site)
             milter.start()
             try:
-                yield Sender(postfix.listeners["internet"].port, sink)
+                yield Sender(postfix.listeners["internet"].port, sink, milter)
             finally:
                 milter.stop()
 
@@ -121,9 +124,15 @@ milter = {{ workers = 1 }}
 class Sender:
     """Sends messages and reads what was found."""
 
-    def __init__(self, port: int, sink: Sink) -> None:
+    def __init__(self, port: int, sink: Sink, milter: Daemon) -> None:
         self._port = port
         self._sink = sink
+        self._milter = milter
+
+    def memory(self) -> int:
+        """The most that a process of the milter ever held, in KiB."""
+        status = [Path(f"/proc/{pid}/status").read_text() for pid in self._milter.workers()]
+        return max(int(one.partition("VmHWM:")[2].split()[0]) for one in status)
 
     def results(self, message: bytes) -> list[str]:
         """Our `Authentication-Results`: method and word of each."""
@@ -171,3 +180,14 @@ def test_a_chain_of_forwarders(sender: Sender) -> None:
     assert sender.results(sealed) == ["arc=pass", "dkim=pass"]
     changed = sealed.replace(b"Hello", b"Hallo")
     assert sender.results(changed) == ["arc=fail", "dkim=fail"]
+
+
+def test_a_message_of_95_mb(sender: Sender) -> None:
+    """Two canonical forms, a chain, and no memory: a worker that holds much is replaced."""
+    body = b"a line of a very large message, 64 bytes with what ends it, yes\r\n" * 1_460_000
+    told = {"bh": base64.b64encode(hashlib.sha256(body).digest()).decode()}
+    message = RSA.sign(_FROM + b"\r\n" + body, told)
+    message = ED25519.sign(message, {**told, "c": "simple/simple"})
+    message = FORWARDER.seal(message, 1, signed=told)
+    assert sender.results(message) == ["arc=pass", "dkim=pass", "dkim=pass"]
+    assert sender.memory() < 64 << 10

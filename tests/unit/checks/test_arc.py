@@ -110,6 +110,14 @@ def test_chains_that_were_changed(change: Change) -> None:
     assert outcome(change(UNTOUCHED)) == "fail"
 
 
+def test_no_number_is_left_out() -> None:
+    """Not even where the seals hold without it."""
+    (finding,) = look(TWO.seal(ONE.seal(MESSAGE, 1), 3))
+    assert (finding.outcome, finding.band) == ("fail", "fail")
+    (finding,) = look(TWO.seal(MESSAGE, 51, status="none"))
+    assert (finding.outcome, finding.band) == ("fail", "fail")
+
+
 def test_a_field_of_no_set_breaks_the_chain() -> None:
     """dkimpy overlooks it; we cannot tell what it is for."""
     (finding,) = look(b"ARC-Seal: nothing\r\n" + UNTOUCHED)
@@ -135,6 +143,15 @@ def test_seals_that_are_none(tags: Mapping[str, str]) -> None:
 
 
 @pytest.mark.parametrize(
+    "signed", [{"v": "1"}, {"h": "from:arc-seal"}, {"h": "to"}, {"l": "3"}, {"a": "rsa-sha1"}]
+)
+def test_signatures_that_are_none(signed: Mapping[str, str]) -> None:
+    """They hold, and are not what a set needs."""
+    (finding,) = look(ONE.seal(MESSAGE, 1, signed=signed))
+    assert (finding.outcome, finding.band) == ("fail", "fail")
+
+
+@pytest.mark.parametrize(
     ("answer", "word"),
     [
         (NXDOMAIN, "fail"),
@@ -148,6 +165,16 @@ def test_no_key(answer: Answer, word: str, signer: SigningKey) -> None:
     """That there is none is final, that nobody says so is not."""
     (finding,) = look(UNTOUCHED, {**ANSWERS, (signer.name, "TXT"): answer})
     assert (finding.outcome, finding.band) == (word, word)
+
+
+def test_the_reason_names_the_sealer() -> None:
+    """He who says that the chain is broken, and he whose signature does not hold."""
+    (said,) = look(TWO.seal(ONE.seal(MESSAGE, 1), 2, status="fail"))
+    assert said.reason == "chain of forwarders: two.example says that it is broken"
+    (failed,) = look(ONE.seal(MESSAGE, 1), {(ONE.name, "TXT"): NXDOMAIN})
+    assert failed.reason == (
+        "chain of forwarders: signature of one.example: its key does not exist"
+    )
 
 
 def test_small_keys_and_other_algorithms() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 
 import pytest
@@ -231,6 +231,14 @@ def test_key_records(record: str, outcome: str, band: str) -> None:
     assert outcomes(look(signer.sign(MESSAGE), answers)) == [(outcome, band)]
 
 
+def test_a_revoked_key_is_told() -> None:
+    """It is not the same as one that nobody can read."""
+    signer = key()
+    answers = {**signer.answers, (signer.name, "TXT"): found("v=DKIM1; p=")}
+    (finding,) = look(signer.sign(MESSAGE), answers)
+    assert finding.reason == "signature of sender.example: its key is revoked"
+
+
 def test_a_record_beside_the_key() -> None:
     """The first that is a key is taken."""
     signer = key()
@@ -341,6 +349,26 @@ def test_a_body_that_cannot_be_read_in_time() -> None:
     (check,) = dkim.make("", dkim.parse({}, "checks.dkim"), tools(Answers(signer.answers)))
     pending = check.start(message_view(signer.sign(MESSAGE)), Deadline.after(0.0))
     assert outcomes(pending.result()) == [("temperror", "temperror")]
+
+
+class _Broken:
+    """A body whose file is not what it was."""
+
+    size = 100
+
+    def pieces(self) -> Iterator[bytes]:
+        """The first, and no second."""
+        yield b"\r\nHello"
+        raise OSError("the spool ends")
+
+
+def test_a_body_that_cannot_be_read_at_all() -> None:
+    signer = key()
+    (check,) = dkim.make("", dkim.Settings(), tools(Answers(signer.answers)))
+    header = signer.sign(MESSAGE).partition(b"\r\n\r\n")[0] + b"\r\n"
+    seen = replace(message_view(MESSAGE), message=Spooled(header, _Broken()))
+    findings = check.start(seen, Deadline.after(5.0)).result()
+    assert outcomes(findings) == [("temperror", "temperror")]
 
 
 def test_options() -> None:

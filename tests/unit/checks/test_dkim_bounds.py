@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import time
 import tracemalloc
 from collections.abc import Iterator
@@ -10,10 +11,12 @@ from dataclasses import replace
 
 import pytest
 
+from iems.codec.header import parse_header
 from iems.serve.deadline import Deadline
 from iems.store.spool import Spooled
 from milters.checks import arc, dkim
-from milters.signatures.verify import body_digests
+from milters.signatures import canonical
+from milters.signatures.verify import BodyDigest, SignedHeader, body_digests
 from tests.signing import MESSAGE, key
 from tests.unit.checks.test_dkim import look
 from tests.unit.checks.world import Answers, tools, view
@@ -62,18 +65,36 @@ def test_a_large_body_is_read_in_pieces() -> None:
     assert peak < 2 << 20
 
 
+def test_a_limit_counts_over_all_pieces() -> None:
+    """`l=` ends in the first piece, in a later one, or behind the last."""
+    body = _Large()
+    whole = b"".join(canonical.body([_PIECE] * _PIECES, relaxed=False))
+    limits = [0, 7, len(_PIECE), len(_PIECE) + 5, len(whole), len(whole) + 9]
+    found = body_digests(body, [(False, one) for one in limits], Deadline.after(60.0))
+    assert body.read == 1
+    for one in limits:
+        digest = hashlib.sha256(whole[:one]).digest()
+        assert found[False, one] == BodyDigest(digest, len(whole))
+
+
+def test_a_field_is_brought_into_its_form_once() -> None:
+    """Fifty signatures may sign the same fields."""
+    block = parse_header(MESSAGE.partition(b"\r\n\r\n")[0] + b"\r\n")
+    header = SignedHeader(block)
+    assert header.relaxed(block.fields[0]) is header.relaxed(block.fields[0])
+
+
 @pytest.mark.parametrize("name", ["from", "dkim-signature", "x-odd"])
 def test_thousands_of_names_and_fields(name: str) -> None:
     """As many as Postfix and the milter let in: each is looked up, and none is searched for."""
     signer = key(1024)
     names = ":".join(["from", *[name] * (100_000 // (len(name) + 1))])
-    fields = b"".join(b"DKIM-Signature: v=2\r\nX-Odd: %d\r\n" % at for at in range(4900))
+    fields = b"".join(b"%s: %d\r\n" % (name.encode(), at) for at in range(9900))
     signed = signer.sign(MESSAGE, {"h": "from"}).replace(b"h=from", b"h=" + names.encode())
     before = time.process_time()
     findings = look(signed.partition(b"\r\n")[0] + b"\r\n" + fields + MESSAGE, signer.answers)
     assert findings[0].outcome == "fail"
-    assert len(findings) == dkim.MOST
-    assert time.process_time() - before < 1.5
+    assert time.process_time() - before < 0.8
 
 
 def test_thousands_of_sets() -> None:
