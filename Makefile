@@ -76,10 +76,11 @@ fmt: $(VENV)/stamp ## put the code into its form
 	$(BIN)/ruff format .
 
 .PHONY: docs
-docs: $(VENV)/stamp ## make docs/settings.md anew of the schema
+docs: $(VENV)/stamp ## make the references of settings and policy anew of the schema
 	@mkdir -p $(CACHE)
 	$(BIN)/python -m cli.reference > $(CACHE)/settings.md
-	mv $(CACHE)/settings.md docs/settings.md
+	$(BIN)/python -m cli.policy_reference > $(CACHE)/policy-reference.md
+	mv $(CACHE)/settings.md $(CACHE)/policy-reference.md docs/
 
 .PHONY: golden
 golden: $(VENV)/stamp ## record the golden cases anew; the review is in the diff

@@ -1,4 +1,4 @@
-"""`helo`: the name by which a client calls itself in HELO or EHLO (RFC 5321 sections 2.3.5, 4.1.3).
+"""`helo`: does the client call itself by a name that is one, and his (RFC 5321 section 2.3.5)?
 
 It is a fully qualified domain name that the DNS knows, or an address literal, and it is not ours.
 What breaks the syntax is `syntax`; our own names, and literals of our own networks, are `ours`; a

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from cli import reference
+from cli import policy_reference, reference
 from iems.dns.zonefile import ZoneResolver
 from iems.settings.load import from_table
 from iems.settings.policy import BANDS
@@ -23,6 +23,12 @@ TOP = SECTIONS[0]
 
 def test_the_page_is_the_schema_s() -> None:
     assert (ROOT / "docs/settings.md").read_text() == reference.markdown(), "make docs"
+
+
+def test_the_reference_of_policy_is_the_checks_own() -> None:
+    assert (ROOT / "docs/policy-reference.md").read_text() == policy_reference.markdown(), (
+        "make docs"
+    )
 
 
 @pytest.mark.parametrize("section", SECTIONS, ids=lambda one: one.title)
