@@ -88,17 +88,25 @@ def _mode(file: Path) -> Iterable[str]:
 
 
 def _limits(written: Written, postfix: Postfix) -> Iterable[str]:
-    """At RCPT and at the end of DATA directory, checks and record are waited for, in turn."""
+    """At RCPT and at the end of DATA directory, checks and record are waited for, in turn.
+
+    At RCPT the DNS counts twice: SPF begins to follow a record when its finding is needed.
+    """
     settings = written.settings
-    for parameter, key, checks in (
-        ("milter_command_timeout", "dns.timeout", settings.dns.timeout),
-        ("milter_content_timeout", "milter.content_timeout", settings.milter.content_timeout),
+    for parameter, key, words, checks in (
+        ("milter_command_timeout", "dns.timeout", "twice dns.timeout", 2 * settings.dns.timeout),
+        (
+            "milter_content_timeout",
+            "milter.content_timeout",
+            "milter.content_timeout",
+            settings.milter.content_timeout,
+        ),
     ):
         limit = seconds(postfix.value(parameter))
         longest = settings.directory.timeout + checks + COMMIT_SECONDS
         if limit is not None and longest >= limit:
             yield (
-                f"{written.where(key)}: directory.timeout, {key} and "
+                f"{written.where(key)}: directory.timeout, {words} and "
                 f"{COMMIT_SECONDS:g} s for a record are {longest:g} s; expected less than "
                 f"Postfix's {parameter} of {limit:g} s: make the former shorter"
             )

@@ -120,7 +120,7 @@ def test_modes_that_suit_a_secret(site: Site, mode: int) -> None:
 def test_all_waiting_together_is_less_than_postfix_s(
     site: Site, timeout: float, wrong: int
 ) -> None:
-    site.settings(f"[directory]\ntimeout = {timeout}\n[dns]\ntimeout = 12.5\n")
+    site.settings(f"[directory]\ntimeout = {timeout}\n[dns]\ntimeout = 6.25\n")
     site.check()
     assert len(site.faults) == wrong
 
