@@ -159,20 +159,22 @@ def test_a_postfix_that_cannot_be_read(site: Site) -> None:
     assert "postconf -x: " in warning
 
 
-LIST = '[checks.dnsbl.a]\nmode = "enforce"\nzone = "{}"\n[dns]\nservers = ["{}"]\n'
+LIST = '[checks.{family}.a]\nmode = "enforce"\nzone = "{zone}"\n[dns]\nservers = ["{server}"]\n'
 
 
+@pytest.mark.parametrize("family", ["dnsbl", "rhsbl"])
 def test_a_resolver_for_everybody_and_a_zone_that_is_none(
-    site: Site, monkeypatch: pytest.MonkeyPatch
+    family: str, site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("cli.check.doubts._silent", lambda _servers: {})
-    site.settings(LIST.format("list.test", "127.0.0.1"))
+    site.settings(LIST.format(family=family, zone="list.test", server="127.0.0.1"))
     assert site.check("--strict") == 0
-    site.settings(LIST.format("192.0.2.77", "[2001:4860:4860::8888]:53"))
+    public = "[2001:4860:4860::8888]:53"
+    site.settings(LIST.format(family=family, zone="192.0.2.77", server=public))
     assert site.check() == 0
     zone, resolver = site.warnings
     file = f"{site.folder}/conf.d/more.toml"
-    assert zone.startswith(f"{file}: checks.dnsbl.a.zone is an IP address")
+    assert zone.startswith(f"{file}: checks.{family}.a.zone is an IP address")
     assert "192.0.2.77" not in zone
     assert resolver.startswith(f"{file}: dns.servers names 2001:4860:4860::8888, a resolver for")
 
