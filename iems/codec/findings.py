@@ -10,18 +10,21 @@ a field is one error, `FindingsError`: a reader never sees half of it.
 from __future__ import annotations
 
 import base64
+import bisect
 import hmac
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from iems.model.finding import Finding
+from iems.model.finding import TEMPERROR, Finding
 
 NAME = b"X-IEMS-Findings"
 VERSION = "1"
 LIMIT = 8192
-"""Bytes of the field's value: what does not fit keeps outcome and band and drops its evidence."""
+"""Bytes of the field's value. Where not all fits, findings keep outcome and band and drop their
+evidence; where that is still too much, some are left out, see `_rank`. It is room for a hundred
+bands: no number of findings keeps a message from the agent."""
 
 _WIDTH = 72
 _PARAMETERS = ("v", "k", "t", "r", "q", "c", "s", "f", "h")
@@ -47,10 +50,10 @@ def encode(passed: Passed, key_id: str, secret: bytes) -> bytes:
     """The folded value of the field, with line ends of CRLF and a leading blank on each line."""
     value = _encode(passed, key_id, secret)
     if len(value) > LIMIT:
-        bare = tuple(replace(finding, reason="", evidence=()) for finding in passed.findings)
-        value = _encode(replace(passed, findings=bare), key_id, secret)
+        bare = [replace(finding, reason="", evidence=()) for finding in passed.findings]
+        value = _fitting(passed, sorted(bare, key=_rank), key_id, secret)
     if len(value) > LIMIT:
-        raise FindingsError(f"{len(passed.findings)} findings do not fit into {LIMIT} bytes")
+        raise FindingsError(f"the envelope does not fit into {LIMIT} bytes")
     return value
 
 
@@ -74,6 +77,25 @@ def decode(value: bytes, secret_of: Callable[[str], bytes | None]) -> Passed:
         return Passed(given["r"], given["q"], given["c"], sender, int(given["t"]), findings)
     except (ValueError, TypeError, RecursionError) as error:
         raise FindingsError(f"damaged field: {type(error).__name__}") from None
+
+
+def _fitting(passed: Passed, ranked: list[Finding], key_id: str, secret: bytes) -> bytes:
+    """The value with as many of these findings as fit, from the first on."""
+
+    def value(count: int) -> bytes:
+        return _encode(replace(passed, findings=tuple(ranked[:count])), key_id, secret)
+
+    sizes = range(len(ranked) + 1)
+    fit = bisect.bisect_right(sizes, LIMIT, key=lambda count: len(value(count)))
+    return value(max(fit - 1, 0))
+
+
+def _rank(finding: Finding) -> tuple[bool, bool, bool]:
+    """The least is kept first: what decides, before it what nobody has a hundred of.
+
+    A finding without a band decides nothing, and `temperror` says nothing of the message.
+    """
+    return not finding.band, finding.band == TEMPERROR, "/" in finding.check
 
 
 def _encode(passed: Passed, key_id: str, secret: bytes) -> bytes:

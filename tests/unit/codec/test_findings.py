@@ -93,10 +93,26 @@ def test_what_does_not_fit_drops_its_evidence_and_keeps_its_band() -> None:
     assert not any(one.evidence or one.reason for one in kept)
 
 
-def test_a_thousand_findings_are_an_error_and_not_a_larger_header() -> None:
-    many = tuple(Finding(f"dnsbl/{n}", "fail", "listed") for n in range(1000))
-    with pytest.raises(FindingsError, match="do not fit"):
-        encode(Passed("REF", "4Abc", "internet", "", 5, many), "k1", SECRET)
+def test_of_a_thousand_findings_those_are_left_out_that_decide_least() -> None:
+    many = (
+        *(Finding(f"dnsbl/{n}", "clear") for n in range(300)),
+        *(Finding(f"rhsbl/{n}", "timeout", "temperror") for n in range(300)),
+        *(Finding(f"header/{n}", "matched", "matched") for n in range(60)),
+        Finding("dmarc", "fail", "reject"),
+    )
+    value = encode(Passed("REF", "4Abc", "internet", "a@b.example", 5, many), "k1", SECRET)
+    assert LIMIT - 80 < len(value) <= LIMIT
+    kept = [one.check for one in decode(value, secret_of).findings]
+    assert kept[:61] == ["dmarc", *(f"header/{n}" for n in range(60))]
+    assert kept[61:] == [f"rhsbl/{n}" for n in range(len(kept) - 61)]
+    bands = tuple(Finding(f"dnsbl/list-{n:03}", "listed", "listed") for n in range(1000))
+    value = encode(Passed("REF", "4Abc", "internet", "a@b.example", 5, bands), "k1", SECRET)
+    assert len(decode(value, secret_of).findings) > 100
+
+
+def test_a_sender_that_leaves_no_room_is_an_error_and_not_a_larger_header() -> None:
+    with pytest.raises(FindingsError, match="envelope does not fit"):
+        encode(Passed("REF", "4Abc", "internet", "a" * LIMIT, 5, ()), "k1", SECRET)
 
 
 def signed(findings: str, sender: str = "", **changed: str) -> bytes:
