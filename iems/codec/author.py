@@ -2,12 +2,14 @@
 
 Pure. A message says with one address in one field who wrote it. Where it says more than that, each
 domain counts which some reader could take for the author's; where it cannot be read, or says
-nothing, there is a fault. What stands in comments and in quoted display names is no address. No
-input raises, and the work is bounded by its length.
+nothing, there is a fault. What stands in comments and in quoted display names is no address; a
+backslash outside of both is a fault, since readers disagree what it does to a quote. No input
+raises, and the work is bounded.
 """
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,7 +21,8 @@ MOST = 10
 """Domains that are looked at; a message that honestly has several authors names fewer."""
 
 _LONGEST = 65_536
-"""Bytes of a field that are read."""
+_ADDRESSES = 100
+"""Bytes and addresses of a field that are read; a field with more of them has a fault."""
 
 _PIECE = re.compile(r'\\.|["()]|[^"()\\]+|\\', re.DOTALL)
 _BLANK = r"[ \t\r\n]*"
@@ -54,8 +57,11 @@ def _read(value: bytes) -> tuple[list[str], str]:
     text = unfold(value[:_LONGEST]).decode("utf-8", "replace")
     bare, closed = _bare(text)
     fault = "" if closed and not _CONTROL.search(text) else "the From field is not well-formed"
+    matches = list(itertools.islice(_DOMAIN.finditer(text if fault else bare), _ADDRESSES + 1))
+    if len(value) > _LONGEST or len(matches) > _ADDRESSES:
+        fault = "the From field is too long"
     found: list[str] = []
-    for match in _DOMAIN.finditer(text if fault else bare):
+    for match in matches[:_ADDRESSES]:
         written = _SPACE.sub("", match[1])
         try:
             domain = domain_name(written)
@@ -84,6 +90,8 @@ def _bare(text: str) -> tuple[str, bool]:
             kept.append(" ")
             if depth < 0:
                 return "", False
+        elif not depth and piece.startswith("\\"):
+            return "", False
         elif not depth:
             kept.append(piece)
     bare = "".join(kept)

@@ -18,6 +18,9 @@ _MAX_LOCAL = 256
 """Bytes; four times the 64 of RFC 5321 section 4.5.3.1.1, since Postfix has no limit of its own."""
 
 _MAX_ADDRESS = 320
+_MAX_DOMAIN = 512
+"""Characters of a domain as it is written: Unicode's forms take time quadratic in them."""
+
 _DOMAIN = re.compile(r"[a-z0-9_](?:[a-z0-9_-]*[a-z0-9_])?(?:\.[a-z0-9_](?:[a-z0-9_-]*[a-z0-9_])?)*")
 _LITERAL = re.compile(r"\[[0-9a-fA-F:.]{2,45}\]|\[IPv6:[0-9a-fA-F:.]{2,45}\]", re.IGNORECASE)
 _ATOM = re.compile(r"[^\s\x00-\x1f\x7f\"(),:;<>@\[\\\]]+")
@@ -77,6 +80,8 @@ class Address:
 
 def domain_name(text: str) -> str:
     """The domain as a lower-case A-label; an address literal keeps its brackets."""
+    if len(text) > _MAX_DOMAIN:
+        raise AddressError(f"a text of {len(text)} characters is no domain name")
     domain = text.strip().rstrip(".").lower()
     if _LITERAL.fullmatch(domain):
         return domain

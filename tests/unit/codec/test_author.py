@@ -43,7 +43,9 @@ def domains(*fields: bytes | str) -> str:
         (" joe@a.test@e.test", "a.test e.test"),
         (" <@a.test:joe@e.test>", "a.test e.test"),
         (" joe@a.test joe@e.test", "a.test e.test"),
-        (r" joe\@a.test <joe@e.test>", "a.test e.test"),
+        (r" joe\@a.test <joe@e.test>", "a.test e.test !"),
+        (r' \" "<joe@a.test>" <joe@e.test>', "a.test e.test !"),
+        (r" (\)) joe@e.test", "e.test"),
         (' "joe@a.test <joe@e.test>', "a.test e.test !"),
         (" joe@a.test) <joe@e.test>", "a.test e.test !"),
         (" (joe@a.test <joe@e.test>", "a.test e.test !"),
@@ -78,6 +80,18 @@ def test_domains_are_bounded() -> None:
     assert "!" not in domains(", ".join(many[:-1]))
     assert domains(", ".join(many)).endswith(f"d{MOST - 1}.test !")
     assert domains(*many).count("test") == MOST
+
+
+@pytest.mark.parametrize("tail", [" " * 65_536 + "<joe@a.test>", ", joe@e" * 100 + ", joe@a.test"])
+def test_what_is_not_read_is_a_fault(tail: str) -> None:
+    assert domains("joe@e.test" + tail) == "e.test !"
+
+
+@pytest.mark.parametrize("text", ["\u0301\u0323", "\xe9.", "@\xe9.\xe9"])
+def test_letters_of_the_world_cost_no_more(text: str) -> None:
+    start = time.thread_time()
+    domains(*[f"joe@{text * 20_000}"] * MOST)
+    assert time.thread_time() - start < 1.0
 
 
 @pytest.mark.parametrize("text", ["@a .", "(", "<", '"', "\\", "@", " ", "a@b.c,", "@a. ", "((@("])
