@@ -105,13 +105,16 @@ class HeaderRule:
             octets += len(field.value)
             if field.occurrence > OCCURRENCES or octets > OCTETS:
                 return Result.UNREAD, field
-            if self._passes(self.shown(field)):
+            if self._passes(self.shown(block, field)):
                 return Result.MATCHED, field
         return _CLEAR
 
-    def shown(self, field: Field) -> str:
-        """The value as the rule reads it."""
-        return decoded(field.value) if self.decoded else text(field.value)
+    def shown(self, block: HeaderBlock, field: Field) -> str:
+        """The value of this field of the block as the rule reads it."""
+        key = (field.start, self.decoded)
+        if key not in block.texts:
+            block.texts[key] = decoded(field.value) if self.decoded else text(field.value)
+        return block.texts[key]
 
     def _passes(self, value: str) -> bool:
         if self.pattern is not None:

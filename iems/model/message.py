@@ -6,7 +6,8 @@ Nothing here changes a byte. Where a field was folded, broken or 8-bit it stays 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Protocol
 
 
@@ -27,17 +28,29 @@ class Field:
         return self.name.lower()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class HeaderBlock:
-    """All fields, and the raw bytes up to and without the empty line that ends them."""
+    """All fields, and the raw bytes up to and without the empty line that ends them.
+
+    `texts` keeps what readers have made of values: a hundred rules may read the same one.
+    """
 
     raw: bytes
     fields: tuple[Field, ...]
+    texts: dict[tuple[int, bool], str] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
 
     def named(self, name: bytes) -> tuple[Field, ...]:
         """The fields of this name, case ignored, from the top."""
-        key = name.lower()
-        return tuple(field for field in self.fields if field.key == key)
+        return self._by_key.get(name.lower(), ())
+
+    @cached_property
+    def _by_key(self) -> dict[bytes, tuple[Field, ...]]:
+        found: dict[bytes, list[Field]] = {}
+        for one in self.fields:
+            found.setdefault(one.key, []).append(one)
+        return {key: tuple(fields) for key, fields in found.items()}
 
 
 class Body(Protocol):

@@ -121,5 +121,5 @@ class Reading:
         evidence = [("field", name)]
         if field is not None and check.rule.test.of_values:
             evidence.append(("occurrence", str(field.occurrence)))
-            evidence.append(("value", printable(check.rule.shown(field), _SHOWN)))
+            evidence.append(("value", printable(check.rule.shown(self._block, field), _SHOWN)))
         return Finding(check.name, MATCHED, MATCHED, reason, None, tuple(evidence))

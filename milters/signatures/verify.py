@@ -10,7 +10,6 @@ import hashlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import cached_property
 
 from iems.dns.resolver import Answer, Status
 from iems.model.message import Body, Field, HeaderBlock
@@ -60,7 +59,7 @@ class SignedHeader:
 
     def count(self, name: bytes) -> int:
         """How many fields of this name, in lower case, there are."""
-        return len(self._by_name.get(name, ()))
+        return len(self._block.named(name))
 
     def relaxed(self, field: Field) -> bytes:
         """The field in relaxed form."""
@@ -81,19 +80,12 @@ class SignedHeader:
     def _picked(self, names: Iterable[bytes], own: Field) -> Iterator[Field]:
         """Fields of a name that is there more than once are taken from the bottom (5.4.2)."""
         taken: Counter[bytes] = Counter()
-        beside = [field for field in self._by_name[own.key] if field is not own]
+        beside = tuple(field for field in self._block.named(own.key) if field is not own)
         for name in names:
-            fields = beside if name == own.key else self._by_name.get(name, [])
+            fields = beside if name == own.key else self._block.named(name)
             taken[name] += 1
             if taken[name] <= len(fields):
                 yield fields[-taken[name]]
-
-    @cached_property
-    def _by_name(self) -> dict[bytes, list[Field]]:
-        found: dict[bytes, list[Field]] = {}
-        for field in self._block.fields:
-            found.setdefault(field.key, []).append(field)
-        return found
 
 
 def signing_form(field: Field, *, relaxed: bool) -> bytes:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from iems.codec.header import parse_header
@@ -56,9 +58,22 @@ def test_raw_and_decoded_and_case_as_said() -> None:
 
 def test_the_field_that_passes_is_told() -> None:
     rule = HeaderRule.of("Subject", Operator.EQUALS, "b")
-    _result, field = rule.apply(parse_header(b"Subject: a\nSubject: b\n"))
+    block = parse_header(b"Subject: a\nSubject: b\n")
+    _result, field = rule.apply(block)
     assert field is not None
-    assert (field.occurrence, rule.shown(field)) == (2, "b")
+    assert (field.occurrence, rule.shown(block, field)) == (2, "b")
+
+
+def test_a_hundred_rules_cost_no_more_than_one_to_decode() -> None:
+    words = b"=?iso-8859-1?q?a?==?iso-8859-2?q?a?=" * (OCTETS // 36)
+    block = parse_header(b"Subject: " + words + b"\n" + b"X: y\n" * 9000)
+    start = time.thread_time()
+    for number in range(100):
+        rule = HeaderRule.of("Subject", Operator.CONTAINS, f"rule {number}")
+        assert rule.apply(block)[0] is CLEAR
+        raw = HeaderRule.of("Subject", Operator.CONTAINS, "iso", decoded=False)
+        assert raw.apply(block)[0] is MATCHED
+    assert time.thread_time() - start < 0.5
 
 
 def test_more_than_is_read_is_neither_yes_nor_no() -> None:
