@@ -109,8 +109,13 @@ def listed(lines: Iterable[str], rows: object, *, as_json: bool) -> int:
         print(json.dumps(rows, indent=2))
         return OK
     for line in lines:
-        print(line)
+        print(shown(line))
     return OK
+
+
+def shown(line: str) -> str:
+    """The line for people: what a terminal would take for a command is a `?`."""
+    return "".join(letter if letter.isprintable() else "?" for letter in line)
 
 
 def in_domain(text: str, domain: str | None) -> bool:

@@ -83,7 +83,8 @@ def _run(arguments: argparse.Namespace) -> int:
                 message, site, _directory(arguments.directory, site), resolver, Path(folder)
             )
         except UnexpectedQuestionError as error:
-            return entries.failed(f"{arguments.dns} does not answer {error}", entries.USAGE)
+            question = entries.shown(str(error))
+            return entries.failed(f"{arguments.dns} does not answer {question}", entries.USAGE)
     files = _written(outcome.copies, arguments.output) if arguments.output else []
     rows = {**dataclasses.asdict(outcome), "copies": _rows(outcome.copies, files)}
     entries.listed(_lines(outcome, files), rows, as_json=arguments.json)
@@ -138,6 +139,7 @@ def _written(copies: Iterable[Copy], folder: Path) -> list[Path]:
     files = []
     for number, one in enumerate(copies, 1):
         file = folder / f"{number:03}-{urllib.parse.quote(one.recipient, safe='@+')[:200]}.eml"
+        file.touch(mode=0o600)
         file.write_bytes(one.content)
         files.append(file)
     return files

@@ -70,9 +70,8 @@ def _run(arguments: argparse.Namespace) -> int:
 
 
 def explain(record: Record) -> Iterable[str]:
-    """One record as lines for people; what a terminal would take for a command is shown as `?`."""
-    for line in _lines(record):
-        yield "".join(letter if letter.isprintable() else "?" for letter in line)
+    """One record as lines for people."""
+    return map(entries.shown, _lines(record))
 
 
 def _lines(record: Record) -> Iterable[str]:

@@ -88,6 +88,21 @@ def test_the_sum_and_each(replay: Callable[..., int], capsys: pytest.CaptureFixt
     )
 
 
+def test_no_record_moves_the_cursor(
+    replay: Callable[..., int], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "strange.sqlite"
+    recorder = Recorder(file)
+    recorder.commit([record("\x1b[2J\n@example.test", Action.JUNK)], Deadline.after(5))
+    recorder.close(Deadline.after(5))
+    change = ("--set", "site", "dnsbl/soft", "reject", "--records", str(file))
+    for words in (change, (*change, "--each")):
+        assert replay(*words) == 1
+        first, told = capsys.readouterr().out.splitlines()
+        assert "?[2J?@example.test: junk -> reject" in first
+        assert told.startswith("1 verdicts")
+
+
 def test_a_change_for_programs(
     replay: Callable[..., int], capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -104,6 +104,7 @@ def test_the_copies_are_those_that_the_next_hop_would_get(bench: Bench, tmp_path
     reference = told["reference"].encode()
     assert bob.startswith(b"X-IEMS-Verdict: junk; ref=" + reference + b"\r\n")
     assert carol.startswith(b"X-IEMS-Verdict: tag; ref=" + reference + b"\r\n")
+    assert {file.stat().st_mode & 0o777 for file in files.values()} == {0o600}
     for copy in (bob, carol):
         assert copy.count(b"X-IEMS") == 1
         assert b"\r\nSubject: hi\r\nMessage-ID: <m@x>\r\n\r\nline\r\n.dot\r\n" in copy
