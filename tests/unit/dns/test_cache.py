@@ -53,3 +53,11 @@ def test_a_cache_of_no_size_keeps_nothing() -> None:
     kept = cache.Cache(size=0)
     kept.put(("a.test", "A"), FOUND)
     assert kept.get(("a.test", "A")) is None
+
+
+def test_what_is_large_is_not_kept() -> None:
+    kept = cache.Cache()
+    for number, size in enumerate((cache.LARGEST, cache.LARGEST + 1)):
+        answer = Answer(Status.FOUND, ("a" * 1000, "a" * (size - 1000)), 60)
+        kept.put((f"{number}.test", "TXT"), answer)
+        assert (kept.get((f"{number}.test", "TXT")) is answer) == (size == cache.LARGEST)
