@@ -17,7 +17,6 @@ from dataclasses import dataclass
 
 from iems.codec.delivered import delivered_to
 from iems.codec.findings import Passed
-from iems.codec.header import parse_header
 from iems.codec.printable import printable
 from iems.directory.account import closed, looped
 from iems.directory.reader import Directory, DirectoryUnavailable
@@ -213,7 +212,7 @@ class Chain:
         connection, message = self._connection, self._message
         block = None
         if message and stage in {Stage.HEADERS, Stage.BODY}:
-            block = parse_header(b"".join(b"%s:%s\n" % pair for pair in message.header))
+            block = message.block
         return View(
             client=connection.client,
             helo=connection.helo,

@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TypeAlias
 
+from iems.codec.header import parse_header
 from iems.directory.resolve import Destination
 from iems.model.address import Address
 from iems.model.envelope import INTERNET, Client
+from iems.model.message import HeaderBlock
 from iems.store.spool import Incoming, Spool, Spooled, TooLargeError
 from milters.checks.protocol import Check, Pending, Stage
 
@@ -69,9 +72,7 @@ class Message:
     def keep(self, spool: Spool, limit: int) -> None:
         """Begin to keep the whole message, of at most `limit` bytes, for checks that read it."""
         self.incoming = spool.receive(limit)
-        for name, value in self.header:
-            self.write(b"%s:%s\r\n" % (name, _LINE_END.sub(b"\r\n", value)))
-        self.write(b"\r\n")
+        self.write(self.block.raw + b"\r\n")
 
     def write(self, piece: bytes) -> None:
         """Keep the next bytes, if any are kept; what goes wrong is told at the end of DATA."""
@@ -102,6 +103,12 @@ class Message:
         self.header_fields += 1
         if not self.excess:
             self.header.append((name, value))
+
+    @cached_property
+    def block(self) -> HeaderBlock:
+        """The header with line ends as the client sent them; to be asked for when it is whole."""
+        fields = b"".join(b"%s:%s\r\n" % pair for pair in self.header)
+        return parse_header(_LINE_END.sub(b"\r\n", fields))
 
     @property
     def excess(self) -> str:

@@ -18,15 +18,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from iems.codec.authres import results
-from iems.codec.header import parse_header
 from iems.dns.resolver import Resolver
 from iems.model.envelope import INTERNET
 from iems.model.finding import TEMPERROR, Finding
-from iems.model.message import Field, HeaderBlock
+from iems.model.message import Body, Field, HeaderBlock
 from iems.serve.deadline import Deadline
 from iems.settings import read
 from iems.settings.read import Table, Where, setting, somewhere
-from iems.store.spool import Spooled
 from milters.checks.clients import Clients, clients
 from milters.checks.protocol import Check, Known, Pending, Stage, Tools, View
 from milters.signatures.fields import (
@@ -118,12 +116,12 @@ class Arc:
 
     def start(self, view: View, deadline: Deadline) -> Pending:
         """Read the chain and ask for its keys."""
-        if view.message is None or not self.applies(view):
+        if view.header is None or view.message is None or not self.applies(view):
             return Known()
-        block = parse_header(view.message.header)
+        block, body = view.header, view.message.body
         try:
             chain = read_chain(block)
-            return Validation(self, chain, block, view.message, deadline) if chain else _NONE
+            return Validation(self, chain, block, body, deadline) if chain else _NONE
         except UnverifiedError as error:
             return Known((_failed(error),))
 
@@ -170,13 +168,13 @@ class Validation:
         check: Arc,
         chain: tuple[ArcSet, ...],
         block: HeaderBlock,
-        message: Spooled,
+        body: Body,
         deadline: Deadline,
     ) -> None:
         self._check = check
         self._chain = chain
         self._header = SignedHeader(block)
-        self._message = message
+        self._body = body
         self._deadline = deadline
         self._findings: tuple[Finding, ...] | None = None
         names = {signer.key_name for one in chain for signer in _signers(one)}
@@ -210,7 +208,7 @@ class Validation:
             except UnverifiedError:
                 break
         forms = {form(signature) for signature, _key in standing}
-        digests = body_digests(self._message.body, forms, self._deadline)
+        digests = body_digests(self._body, forms, self._deadline)
         for at, (signature, key) in enumerate(standing):
             try:
                 with _named(signature.signer):

@@ -16,16 +16,14 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from iems.codec.header import parse_header
 from iems.codec.printable import printable
 from iems.dns.resolver import Question, Resolver
 from iems.model.envelope import INTERNET
 from iems.model.finding import TEMPERROR, Finding
-from iems.model.message import Field
+from iems.model.message import Body, Field, HeaderBlock
 from iems.serve.deadline import Deadline
 from iems.settings import read
 from iems.settings.read import Table, Where, setting, somewhere
-from iems.store.spool import Spooled
 from milters.checks.clients import Clients, clients
 from milters.checks.protocol import Check, Known, Pending, Stage, Tools, View
 from milters.signatures.fields import Signature, Tags, UnverifiedError, read_dkim, read_tags
@@ -105,9 +103,9 @@ class Dkim:
 
     def start(self, view: View, deadline: Deadline) -> Pending:
         """Read the signatures and ask for their keys."""
-        if view.message is None or not self.applies(view):
+        if view.header is None or view.message is None or not self.applies(view):
             return Known()
-        return Verification(self, view.message, deadline)
+        return Verification(self, view.header, view.message.body, deadline)
 
 
 @dataclass(slots=True)
@@ -124,11 +122,10 @@ class _Attempt:
 class Verification:
     """The signatures of one message; collected by one thread at a time."""
 
-    def __init__(self, check: Dkim, message: Spooled, deadline: Deadline) -> None:
+    def __init__(self, check: Dkim, block: HeaderBlock, body: Body, deadline: Deadline) -> None:
         self._check = check
-        self._message = message
+        self._body = body
         self._deadline = deadline
-        block = parse_header(message.header)
         self._header = SignedHeader(block)
         self._attempts = [self._attempt(field) for field in block.named(FIELD)[:MOST]]
         self._findings: tuple[Finding, ...] | None = None
@@ -174,7 +171,7 @@ class Verification:
         ]
         forms = {form(signature) for _attempt, signature, _key in standing}
         try:
-            digests = body_digests(self._message.body, forms, self._deadline)
+            digests = body_digests(self._body, forms, self._deadline)
         except UnverifiedError as error:
             for attempt, _signature, _key in standing:
                 attempt.failure = error

@@ -43,8 +43,9 @@ class View:
     `resolved` is Postfix's own word about the client's names, its macro `{client_resolve}`:
     `OK`, `FORGED`, `FAIL`, `TEMP`, or empty where the MTA does not say. `envelope_from` is the
     sender as MAIL said it, without its brackets, `""` for `<>`; `sender` is it as an address.
-    `message` is the whole of it with line ends as the client sent them, from stage BODY on.
-    `running` gives the checks started by the time that it is called.
+    `header` is there from stage HEADERS on and `message`, the whole of it, from stage BODY on, both
+    with line ends as the client sent them. `running` gives the checks started by the time that it
+    is called.
     """
 
     client: Client

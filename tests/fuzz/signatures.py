@@ -33,7 +33,8 @@ def signatures(data: bytes) -> None:
     """The first line is the record of every key, the rest a message."""
     record, _end, text = data.partition(b"\n")
     header, body = split_message(text.replace(b"\r\n", b"\n").replace(b"\n", b"\r\n"))
-    seen = replace(view("192.0.2.7"), message=Spooled(header, MemoryBody(body)))
+    client = view("192.0.2.7", header=header)
+    seen = replace(client, message=Spooled(header, MemoryBody(body)))
     known = tools(_Same(record))
     for module in (arc, dkim):
         (check,) = module.make("", module.Settings(), known)
