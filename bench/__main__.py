@@ -12,7 +12,7 @@ import platform
 import sys
 from pathlib import Path
 
-from bench import costs, directory, generator, lmtp, recipients, smtp
+from bench import costs, directory, generator, lmtp, passthrough, recipients, smtp
 
 
 def main() -> int:
@@ -22,6 +22,7 @@ def main() -> int:
         "generator": generator.measure,
         "smtp": smtp.compare,
         "rivals": smtp.against,
+        "passthrough": passthrough.measure,
         "lmtp": lmtp.compare,
         "costs": costs.measure,
         "recipients": recipients.measure,

@@ -6,14 +6,16 @@ import statistics
 from collections.abc import Mapping, Sequence
 
 
-def row(name: str, rates: Sequence[float], base: Sequence[float], target: float | None) -> str:
-    """One row of the table: messages a second of each round, and the ratio to `base`.
+def row(
+    name: str, rates: Sequence[float], base: Sequence[float] = (), target: float | None = None
+) -> str:
+    """One row of the table: messages a second of each round, and the ratio to `base`, if any.
 
     The ratio is taken round by round, so that what else the machine did falls on both.
     """
-    ratios = [rate / alone for rate, alone in zip(rates, base, strict=True)]
     wanted = "" if target is None else f"{target:.2f}"
-    ratio = "" if target is None else f"{_spread(ratios, '.2f')}"
+    ratios = [rate / alone for rate, alone in zip(rates, base, strict=True)] if base else []
+    ratio = _spread(ratios, ".2f") if ratios else ""
     return f"| {name} | {_spread(rates, '.0f')} | {ratio} | {wanted} |"
 
 

@@ -58,7 +58,7 @@ def compare(rounds: int, messages: int) -> str:
                 print(f"round {number + 1} {name}: {one.rate:.0f}/s", flush=True)
     rates = {name: [one.rate for one in each] for name, each in kept.items()}
     rows = [
-        figures.row("Dovecot alone", rates["alone"], rates["alone"], None),
+        figures.row("Dovecot alone", rates["alone"]),
         figures.row("through the agent", rates["agent"], rates["alone"], TARGET),
     ]
     busiest = max(one.generator for one in kept["alone"])

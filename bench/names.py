@@ -8,6 +8,7 @@ does on a real server; its restart makes a cold cache.
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 from ipaddress import IPv4Address
 
 from tests.integration.stack.ground import Ground
@@ -44,6 +45,7 @@ server:
     unblock-lan-zones: yes
     local-zone: "." static
     local-zone: "bl.test." transparent
+{records}
 remote-control:
     control-enable: no
 {stubs}
@@ -53,8 +55,8 @@ remote-control:
 class Names:
     """The two servers; `port` is unbound's."""
 
-    def __init__(self, ground: Ground) -> None:
-        """Write the data; nothing is started yet."""
+    def __init__(self, ground: Ground, records: Sequence[str] = ()) -> None:
+        """Write the data; nothing is started yet. `records` are those of unbound's own names."""
         draw = random.Random(SEED)
         self.clients = [str(IPv4Address(_FIRST + n)) for n in range(CLIENTS)]
         self.listed = {
@@ -64,7 +66,7 @@ class Names:
         self._ground = ground
         self._rbldnsd_port, self.port = ground.port(), ground.port()
         self._rbldnsd = self._blacklists()
-        self._unbound = self._resolver()
+        self._unbound = self._resolver(records)
 
     def start(self) -> None:
         """Start both and wait until they answer."""
@@ -105,7 +107,7 @@ class Names:
         command = [program("rbldnsd"), *arguments, *specs]
         return Server("rbldnsd", command, folder / "output")
 
-    def _resolver(self) -> Server:
+    def _resolver(self, records: Sequence[str]) -> Server:
         folder = self._ground.place("unbound")
         folder.chmod(0o777)
         stubs = "\n".join(
@@ -113,5 +115,7 @@ class Names:
             for zone in ZONES
         )
         settings = folder / "unbound.conf"
-        settings.write_text(_UNBOUND.format(port=self.port, folder=folder, stubs=stubs))
+        known = "\n".join(f"    local-data: '{record}'" for record in records)
+        values = {"port": self.port, "folder": folder, "records": known, "stubs": stubs}
+        settings.write_text(_UNBOUND.format(**values))
         return Server("unbound", [program("unbound"), "-d", "-c", settings], folder / "output")

@@ -23,8 +23,11 @@ _START = 60.0
 """Seconds; rspamd compiles its list of public suffixes at each start."""
 
 
-def rspamd(ground: Ground, sockets: Path, dns_port: int) -> Server:
-    """rspamd's proxy worker as a milter, two processes that scan themselves; started."""
+def rspamd(ground: Ground, sockets: Path, dns_port: int, settings: str) -> Server:
+    """rspamd's proxy worker as a milter, two processes that scan themselves; started.
+
+    `settings` is the file of this folder that says what it does.
+    """
     folder = ground.place("rspamd")
     folder.chmod(0o777)
     sockets.chmod(0o2777)
@@ -34,7 +37,7 @@ def rspamd(ground: Ground, sockets: Path, dns_port: int) -> Server:
         f'symbol = "LISTED_{zone.partition(".")[0].upper()}"; }}'
         for zone in ZONES
     )
-    text = Template((Path(__file__).parent / "rspamd.conf").read_text())
+    text = Template((Path(__file__).parent / settings).read_text())
     values = {"folder": folder, "socket": sockets / "rspamd.sock", "dns": dns_port, "lists": lists}
     (folder / "rspamd.conf").write_text(text.substitute({k: str(v) for k, v in values.items()}))
     arguments: list[str | Path] = [

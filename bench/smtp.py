@@ -71,7 +71,7 @@ def compare(rounds: int, messages: int) -> str:
     rates = {name: [one.rate for one in each] for name, each in kept.items()}
     base = rates["alone"]
     rows = [
-        figures.row("Postfix alone", base, base, None),
+        figures.row("Postfix alone", base),
         figures.row("with the milter, warm", rates["warm"], base, TARGET_WARM),
         figures.row("with the milter, cold", rates["cold"], base, TARGET_COLD),
     ]
@@ -84,9 +84,9 @@ def against(rounds: int, messages: int) -> str:
     rates = {name: [one.rate for one in each] for name, each in kept.items()}
     base = rates["rspamd"]
     rows = [
-        figures.row("Postfix alone", rates["alone"], base, None),
-        figures.row("with rspamd", base, base, None),
-        figures.row("with opendkim", rates["opendkim"], base, None),
+        figures.row("Postfix alone", rates["alone"]),
+        figures.row("with rspamd", base),
+        figures.row("with opendkim", rates["opendkim"]),
         figures.row("with our milter, against rspamd", rates["warm"], base, TARGET_RIVAL),
     ]
     facts = _facts(kept, messages)
@@ -124,26 +124,51 @@ def _facts(kept: dict[str, list[Measured]], messages: int) -> dict[str, object]:
     return facts
 
 
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What is checked beside blacklists and iprev, and what the DNS says about it.
+
+    `checks` are tables of our settings, `rspamd` is the file of its own.
+    """
+
+    checks: str = ""
+    records: tuple[str, ...] = ()
+    rspamd: str = "rspamd.conf"
+
+
+_LISTS = Work()
+
+
 class Bench:
-    def __init__(self, ground: Ground, mailboxes: Path, stack: ExitStack, *, beside: bool) -> None:
+    def __init__(
+        self, ground: Ground, mailboxes: Path, stack: ExitStack, work: Work, *, beside: bool
+    ) -> None:
         self._mailboxes = mailboxes
-        self.names = names.Names(ground)
+        self.names = names.Names(ground, work.records)
         self.names.start()
         stack.callback(self.names.stop)
         self._postfix = _postfix(ground, mailboxes)
         self._suite = suite.Suite(
-            ground, self._postfix.sockets, self.names.port, "unix:/nonexistent"
+            ground, self._postfix.sockets, self.names.port, "unix:/nonexistent", work.checks
         )
         self._milter = self._suite.milter()
         stack.callback(lambda: self._milter.stop())
         if beside:
-            stack.callback(rivals.rspamd(ground, self._postfix.sockets, self.names.port).stop)
-            stack.callback(rivals.opendkim(ground, self._postfix.sockets).stop)
+            sockets, port = self._postfix.sockets, self.names.port
+            stack.callback(rivals.rspamd(ground, sockets, port, work.rspamd).stop)
+            stack.callback(rivals.opendkim(ground, sockets).stop)
         self._postfix.start()
         stack.callback(self._postfix.stop)
 
     def run(self, name: str, clients: list[str], parallel: int = PARALLEL) -> Measured:
         """One run of `HEADERS`, with so many connections at once."""
+        users = itertools.cycle(BOXES)
+        return self.hold(name, [conversation(one, next(users)) for one in clients], parallel)
+
+    def hold(
+        self, name: str, talks: Sequence[load.Conversation], parallel: int = PARALLEL
+    ) -> Measured:
+        """The same with conversations of one message each."""
         if name == "cold":
             self.names.chill()
             self._milter.stop()
@@ -151,20 +176,18 @@ class Bench:
         listener = name if name in {"alone", *RIVALS} else "internet"
         self._empty()
         asked = self.names.questions()
-        users = itertools.cycle(BOXES)
-        talks = [conversation(client, next(users)) for client in clients]
         where = ("127.0.0.1", self._postfix.port(listener))
         began = time.perf_counter()
         done = load.run(where, talks, parallel)
         assert not done.refused, done.refused[:3]
-        eventually(lambda: len(self._delivered()) >= len(clients), 120, "all mail is delivered")
+        eventually(lambda: len(self._delivered()) >= len(talks), 120, "all mail is delivered")
         seconds = time.perf_counter() - began
-        messages = [path.read_bytes() for path in self._delivered()]
+        messages = self.delivered()
         headers = sum(1 for text in messages if HEADERS[name] in text)
         listed = sum(1 for text in messages if rivals.LISTED in text)
         return Measured(
-            len(clients) / seconds,
-            len(clients) / done.seconds,
+            len(talks) / seconds,
+            len(talks) / done.seconds,
             self.names.questions() - asked,
             headers,
             listed,
@@ -172,9 +195,17 @@ class Bench:
             done.cpu / done.seconds,
         )
 
+    def secret(self, key_id: str) -> bytes | None:
+        """With which our findings can be read."""
+        return self._suite.keyring.secret(key_id)
+
     def memory(self) -> list[int]:
         """Bytes that each process of the milter holds: the supervisor first."""
         return [resident(pid) for pid in self._milter.members()]
+
+    def delivered(self) -> list[bytes]:
+        """The messages of the last run."""
+        return [path.read_bytes() for path in self._delivered()]
 
     def _delivered(self) -> list[Path]:
         return list(self._mailboxes.glob("*/new/*"))
@@ -185,7 +216,7 @@ class Bench:
 
 
 @contextmanager
-def running_bench(*, rivals: bool) -> Iterator[Bench]:
+def running_bench(work: Work = _LISTS, *, rivals: bool) -> Iterator[Bench]:
     """A bench with everything running, the other milters if wanted."""
     users()
     with ExitStack() as stack:
@@ -200,7 +231,7 @@ def running_bench(*, rivals: bool) -> Iterator[Bench]:
             for folder in (box, *(box / name for name in ("new", "cur", "tmp"))):
                 folder.mkdir()
                 shutil.chown(folder, owner.pw_uid, owner.pw_gid)
-        yield Bench(ground, memory, stack, beside=rivals)
+        yield Bench(ground, memory, stack, work, beside=rivals)
 
 
 def _postfix(ground: Ground, mailboxes: Path) -> Postfix:
@@ -234,13 +265,18 @@ def _postfix(ground: Ground, mailboxes: Path) -> Postfix:
 
 def conversation(client: str, user: str) -> load.Conversation:
     """One message of 4 KiB from this client to this user, over a connection of its own."""
+    return talk(client, "client.example", "sender@world.test", user, MESSAGE)
+
+
+def talk(client: str, helo: str, sender: str, user: str, message: bytes) -> load.Conversation:
+    """One message, with dots doubled, over a connection of its own."""
     steps = [
         load.Step(b"", b"220"),
-        load.Step(b"EHLO client.example\r\n"),
-        load.Step(b"MAIL FROM:<sender@world.test>\r\n"),
+        load.Step(f"EHLO {helo}\r\n".encode()),
+        load.Step(f"MAIL FROM:<{sender}>\r\n".encode()),
         load.Step(f"RCPT TO:<{user}>\r\n".encode()),
         load.Step(b"DATA\r\n", b"354"),
-        load.Step(MESSAGE + b".\r\n", message=True),
+        load.Step(message + b".\r\n", message=True),
         load.Step(b"QUIT\r\n", b"221"),
     ]
     return load.Conversation(steps, client)

@@ -33,8 +33,13 @@ WORKERS = 2
 class Suite:
     """Settings in a folder of their own; daemons are started from this tree."""
 
-    def __init__(self, ground: Ground, sockets: Path, dns_port: int, upstream: str) -> None:
-        """`sockets` is where Postfix reaches them, `upstream` the LMTP server behind the agent."""
+    def __init__(
+        self, ground: Ground, sockets: Path, dns_port: int, upstream: str, checks: str = ""
+    ) -> None:
+        """`sockets` is where Postfix reaches them, `upstream` the LMTP server behind the agent.
+
+        `checks` are tables of settings beside those of the blacklists and iprev.
+        """
         self._ground = ground
         self.folder = ground.place("iems")
         self.milter_socket = sockets / "milter.sock"
@@ -45,7 +50,7 @@ class Suite:
         owned(self.folder / "findings.toml", "root", GROUP, 0o640)
         self.keyring = keys.Keyring.load(self.folder / "findings.toml")
         self._write("directory.toml", _directory())
-        self.settings = self._write("iems.toml", self._text(dns_port, upstream))
+        self.settings = self._write("iems.toml", self._text(dns_port, upstream) + checks)
 
     def milter(self) -> Server:
         """iems-milter, started."""
