@@ -16,6 +16,7 @@ setup(
         "iems.store",
         "milters",
         "milters.checks",
+        "milters.engines",
         "milters.signatures",
         "lmtp",
         "sieve",

@@ -13,9 +13,10 @@ from typing import Any, Protocol
 from iems.settings.policy import CheckSettings
 from iems.settings.read import SettingsError, Table, Where
 from iems.settings.schema import Settings
-from milters.checks import arc, dkim, dmarc, dnsbl, header, helo, iprev, rhsbl, sender, spf
+from milters.checks import arc, content, dkim, dmarc, dnsbl, header, helo, iprev, rhsbl, sender, spf
 from milters.checks.protocol import Check, Tools
 from milters.checks.zone import ZoneSettings
+from milters.engines.engine import Engine
 
 
 class Family(Protocol):
@@ -56,6 +57,7 @@ class Make(Protocol):
 FAMILIES: Mapping[str, Family] = MappingProxyType(
     {
         "arc": arc,
+        "content": content,
         "dkim": dkim,
         "dmarc": dmarc,
         "dnsbl": dnsbl,
@@ -82,6 +84,14 @@ def lists(settings: Settings) -> dict[str, ZoneSettings]:
                 check.options, check.key, check.where
             )
     return found
+
+
+def content_engine(settings: Settings) -> Engine | None:
+    """The content filter that messages are scanned by, where the check is on."""
+    for check in settings.checks:
+        if check.family == content.NAME:
+            return content.parse(check.options, check.key, check.where).made()
+    return None
 
 
 def build_checks(tools: Tools) -> tuple[Check, ...]:

@@ -32,7 +32,7 @@ from iems.store.records import Recorder, new_reference
 from iems.store.spool import Spool
 from milters import adapter
 from milters.account import Account
-from milters.assembly import build_checks, lists
+from milters.assembly import build_checks, content_engine, lists
 from milters.chain import Chain, Runtime
 from milters.checks.guard import Guard
 from milters.checks.health import HealthTest
@@ -134,6 +134,9 @@ class MilterGeneration:
             "directory": lambda deadline: unavailable(directory, settings.hostname, deadline),
             "resolver": lambda deadline: _silent(resolver, settings.hostname, deadline),
         }
+        engine = content_engine(settings)
+        if engine is not None:
+            questions["content"] = engine.ping
         health = Job("health", _HEALTH_INTERVAL, test.run)
         old = expiry.of_records(
             settings.milter.state / "records.sqlite", settings.keep.records, log

@@ -28,6 +28,12 @@ from iems.settings.read import (
 
 BANDS: Mapping[str, Mapping[str, Action]] = {
     "arc": {"fail": Action.DELIVER, TEMPERROR: Action.DELIVER},
+    "content": {
+        "unsure": Action.DELIVER,
+        "spam": Action.JUNK,
+        "certain": Action.JUNK,
+        TEMPERROR: Action.DEFER,
+    },
     "dkim": {"fail": Action.DELIVER, "permerror": Action.DELIVER, TEMPERROR: Action.DELIVER},
     "dmarc": {
         "reject": Action.JUNK,

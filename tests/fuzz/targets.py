@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from tests.fuzz import chain, codec, lmtp, readers, signatures
+from tests.fuzz import chain, codec, lmtp, readers, signatures, verdicts
 
 CORPUS = Path(__file__).parent / "corpus"
 
@@ -26,4 +26,5 @@ TARGETS: Mapping[str, Callable[[bytes], None]] = {
     "ldap": readers.ldap,
     "table": readers.table,
     "signatures": signatures.signatures,
+    "verdicts": verdicts.verdicts,
 }

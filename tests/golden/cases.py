@@ -3,6 +3,8 @@
 A folder holds `script` and `expected`, and where it needs them its own `settings.toml`,
 `directory.toml` and `dns.zone`; those beside the folders stand in for what it lacks. A question
 that `dns.zone` does not hold is an error, so that every question of a case can be read there.
+`CONTENT_FILTER` in the settings is an spamd that gives each message the score that its field
+`X-Score` names, and hangs up where there is none.
 """
 
 from __future__ import annotations
@@ -25,6 +27,7 @@ from milters.assembly import build_checks
 from milters.chain import Chain, Runtime
 from milters.checks.guard import Guard
 from milters.checks.protocol import Tools
+from tests.contentfilter import ContentFilter, scoring
 from tests.fakemta.chain import ChainFilter
 from tests.fakemta.script import Line, parse
 from tests.fakemta.session import Session
@@ -47,6 +50,10 @@ class Case:
         """The case's own file, else the one that all cases share."""
         own = self.folder / name
         return (own if own.exists() else FOLDER / name).read_text()
+
+    def settings(self, content_filter: str) -> str:
+        """The settings, with the content filter where it listens."""
+        return self.text("settings.toml").replace("CONTENT_FILTER", content_filter)
 
     @property
     def script(self) -> tuple[Line, ...]:
@@ -81,10 +88,17 @@ def printer() -> Printer:
 
 def through_chain(case: Case, folder: Path, *, one_filter: bool = False) -> str:
     """The transcript of the chain alone, with a fixed clock; its records go into `folder`."""
-    settings = from_table(tomllib.loads(case.text("settings.toml")))
+    with ContentFilter(scoring) as content_filter:
+        runtime = _runtime(case, folder, content_filter.address)
+        session = Session(lambda: ChainFilter(Chain(runtime)), one_filter=one_filter)
+        return printer().steps(session.run(case.script))
+
+
+def _runtime(case: Case, folder: Path, content_filter: str) -> Runtime:
+    settings = from_table(tomllib.loads(case.settings(content_filter)))
     resolver = ZoneResolver(case.text("dns.zone"))
     references = itertools.count(1)
-    runtime = Runtime(
+    return Runtime(
         settings=settings,
         checks=build_checks(Tools(settings, resolver, Guard(folder / "health.json"))),
         directory=TomlDirectory.parse(case.text("directory.toml")),
@@ -98,6 +112,3 @@ def through_chain(case: Case, folder: Path, *, one_filter: bool = False) -> str:
         ),
         new_reference=lambda: f"reference{next(references):03d}",
     )
-    session = Session(lambda: ChainFilter(Chain(runtime)), one_filter=one_filter)
-    steps = session.run(case.script)
-    return printer().steps(steps)

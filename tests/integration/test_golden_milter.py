@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.contentfilter import ContentFilter, scoring
 from tests.fakemta.milter import MilterFilter
 from tests.fakemta.session import Session
 from tests.fakemta.transcript import Printer, without_edits
@@ -28,11 +29,12 @@ _OWN_NAME = "mail.example.test A 192.0.2.25"
 
 
 class Golden:
-    """A Postfix with a sink behind it, a name server, and a milter for each set of settings."""
+    """A Postfix with a sink behind it, and a milter for each set of settings."""
 
-    def __init__(self, ground: Ground, sink: Sink, names: NameServer) -> None:
+    def __init__(self, ground: Ground, sink: Sink, names: NameServer, content_filter: str) -> None:
         to_sink = f"lmtp:inet:127.0.0.1:{sink.port}"
         self.sink, self.names, self._ground = sink, names, ground
+        self._content_filter = content_filter
         self.postfix = Postfix(
             ground,
             main={
@@ -53,7 +55,7 @@ class Golden:
 
     def daemon(self, case: Case) -> Daemon:
         """The milter with the case's settings and directory, in front of Postfix from now on."""
-        key = (case.text("settings.toml"), case.text("directory.toml"))
+        key = (case.settings(self._content_filter), case.text("directory.toml"))
         if key not in self._daemons:
             self._daemons[key] = self._started(*key)
         daemon = self._daemons[key]
@@ -88,8 +90,8 @@ def golden(ground: Ground) -> Iterator[Golden]:
     """What all cases share."""
     # All zones at once: a question of which nobody needs the answer may come late.
     zones = "\n".join([_OWN_NAME, *(case.text("dns.zone") for case in cases())])
-    with Sink() as sink, NameServer(zones) as names:
-        shared = Golden(ground, sink, names)
+    with Sink() as sink, NameServer(zones) as names, ContentFilter(scoring) as content_filter:
+        shared = Golden(ground, sink, names, content_filter.address)
         with running(shared.postfix):
             try:
                 yield shared

@@ -33,6 +33,8 @@ _PACKAGES = {
     "rbldnsd": "rbldnsd",
     "unbound": "unbound",
     "unbound-control": "unbound",
+    "spamd": "spamd",
+    "rspamd": "rspamd",
     "openssl": "openssl",
     "setpriv": "util-linux",
     "prlimit": "util-linux",

@@ -1,0 +1,1 @@
+"""Content filters that score a message: two protocols behind one question (docs/adr/0011)."""
