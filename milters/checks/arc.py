@@ -38,11 +38,11 @@ from milters.signatures.fields import (
     read_tags,
 )
 from milters.signatures.verify import (
+    Form,
     Key,
     SignedHeader,
     acceptable,
     body_digests,
-    form,
     read_key,
     signing_form,
     verify_body,
@@ -207,12 +207,12 @@ class Validation:
                 standing.append((signature, self._header_verified(signature)))
             except UnverifiedError:
                 break
-        forms = {form(signature) for signature, _key in standing}
+        forms = {_form(signature) for signature, _key in standing}
         digests = body_digests(self._body, forms, self._deadline)
         for at, (signature, key) in enumerate(standing):
             try:
                 with _named(signature.signer):
-                    verify_body(signature, digests[form(signature)], key, partial=False)
+                    verify_body(signature, digests[_form(signature)], key, partial=False)
             except UnverifiedError:
                 if at == 0:
                     raise
@@ -249,6 +249,11 @@ class Validation:
             for number, one in shown
         )
         return (("header.oldest-pass", str(oldest)), ("arc.chain", domains), *told)
+
+
+def _form(signature: Signature) -> Form:
+    """Of the whole body: only a whole one passes, and fifty lengths (`l=`) are fifty digests."""
+    return signature.relaxed_body, None
 
 
 def _words(one: ArcSet) -> list[str]:

@@ -6,19 +6,20 @@ import base64
 import hashlib
 import time
 import tracemalloc
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 
 import pytest
 
 from iems.codec.header import parse_header
+from iems.model.message import Body
 from iems.serve.deadline import Deadline
 from iems.store.spool import Spooled
 from milters.checks import arc, dkim
 from milters.signatures import canonical
-from milters.signatures.verify import BodyDigest, SignedHeader, body_digests
-from tests.signing import MESSAGE, key
-from tests.unit.checks.test_dkim import look
+from milters.signatures.verify import BodyDigest, Form, SignedHeader, body_digests
+from tests.signing import MESSAGE, body_form, key
+from tests.unit.checks.test_dkim import look, message_view
 from tests.unit.checks.world import Answers, tools, view
 
 _PIECE = b"\r\n\r\nsome  text in a line \t of a body, and\ta tab \r\n" * 2000
@@ -108,3 +109,23 @@ def test_thousands_of_sets() -> None:
     (finding,) = check.start(seen, Deadline.after(5.0)).result()
     assert (finding.outcome, finding.band, resolver.asked) == ("fail", "fail", [])
     assert time.process_time() - before < 0.5
+
+
+def test_fifty_lengths_of_a_chain_are_one_digest(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only that of the whole body can pass (`l=`); a shorter one passes no more than before."""
+    signer, asked = key(1024), set[tuple[bool, int | None]]()
+
+    def spied(body: Body, forms: Iterable[Form], deadline: Deadline) -> Mapping[Form, BodyDigest]:
+        asked.update(forms)
+        return body_digests(body, forms, deadline)
+
+    monkeypatch.setattr(arc, "body_digests", spied)
+    (check,) = arc.make("", arc.parse({}, "checks.arc"), tools(Answers(signer.answers)))
+    size = len(body_form(MESSAGE.partition(b"\r\n\r\n")[2], relaxed=True))
+    for newest, outcome in ((size, "pass"), (size - 1, "fail"), (size + 1, "fail")):
+        chain = MESSAGE
+        for instance, length in enumerate((size - 2, size - 3, newest), 1):
+            chain = signer.seal(chain, instance, signed={"l": str(length)})
+        (finding,) = check.start(message_view(chain), Deadline.after(60.0)).result()
+        assert finding.outcome == outcome
+    assert len(asked) == 1
