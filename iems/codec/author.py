@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from iems.codec.header import unfold
@@ -20,13 +20,14 @@ from iems.model.address import AddressError, domain_name
 MOST = 10
 """Domains that are looked at; a message that honestly has several authors names fewer."""
 
-_LONGEST = 65_536
+_LONGEST = 131_072
 _ADDRESSES = 100
-"""Bytes and addresses of a field that are read; a field with more of them has a fault."""
+"""Bytes and addresses of a field that are read: more bytes than Postfix lets through as it comes
+(header_size_limit). A field with more of either has a fault."""
 
 _PIECE = re.compile(r'\\.|["()]|[^"()\\]+|\\', re.DOTALL)
 _BLANK = r"[ \t\r\n]*"
-_ATOM = r'[^ \t\r\n@<>,;:"().]+'
+_ATOM = r'[^\x00-\x20\x7f@<>,;:"().]+'
 _DOMAIN = re.compile(rf"@{_BLANK}({_ATOM}(?:{_BLANK}\.{_BLANK}{_ATOM})*)")
 _SPACE = re.compile(r"[ \t\r\n]+")
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
@@ -57,11 +58,13 @@ def _read(value: bytes) -> tuple[list[str], str]:
     text = unfold(value[:_LONGEST]).decode("utf-8", "replace")
     bare, closed = _bare(text)
     fault = "" if closed and not _CONTROL.search(text) else "the From field is not well-formed"
-    matches = list(itertools.islice(_DOMAIN.finditer(text if fault else bare), _ADDRESSES + 1))
+    # Readers disagree: at a control character one stops, and another overlooks it.
+    readings = (text, _CONTROL.sub("", text)) if fault else (bare,)
+    found: list[str] = []
+    matches = [one for reading in readings for one in _addresses(reading)]
     if len(value) > _LONGEST or len(matches) > _ADDRESSES:
         fault = "the From field is too long"
-    found: list[str] = []
-    for match in matches[:_ADDRESSES]:
+    for match in matches:
         written = _SPACE.sub("", match[1])
         try:
             domain = domain_name(written)
@@ -75,6 +78,10 @@ def _read(value: bytes) -> tuple[list[str], str]:
     if not found:
         fault = fault or "From holds no address"
     return found, fault
+
+
+def _addresses(text: str) -> Iterator[re.Match[str]]:
+    return itertools.islice(_DOMAIN.finditer(text), _ADDRESSES + 1)
 
 
 def _bare(text: str) -> tuple[str, bool]:

@@ -51,8 +51,10 @@ def domains(*fields: bytes | str) -> str:
         (" (joe@a.test <joe@e.test>", "a.test e.test !"),
         (" <joe@a.test <joe@e.test>>", "a.test e.test !"),
         (" joe@e.test>", "e.test !"),
-        (b" joe@e.test\0", "!"),
-        (b" joe@e.test\rFrom: joe@a.test", "e.test a.test !"),
+        (b" joe@e.test\0", "e.test !"),
+        (b" joe@e.te\x01st", "e.te e.test !"),
+        (b" joe@\x7fe.test", "e.test !"),
+        (b" joe@e.test\rFrom: joe@a.test", "e.test a.test e.testfrom !"),
         (" joe@-e-.test", "!"),
         (b" joe@\xff.test", "!"),
         (" joe@[192.0.2.1]", "!"),
@@ -82,7 +84,11 @@ def test_domains_are_bounded() -> None:
     assert domains(*many).count("test") == MOST
 
 
-@pytest.mark.parametrize("tail", [" " * 65_536 + "<joe@a.test>", ", joe@e" * 100 + ", joe@a.test"])
+def test_all_is_read_that_postfix_lets_through() -> None:
+    assert domains("joe@e.test" + " " * 102_400 + "<joe@a.test>") == "e.test a.test"
+
+
+@pytest.mark.parametrize("tail", [" " * 131_072 + "<joe@a.test>", ", joe@e" * 100 + ", joe@a.test"])
 def test_what_is_not_read_is_a_fault(tail: str) -> None:
     assert domains("joe@e.test" + tail) == "e.test !"
 
