@@ -41,6 +41,27 @@ def test_committed_records_are_found_by_each_name(tmp_path: Path, recorder: Reco
     assert search([tmp_path / "records.sqlite"], "R2") == []
 
 
+def test_no_name_is_looked_for_in_every_record(
+    tmp_path: Path, recorder: Recorder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """SQLite's own steps are counted: reading 2,000 records takes more than one for each."""
+    many = [record(f"R{n}", queue_id=f"4Q{n}", message_id=f"<{n}@x>") for n in range(2000)]
+    recorder.commit(many, Deadline.after(5))
+    steps: list[None] = []
+    opened = records._open
+
+    def counted(path: Path, *, read_only: bool = False) -> sqlite3.Connection:
+        connection = opened(path, read_only=read_only)
+        connection.set_progress_handler(lambda: steps.append(None), 1)
+        return connection
+
+    monkeypatch.setattr(records, "_open", counted)
+    for word in ("R7", "4Q8", "<9@x>", "unknown"):
+        steps.clear()
+        assert len(search([tmp_path / "records.sqlite"], word)) == (word != "unknown")
+        assert 0 < len(steps) < 500
+
+
 def test_a_recipient_is_found_also_where_an_alias_led_to_him(
     tmp_path: Path, recorder: Recorder
 ) -> None:
