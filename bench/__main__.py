@@ -12,7 +12,7 @@ import platform
 import sys
 from pathlib import Path
 
-from bench import costs, directory, generator, lmtp, passthrough, recipients, smtp
+from bench import costs, directory, generator, lmtp, passthrough, recipients, smtp, why
 
 
 def main() -> int:
@@ -27,6 +27,7 @@ def main() -> int:
         "costs": costs.measure,
         "recipients": recipients.measure,
         "directory": directory.measure,
+        "why": why.measure,
     }
     parser.add_argument("what", nargs="*", choices=[[], *runs], help="all of them if none is named")
     parser.add_argument("--rounds", type=int, default=5)
