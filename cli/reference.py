@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from iems.model.envelope import INTERNET, LOCAL, SUBMISSION
+from iems.model.policy import Action
 from iems.settings.policy import BANDS, FAMILIES_WITH_NAMES, ChannelTable, CheckTable
 from iems.settings.read import REQUIRED, Setting
 from iems.settings.schema import Settings
@@ -164,8 +165,12 @@ def toml(value: object) -> str:
     match value:
         case bool():
             return str(value).lower()
+        case Action():
+            return f'"{value.word}"'
         case int() | float():
             return str(value)
+        case frozenset():
+            return toml(tuple(sorted(value)))
         case tuple():
             return "[" + ", ".join(toml(item) for item in value) + "]"
         case dict() if not value:

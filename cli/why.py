@@ -96,7 +96,7 @@ def _lines(record: Record) -> Iterable[str]:
         force = "enforced by" if row.get("enforced") else "chosen by"
         yield (
             f"    {row.get('check')} {row.get('band')}: {row.get('action')}, "
-            f"{force} {row.get('layer')}; {row.get('reason')}"
+            f"{force} {row.get('layer')}{_entry(row)}; {row.get('reason')}"
         )
     for row in _rows(record.details, "findings"):
         if (row.get("check"), row.get("band")) not in explained:
@@ -104,6 +104,11 @@ def _lines(record: Record) -> Iterable[str]:
     notes = record.details.get("notes")
     for note in notes if isinstance(notes, list) else []:
         yield f"    note: {note}"
+
+
+def _entry(row: Mapping[str, object]) -> str:
+    """The entry of a list of senders that made the choice, or the finding."""
+    return f" ({row['entry']}, entry of {row.get('owner')})" if "entry" in row else ""
 
 
 def _rows(details: Mapping[str, object], name: str) -> list[Mapping[str, object]]:

@@ -16,10 +16,14 @@ from typing import Protocol
 
 from iems.codec.delivered import delivered_to
 from iems.codec.printable import printable
+from iems.codec.senders import facts
 from iems.directory.account import ENHANCED, looped
 from iems.directory.reader import Directory, DirectoryUnavailable
+from iems.dns.suffixes import shared
+from iems.model.address import Address, AddressError
 from iems.model.envelope import LOCAL
 from iems.model.policy import Action, Decision
+from iems.model.senders import Facts
 from iems.serve.deadline import Deadline
 from iems.serve.log import Log
 from iems.serve.meter import Meter
@@ -139,11 +143,24 @@ class _Delivery:
             else:
                 settings, now = self._agent.settings, self._agent.now()
                 again = replace(target, closed=looped()) if target.key in had else target
-                one = outcome(again, self._provenance, settings, now)
+                one = outcome(again, self._provenance, self._facts, settings, now)
                 decided.setdefault(one.action, []).append(one)
         results += self._kept_back(decided)
         recorded = self._recorded(results)
         return recorded + self._recorded(self._forwarded(decided))
+
+    @functools.cached_property
+    def _facts(self) -> Facts:
+        """Who sent the message."""
+        transaction = self._transaction
+        return facts(
+            self._provenance.findings,
+            _address(transaction.mail.sender),
+            transaction.forward.get("ADDR", "").removeprefix("IPV6:"),
+            self._agent.settings.trusted_relays,
+            shared().registered,
+            [field.value for field in self._block.named(b"From")],
+        )
 
     def _kept_back(self, decided: Mapping[Action, list[Outcome]]) -> Iterator[Result]:
         """What reaches no mailbox now."""
@@ -303,6 +320,13 @@ class _Delivery:
                 **({"fault": provenance.fault} if provenance.fault else {}),
             )
             self._agent.meter.count("verdicts_total", stage="delivery", **_labels(one))
+
+
+def _address(text: str) -> Address | None:
+    try:
+        return Address.parse(text)
+    except AddressError:
+        return None
 
 
 def _labels(one: Result) -> dict[str, str]:

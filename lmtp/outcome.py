@@ -10,7 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from iems.model.envelope import LOCAL, SUBMISSION
-from iems.model.policy import Action, Decision, decide
+from iems.model.policy import Action, Decision, decide, rule
+from iems.model.senders import Facts
 from iems.settings.schema import Settings
 from lmtp.provenance import Provenance
 from lmtp.subjects import Target
@@ -34,10 +35,14 @@ class Outcome:
     action: Action
 
 
-def outcome(target: Target, provenance: Provenance, settings: Settings, now: float) -> Outcome:
-    """Decide for one recipient; `now` in seconds of the epoch."""
+def outcome(
+    target: Target, provenance: Provenance, facts: Facts, settings: Settings, now: float
+) -> Outcome:
+    """Decide for one recipient; `facts` is who sent it, `now` in seconds of the epoch."""
     layers = (*settings.layers(provenance.channel), *target.layers)
-    decision = target.closed or decide(provenance.findings, layers, role=target.role)
+    decision = target.closed or decide(
+        provenance.findings, layers, role=target.role, ruling=rule(target.layers, facts)
+    )
     action, note = _possible(decision.action, provenance, settings, now)
     if note:
         decision = replace(decision, notes=(*decision.notes, note))

@@ -24,7 +24,7 @@ from iems.directory.resolve import Destination, resolve
 from iems.model.address import Address, AddressError
 from iems.model.envelope import INTERNET, LOCAL, SUBMISSION, Client
 from iems.model.finding import Finding
-from iems.model.policy import Action, Decision, Layer, allowed, decide
+from iems.model.policy import Action, Decision, allowed, decide, rule
 from iems.serve.deadline import Deadline
 from iems.settings.schema import Settings
 from iems.store.keys import Key
@@ -40,6 +40,9 @@ from milters.state import Connection, Message, Started
 _MAX_FORGED = 100
 """Forged fields that are removed: for each one Postfix reads its queue file from the start, and
 8,000 took it 2.9 s of CPU, 50,000 more than 30 s."""
+
+
+_REFUSED = frozenset({Action.REJECT, Action.DEFER})
 
 
 @dataclass(frozen=True)
@@ -125,8 +128,14 @@ class Chain:
         except DirectoryUnavailable as error:
             return self._unavailable(message, "directory", str(error))
         seen = self._collect(message)
-        decisions = self._decide(message, [(address, destinations)], seen)
-        answer = self._answer(message, address, decisions, seen, "rcpt")
+        to = [(address, destinations)]
+        decisions = self._decide(message, to, seen, Stage.RCPT)
+        answer: Reply = Continue()
+        # Whom header or DKIM may still allow is refused at the end of DATA, if at all.
+        if self._refuses(message, decisions) and self._refuses(
+            message, self._decide(message, to, seen, Stage.RCPT, hope=True)
+        ):
+            answer = self._answer(message, address, decisions, seen, "rcpt")
         if isinstance(answer, Continue):
             message.accepted.append((address, destinations))
         return answer
@@ -172,11 +181,14 @@ class Chain:
             return self._too_large(message, f"more than {_MAX_FORGED} forged header fields"), ()
         message.had = delivered_to(message.header)
         late = not message.started.keys().isdisjoint({Stage.HEADERS, Stage.BODY})
-        if message.had or late:
-            decisions = self._decide(message, message.accepted, seen)
-            answer = self._answer(message, None, decisions, seen, "end-of-message")
-            if not isinstance(answer, Continue):
-                return answer, ()
+        destinations = (one for _address, found in message.accepted for one in found)
+        listed = any(layer.senders for one in destinations for layer in one.layers)
+        if message.had or late or listed:
+            decisions = self._decide(message, message.accepted, seen, Stage.BODY)
+            if self._refuses(message, decisions):
+                answer = self._answer(message, None, decisions, seen, "end-of-message")
+                if not isinstance(answer, Continue):
+                    return answer, ()
         self._run.account.let_in(message, seen)
         edits = insertions(self._passed(message, seen), key, hostname)
         return Continue(), (*forged, *edits)
@@ -252,13 +264,23 @@ class Chain:
         message: Message,
         accepted: Iterable[tuple[Address, frozenset[Destination]]],
         seen: tuple[Finding, ...],
+        stage: Stage,
+        *,
+        hope: bool = False,
     ) -> list[tuple[Destination, Decision]]:
-        above = self._run.settings.layers(message.channel)
+        settings = self._run.settings
+        above = settings.layers(message.channel)
+        facts = message.facts(seen, settings.trusted_relays, whole=stage is Stage.BODY)
         found = [
             (
                 one,
                 _closed(one, message.had)
-                or decide(seen, (*above, *_layers(one)), role=address.role or one.address.role),
+                or decide(
+                    seen,
+                    (*above, *one.layers),
+                    role=address.role or one.address.role,
+                    ruling=rule(one.layers, facts, hope=hope),
+                ),
             )
             for address, destinations in accepted
             for one in sorted(destinations, key=lambda one: one.address.key)
@@ -269,6 +291,11 @@ class Chain:
         forced = [one for one in seen if len(allowed(one.check, one.band, above)) == 1]
         return found + [(Destination(one, LOCAL), decide(forced, above)) for one in unknown]
 
+    def _refuses(self, message: Message, decisions: list[tuple[Destination, Decision]]) -> bool:
+        """Whether all decisions agree on a refusal, where one can be made."""
+        actions = {decision.action for _destination, decision in decisions}
+        return bool(actions) and actions <= _REFUSED and message.channel != LOCAL
+
     def _answer(
         self,
         message: Message,
@@ -277,11 +304,8 @@ class Chain:
         seen: tuple[Finding, ...],
         stage: str,
     ) -> Reply:
-        """The refusal that all decisions agree on, once its records are on disk; else Continue."""
-        actions = {decision.action for _destination, decision in decisions}
-        if message.channel == LOCAL or not actions or not actions <= {Action.REJECT, Action.DEFER}:
-            return Continue()
-        rejected = actions == {Action.REJECT}
+        """The refusal that all decisions agree on, once its records are on disk."""
+        rejected = all(decision.action is Action.REJECT for _destination, decision in decisions)
         contact = self._run.settings.contact
         reply = refusal(address, decisions[0][1], contact, message.reference, rejected=rejected)
         records = [
@@ -368,8 +392,3 @@ def _closed(destination: Destination, had: frozenset[str]) -> Decision | None:
     if destination.channel != LOCAL:
         return None
     return looped() if destination.address.key in had else closed(destination.user)
-
-
-def _layers(destination: Destination) -> tuple[Layer, ...]:
-    user = destination.user
-    return (user.domain_layer, user.layer) if user else ()

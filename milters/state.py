@@ -7,15 +7,21 @@ message, a new CONNECT or the MTA's farewell end the connection.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TypeAlias
 
 from iems.codec.header import parse_header
+from iems.codec.senders import facts
 from iems.directory.resolve import Destination
+from iems.dns.suffixes import shared
 from iems.model.address import Address
 from iems.model.envelope import INTERNET, Client
+from iems.model.finding import Finding
 from iems.model.message import HeaderBlock
+from iems.model.senders import Facts
+from iems.settings.read import Network
 from iems.store.spool import Incoming, Spool, Spooled, TooLargeError
 from milters.checks.protocol import Check, Pending, Stage
 
@@ -68,6 +74,20 @@ class Message:
     incoming: Incoming | None = None
     whole: Spooled | None = None
     fault: Exception | None = None
+
+    def facts(
+        self, findings: Iterable[Finding], relays: Iterable[Network], *, whole: bool
+    ) -> Facts:
+        """Who sent it; before the message is `whole`, as far as the envelope tells."""
+        fields = [value for name, value in self.header if name.rstrip().lower() == b"from"]
+        return facts(
+            findings,
+            self.sender_address,
+            self.client,
+            relays,
+            shared().registered,
+            fields if whole else None,
+        )
 
     def keep(self, spool: Spool, limit: int) -> None:
         """Begin to keep the whole message, of at most `limit` bytes, for checks that read it."""

@@ -1,4 +1,4 @@
-"""The domains of From fields (RFC 5322 section 3.6.2), as any reader of mail may see them.
+"""The addresses of From fields (RFC 5322 section 3.6.2), as any reader of mail may see them.
 
 Pure. A message says with one address in one field who wrote it. Where it says more than that, each
 domain counts which some reader could take for the author's; where it cannot be read, or says
@@ -30,37 +30,52 @@ _BLANK = r"[ \t\r\n]*"
 _ATOM = r'[^\x00-\x20\x7f@<>,;:"().]+'
 _DOMAIN = re.compile(rf"@{_BLANK}({_ATOM}(?:{_BLANK}\.{_BLANK}{_ATOM})*)")
 _SPACE = re.compile(r"[ \t\r\n]+")
+_QUOTED = "\x01"
+"""Stands for what was quoted: as a domain it is none, and a local part with it is not known."""
+
+_NOT_LOCAL = re.compile(r'[ \t\r\n@<>,;:"()]')
+_LONGEST_LOCAL = 256
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 
 
 @dataclass(frozen=True, slots=True)
 class Authors:
-    """The domains as lower-case A-labels, each once; `fault` says what is wrong, if anything is."""
+    """The domains as lower-case A-labels, each once; `fault` says what is wrong, if anything is.
+
+    `addresses` are local part and domain of each author, the local part empty where it cannot be
+    read; `sole` says that there is one and no doubt about it.
+    """
 
     domains: tuple[str, ...]
     fault: str = ""
+    addresses: tuple[tuple[str, str], ...] = ()
+    sole: bool = False
 
 
 def authors(fields: Sequence[bytes]) -> Authors:
     """Who wrote the message whose From fields have these values."""
     domains: dict[str, None] = {}
+    addresses: dict[tuple[str, str], None] = {}
     faults = [] if len(fields) == 1 else [f"the message has {len(fields)} From fields"]
     for value in fields[:MOST]:
         found, fault = _read(value)
-        domains.update(dict.fromkeys(found))
+        addresses.update(dict.fromkeys(found))
+        domains.update(dict.fromkeys(domain for _local, domain in found if "." in domain))
         faults += [fault] if fault else []
     if len(domains) > MOST:
         faults.append(f"From holds more than {MOST} domains")
-    return Authors(tuple(domains)[:MOST], faults[0] if faults else "")
+    fault = faults[0] if faults else ""
+    sole = len(addresses) == 1 and not fault
+    return Authors(tuple(domains)[:MOST], fault, tuple(addresses)[:MOST], sole)
 
 
-def _read(value: bytes) -> tuple[list[str], str]:
+def _read(value: bytes) -> tuple[list[tuple[str, str]], str]:
     text = unfold(value[:_LONGEST]).decode("utf-8", "replace")
     bare, closed = _bare(text)
     fault = "" if closed and not _CONTROL.search(text) else "the From field is not well-formed"
     # Readers disagree: at a control character one stops, and another overlooks it.
     readings = (text, _CONTROL.sub("", text)) if fault else (bare,)
-    found: list[str] = []
+    found: list[tuple[str, str]] = []
     matches = [one for reading in readings for one in _addresses(reading)]
     if len(value) > _LONGEST or len(matches) > _ADDRESSES:
         fault = "the From field is too long"
@@ -73,9 +88,11 @@ def _read(value: bytes) -> tuple[list[str], str]:
             continue
         if domain.startswith("["):
             fault = fault or "From holds an address literal"
-        elif "." in domain:
-            found.append(domain)
-    if not found:
+        else:
+            # The rest only tells that there are several.
+            local = _local(match.string, match.start()) if len(found) < MOST else ""
+            found.append((local, domain))
+    if not any("." in domain for _local_part, domain in found):
         fault = fault or "From holds no address"
     return found, fault
 
@@ -84,14 +101,21 @@ def _addresses(text: str) -> Iterator[re.Match[str]]:
     return itertools.islice(_DOMAIN.finditer(text), _ADDRESSES + 1)
 
 
+def _local(text: str, end: int) -> str:
+    """What stands before the `@` at `end`; empty where it is quoted or too long."""
+    before = text[max(0, end - _LONGEST_LOCAL - 1) : end].rstrip(" \t\r\n")
+    local = _NOT_LOCAL.split(before)[-1]
+    return "" if len(local) > _LONGEST_LOCAL or _QUOTED in local else local
+
+
 def _bare(text: str) -> tuple[str, bool]:
-    """The text without comments, and with `q` for what is quoted; whether all of it is closed."""
+    """The text without comments, with a mark for what is quoted; whether all of it is closed."""
     depth, quoted = 0, False
     kept: list[str] = []
     for piece in _PIECE.findall(text):
         if quoted or (piece == '"' and not depth):
             quoted ^= piece == '"'
-            kept += ["q"] if not quoted else []
+            kept += [_QUOTED] if not quoted else []
         elif piece in {"(", ")"}:
             depth += 1 if piece == "(" else -1
             kept.append(" ")

@@ -1,7 +1,8 @@
 """Policies of domains and users: their text in the directory, and how they stand beneath the site.
 
-A value is `CHECK BAND choice ACTION` or `CHECK BAND allow ACTION,ACTION,...`. A value may come
-from a user's own hand: what cannot be read is left out with a note, and takes no other with it.
+A value is `CHECK BAND choice ACTION` or `CHECK BAND allow ACTION,ACTION,...`; in a list of senders
+it is `allow PATTERN`, `allow PATTERN unverified` or `block PATTERN`. A value may come from a user's
+own hand: what cannot be read is left out with a note, and takes no other with it.
 """
 
 from __future__ import annotations
@@ -12,9 +13,13 @@ from dataclasses import dataclass
 
 from iems.model.finding import Finding
 from iems.model.policy import Action, Layer, Rule, Subject, allowed, decide
+from iems.model.senders import SenderEntry, Senders
 
 MAX_VALUES = 500
 """Rules of one subject that are read; a site has some tens of checks with few bands each."""
+
+MAX_SENDERS = 1_000
+"""Entries of one subject that are read: who has more wants a filter, and each costs memory."""
 
 _CHECK = re.compile(r"[a-z0-9-]{1,32}(?:/(?:[a-z0-9_.-]{1,64}|\*))?")
 _BAND = re.compile(r"[a-z]{1,32}")
@@ -37,6 +42,30 @@ def read_policy(values: Iterable[bytes], subject: Subject, note: Callable[[str],
         except ValueError as error:
             note(f"{subject}: policy value {value[:200]!r} is left out: {error}")
     return Layer(subject, rules)
+
+
+def read_senders(values: Iterable[bytes], subject: Subject, note: Callable[[str], None]) -> Senders:
+    """The list of senders of `subject`; each value that is no entry goes to `note`, as above.
+
+    Of two entries with one pattern the one that blocks is read, or that wants proof.
+    """
+    senders: dict[str, SenderEntry] = {}
+    for count, value in enumerate(sorted(values)):
+        if count == MAX_SENDERS:
+            note(f"{subject} has more than {MAX_SENDERS} entries; the rest is left out")
+            break
+        try:
+            entry = SenderEntry.parse(value.decode("utf-8"))
+        except ValueError as error:
+            note(f"{subject}: sender entry {value[:200]!r} is left out: {error}")
+            continue
+        present = senders.get(entry.pattern)
+        if present is None or (present.allows, present.unverified) > (
+            entry.allows,
+            entry.unverified,
+        ):
+            senders[entry.pattern] = entry
+    return senders
 
 
 def policy_values(layer: Layer) -> tuple[bytes, ...]:

@@ -26,6 +26,7 @@ from iems.directory.reader import (
 )
 from iems.model.address import Address
 from iems.model.envelope import INTERNET, LOCAL
+from iems.model.policy import Layer
 from iems.serve.deadline import Deadline
 
 MAX_DEPTH = 10
@@ -58,6 +59,11 @@ class Destination:
     address: Address
     channel: str
     user: User | None = field(default=None, compare=False)
+
+    @property
+    def layers(self) -> tuple[Layer, ...]:
+        """The policies of the domain and the owner of the mailbox; none where there is none."""
+        return (self.user.domain_layer, self.user.layer) if self.user else ()
 
     @property
     def nobody(self) -> bool:

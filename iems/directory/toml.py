@@ -12,14 +12,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from iems.directory.account import KINDS, refusal
+from iems.directory.policy import MAX_SENDERS
 from iems.directory.reader import Alias, CatchAll, Entry, User, user_of
 from iems.model.address import Address, AddressError, domain_name
 from iems.model.policy import Action, Kind, Layer, Rule, Subject
+from iems.model.senders import SenderEntry, Senders
 from iems.serve.deadline import Deadline
 from iems.settings.read import SettingsError, Table, action, actions, join, text
 
 _TABLES = frozenset({"domains", "users", "aliases"})
-_OF_USER = frozenset({"policy", "disabled", "kind", "forward"})
+_OF_LAYER = frozenset({"policy", "senders"})
+_OF_USER = frozenset({"policy", "senders", "disabled", "kind", "forward"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,14 +123,14 @@ class _Reading:
                 key, content, f"expected a table with keys of {', '.join(sorted(_OF_USER))}"
             )
             return User(address, Layer(subject), domain)
-        policy = {name: value for name, value in content.items() if name == "policy"}
+        own = {name: value for name, value in content.items() if name in _OF_LAYER}
         disabled, kind = content.get("disabled", ""), content.get("kind", "")
         if not isinstance(disabled, str):
             self._fault(f"{key}.disabled", disabled, "expected the reason as a string")
         if kind and kind not in KINDS:
             self._fault(f"{key}.kind", kind, f"expected one of {', '.join(KINDS)}")
         told = refusal(str(disabled), str(kind))
-        user = User(address, self._layer(key, policy, subject), domain, told)
+        user = User(address, self._layer(key, own, subject), domain, told)
         forward = (
             self._addresses(f"{key}.forward", content["forward"]) if "forward" in content else ()
         )
@@ -168,8 +171,9 @@ class _Reading:
         return tuple(one for one in found if one is not None)
 
     def _layer(self, key: str, content: object, subject: Subject) -> Layer:
-        if not isinstance(content, Mapping) or content.keys() - {"policy"}:
-            self._fault(key, content, "expected a table with the key policy or an empty one")
+        if not isinstance(content, Mapping) or content.keys() - _OF_LAYER:
+            keys = " and ".join(sorted(_OF_LAYER))
+            self._fault(key, content, f"expected a table with the keys {keys}, or an empty one")
             return Layer(subject)
         rules: dict[tuple[str, str], Rule] = {}
         policy = self._table(content, "policy", key)
@@ -177,7 +181,23 @@ class _Reading:
             path = join(f"{key}.policy", check)
             for band, rule in self._table(policy, check, f"{key}.policy").items():
                 rules[check, band] = self._rule(join(path, band), rule)
-        return Layer(subject, rules)
+        return Layer(subject, rules, self._senders(f"{key}.senders", content.get("senders", [])))
+
+    def _senders(self, key: str, content: object) -> Senders:
+        if not isinstance(content, list) or len(content) > MAX_SENDERS:
+            self._fault(key, content, f"expected a list of at most {MAX_SENDERS} entries")
+            return {}
+        senders: dict[str, SenderEntry] = {}
+        for one in content:
+            try:
+                entry = SenderEntry.parse(text(one))
+            except ValueError as error:
+                self._fault(key, one, str(error))
+                continue
+            if entry.pattern in senders:
+                self._fault(key, one, f"expected one entry for {entry.pattern}")
+            senders[entry.pattern] = entry
+        return senders
 
     def _rule(self, key: str, content: object) -> Rule:
         if isinstance(content, str):

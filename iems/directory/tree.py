@@ -1,18 +1,19 @@
 """The tree of `docs/directory.md`: names of its entries, and its entries as values.
 
 `TreeDirectory` is the directory that stands in such a tree; it keeps nothing between two calls.
-What stands in an entry is not trusted: a policy value that is none is left out with a note, as is
-an entry that speaks for another domain than the one it stands below; one that makes no sense is
-`DirectoryUnavailable`, never a missing user.
+What stands in an entry is not trusted: a value of a policy or list that is none is left out with a
+note, as is an entry that speaks for another domain than the one it stands below; one that makes no
+sense is `DirectoryUnavailable`, never a missing user.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
 
 from iems.directory.account import refusal
-from iems.directory.policy import read_policy
+from iems.directory.policy import read_policy, read_senders
 from iems.directory.reader import Alias, CatchAll, DirectoryUnavailable, Entry, User, user_of
 from iems.directory.store import Attributes, Name, Reader, Row
 from iems.model.address import Address, AddressError, domain_name
@@ -22,11 +23,12 @@ from iems.serve.deadline import Deadline
 DOMAINS: Name = (("ou", "domains"),)
 CLASS = "objectClass"
 USER, ALIAS, DOMAIN = "iemsUser", "iemsAlias", "iemsDomain"
-ADDRESS, TARGET, DOMAIN_NAME, POLICY = "iemsAddress", "iemsTarget", "iemsDomainName", "iemsPolicy"
+ADDRESS, TARGET, DOMAIN_NAME = "iemsAddress", "iemsTarget", "iemsDomainName"
+POLICY, SENDER = "iemsPolicy", "iemsSender"
 DISABLED, KIND, FORWARD = "iemsDisabled", "iemsKind", "iemsForward"
 NAME = "cn"
 ADMIN, PASSWORD, LOCKED = "iemsAdmin", "userPassword", "pwdAccountLockedTime"
-ATTRIBUTES = (CLASS, ADDRESS, TARGET, DOMAIN_NAME, POLICY, DISABLED, KIND, FORWARD)
+ATTRIBUTES = (CLASS, ADDRESS, TARGET, DOMAIN_NAME, POLICY, SENDER, DISABLED, KIND, FORWARD)
 
 Note = Callable[[str], None]
 
@@ -176,10 +178,8 @@ def read_domains(rows: Iterable[Row], note: Note) -> Mapping[str, Layer]:
     layers = {}
     for row in _of_class(rows, DOMAIN):
         name = _one(row, DOMAIN_NAME).lower()
-        if len(row.name) != len(domain_entry(name)):
-            continue
-        policy = row.attributes.get(POLICY, ())
-        layers[name] = read_policy(policy, Subject(Kind.DOMAIN, name), note)
+        if len(row.name) == len(domain_entry(name)):
+            layers[name] = _layer(row, Subject(Kind.DOMAIN, name), note)
     return layers
 
 
@@ -207,8 +207,13 @@ def _user(row: Row, layers: Mapping[str, Layer], note: Note) -> User:
     if layer is None:
         raise _nonsense(row, f"the domain of {address} has no entry")
     subject = Subject(Kind.USER, address.key)
+    own = _layer(row, subject, note)
+    return User(address, own, layer, refusal(_maybe(row, DISABLED), _maybe(row, KIND)))
+
+
+def _layer(row: Row, subject: Subject, note: Note) -> Layer:
     policy = read_policy(row.attributes.get(POLICY, ()), subject, note)
-    return User(address, policy, layer, refusal(_maybe(row, DISABLED), _maybe(row, KIND)))
+    return replace(policy, senders=read_senders(row.attributes.get(SENDER, ()), subject, note))
 
 
 def _targets(row: Row, note: Note) -> tuple[Address, ...]:

@@ -7,6 +7,8 @@ of hosters.
 
 from __future__ import annotations
 
+import functools
+
 import publicsuffixlist
 
 
@@ -22,3 +24,9 @@ class Suffixes:
         It is the public suffix and one label more; where the top label is unknown, two labels.
         """
         return self._list.privatesuffix(domain) or ""
+
+
+@functools.cache
+def shared() -> Suffixes:
+    """The one of this process, made at the first call."""
+    return Suffixes()

@@ -3,15 +3,18 @@
 Layers go from the site over channel and domain to the subject. Per check and band a layer may
 narrow the `allow` set and may make a `choice`. A layer never widens what stands above it, a choice
 outside the allowed set is ignored with a note, and of several findings the strongest action wins.
+Of the lists of senders one entry rules, the innermost layer's: an allow entry is the choice to
+deliver, of all that is not enforced, and a block entry is a finding like any other.
 """
 
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from iems.model.finding import Finding
+from iems.model.senders import Facts, SenderEntry, Senders, entry_for
 
 
 class Action(enum.IntEnum):
@@ -41,6 +44,9 @@ class Action(enum.IntEnum):
 
 
 EVERY_ACTION = frozenset(Action)
+BLOCKED = Finding("senders", "fail", "blocked", "the recipient does not take mail of this sender")
+"""What a block entry makes of a message: the policy acts on it as on what a check found."""
+
 REFUSALS = frozenset({Action.DEFER, Action.DISCARD, Action.REJECT})
 """What never befalls postmaster@ and abuse@ by a check that subjects may choose about."""
 
@@ -78,10 +84,14 @@ class Rule:
 
 @dataclass(frozen=True, slots=True)
 class Layer:
-    """All rules of one subject, keyed by (check, band); `("dnsbl/*", band)` speaks for a family."""
+    """All that one subject says: rules keyed by (check, band), and his list of senders.
+
+    `("dnsbl/*", band)` speaks for a family.
+    """
 
     subject: Subject
     rules: Mapping[tuple[str, str], Rule] = field(default_factory=dict)
+    senders: Senders = field(default_factory=dict)
 
     def rule(self, check: str, band: str) -> Rule | None:
         """The rule for this band: the check's own, else its family's."""
@@ -92,13 +102,25 @@ class Layer:
 
 
 @dataclass(frozen=True, slots=True)
+class Ruling:
+    """The entry of a list that speaks of a message, and whose it is."""
+
+    entry: SenderEntry
+    owner: Subject
+
+
+@dataclass(frozen=True, slots=True)
 class Reason:
-    """Why one finding has this action: the layer that chose it, and whether anybody could."""
+    """Why one finding has this action: the layer that chose it, and whether anybody could.
+
+    `ruling` is the entry that made the choice, or the finding.
+    """
 
     finding: Finding
     action: Action
     layer: Subject
     enforced: bool
+    ruling: Ruling | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,16 +137,40 @@ class Decision:
         return next((reason for reason in self.reasons if reason.action is self.action), None)
 
 
-def decide(findings: Iterable[Finding], layers: Iterable[Layer], *, role: bool = False) -> Decision:
+def rule(layers: Sequence[Layer], facts: Facts, *, hope: bool = False) -> Ruling | None:
+    """The entry that rules: the innermost layer that has one for this message, its most exact.
+
+    With `hope` an allow entry counts as soon as header or DKIM may still make it count.
+    """
+    for layer in reversed(layers):
+        entry = entry_for(layer.senders, facts, hope=hope) if layer.senders else None
+        if entry is not None:
+            return Ruling(entry, layer.subject)
+    return None
+
+
+def decide(
+    findings: Iterable[Finding],
+    layers: Iterable[Layer],
+    *,
+    role: bool = False,
+    ruling: Ruling | None = None,
+) -> Decision:
     """Walk `layers` (site first) for each finding that has a band; the strongest action wins.
 
     With `role` (postmaster@, abuse@) findings that subjects may choose about do not refuse.
     """
     ordered = tuple(layers)
     notes: list[str] = []
+    blocks = ruling is not None and not ruling.entry.allows
     reasons = tuple(
-        _walk(finding, ordered, notes, role=role) for finding in findings if finding.band
+        _walk(finding, ordered, notes, role=role, ruling=None if blocks else ruling)
+        for finding in findings
+        if finding.band
     )
+    if blocks:
+        blocked = _walk(BLOCKED, ordered, notes, role=role)
+        reasons = (*reasons, replace(blocked, ruling=ruling))
     action = max((reason.action for reason in reasons), default=Action.DELIVER)
     return Decision(action, reasons, tuple(notes))
 
@@ -135,8 +181,23 @@ def allowed(check: str, band: str, layers: Iterable[Layer]) -> frozenset[Action]
     return may
 
 
-def _walk(finding: Finding, layers: tuple[Layer, ...], notes: list[str], *, role: bool) -> Reason:
-    _allowed, action, subject, enforced = _narrow(finding, layers, notes)
+def _walk(
+    finding: Finding,
+    layers: tuple[Layer, ...],
+    notes: list[str],
+    *,
+    role: bool,
+    ruling: Ruling | None = None,
+) -> Reason:
+    may, action, subject, enforced = _narrow(finding, layers, notes)
+    if ruling is not None:
+        if Action.DELIVER in may and not enforced:
+            return Reason(finding, Action.DELIVER, ruling.owner, enforced, ruling)
+        if action is not Action.DELIVER:
+            notes.append(
+                f"{finding.check} {finding.band}: {ruling.entry} of {ruling.owner} does not count, "
+                "for deliver is not allowed there"
+            )
     if role and not enforced and action in REFUSALS:
         notes.append(f"{finding.check} {finding.band}: a role address is not refused")
         action = Action.DELIVER

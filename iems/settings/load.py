@@ -16,7 +16,7 @@ from pathlib import Path
 from iems.model.policy import Layer
 from iems.settings.policy import channel_faults, channel_layer, read_checks
 from iems.settings.read import SettingsError, Table, Where, join, read_table, somewhere
-from iems.settings.schema import AgentSettings, MilterSettings, Settings
+from iems.settings.schema import AgentSettings, MilterSettings, SenderSettings, Settings
 
 DEFAULT_FILE = Path("/etc/iems/iems.toml")
 _MAX_FILE = 4 << 20
@@ -81,12 +81,23 @@ def from_table(table: Table, where: Where = somewhere) -> Settings:
             rest[name] = {}
     try:
         settings = read_table(Settings, rest, "", where)
+        faults += _sender_faults(settings.senders, where)
         faults += channel_faults(settings.site_layer, settings.channels, where)
     except SettingsError as error:
         faults += error.faults
     if faults:
         raise SettingsError(faults)
     return settings
+
+
+def _sender_faults(senders: SenderSettings, where: Where) -> list[str]:
+    if senders.blocked in senders.allow:
+        return []
+    words = ", ".join(one.word for one in sorted(senders.allow))
+    return [
+        f"{where('senders.blocked')}: senders.blocked is {senders.blocked.word!r}; expected one of "
+        f"senders.allow, {words}"
+    ]
 
 
 def _channels(table: Table, where: Where) -> Mapping[str, Layer]:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from iems.model.finding import TEMPERROR, Finding
-from iems.model.policy import EVERY_ACTION, SITE, Action, Kind, Layer, Rule, Subject
+from iems.model.policy import BLOCKED, EVERY_ACTION, SITE, Action, Kind, Layer, Rule, Subject
 from iems.settings import read
 from iems.settings.read import (
     SettingsError,
@@ -65,6 +65,9 @@ BANDS: Mapping[str, Mapping[str, Action]] = {
     },
 }
 """Family of checks -> band -> what the site does where its settings say nothing."""
+
+_CHANNEL_BANDS: Mapping[str, Iterable[str]] = {**BANDS, BLOCKED.check: (BLOCKED.band,)}
+"""What a channel may have rules for."""
 
 FAMILIES_WITH_NAMES = frozenset({"dnsbl", "header", "rhsbl"})
 """Families of which there are many: `[checks.dnsbl.NAME]` is the check `dnsbl/NAME`."""
@@ -151,11 +154,10 @@ def read_checks(table: Table, where: Where) -> tuple[CheckSettings, ...]:
     return tuple(found)
 
 
-def site_layer(checks: Iterable[CheckSettings]) -> Layer:
-    """The layer above all others."""
-    return Layer(
-        SITE, {(check.name, band): rule for check in checks for band, rule in check.rules.items()}
-    )
+def site_layer(checks: Iterable[CheckSettings], blocked: Rule) -> Layer:
+    """The layer above all others; `blocked` is the rule for what block entries find."""
+    rules = {(check.name, band): rule for check in checks for band, rule in check.rules.items()}
+    return Layer(SITE, {**rules, (BLOCKED.check, BLOCKED.band): blocked})
 
 
 def channel_layer(name: str, table: Table, key: str, where: Where) -> Layer:
@@ -164,9 +166,9 @@ def channel_layer(name: str, table: Table, key: str, where: Where) -> Layer:
     faults: list[str] = []
     for check, content in table.items():
         path = join(key, check)
-        bands = BANDS.get(check.partition("/")[0])
+        bands = _CHANNEL_BANDS.get(check.partition("/")[0])
         if bands is None or not isinstance(content, Mapping):
-            faults.append(f"{where(path)}: {path} is no check; known: {', '.join(BANDS)}")
+            faults.append(f"{where(path)}: {path} is no check; known: {', '.join(_CHANNEL_BANDS)}")
             continue
         faults += [
             f"{where(path)}: {join(path, unknown)} is none of default, allow"

@@ -265,11 +265,16 @@ def networks(value: object) -> tuple[Network, ...]:
         raise ValueError(f"expected a list of IP networks: {error}") from None
 
 
+_ACTIONS = ", ".join(f"`{one.word}`" for one in sorted(Action))
+
+
+@reads(f"one of {_ACTIONS}")
 def action(value: object) -> Action:
     """The word of an action."""
     return Action.parse(text(value))
 
 
+@reads(f"list of {_ACTIONS}")
 def actions(value: object) -> frozenset[Action]:
     """A list of the words of actions."""
     if not isinstance(value, list) or not value:

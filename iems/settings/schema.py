@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from iems.model.address import Address
-from iems.model.policy import Layer
+from iems.model.policy import EVERY_ACTION, Action, Layer, Rule
 from iems.settings import read
 from iems.settings.policy import CheckSettings, site_layer
 from iems.settings.read import AT_ONCE, RESTART, Network, section, setting
@@ -144,6 +144,20 @@ class KeepSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
+class SenderSettings:
+    """What the lists of senders of domains and users do."""
+
+    blocked: Action = setting(
+        read.action,
+        "what is done with mail of a sender who is blocked where nobody chose",
+        Action.REJECT,
+    )
+    allow: frozenset[Action] = setting(
+        read.actions, "what domains and users may choose from for it", EVERY_ACTION
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
 class NoticeSettings:
     """Reports and notices by mail."""
 
@@ -205,13 +219,14 @@ class Settings:
     keys: KeySettings = section(KeySettings, "keys of the site")
     keep: KeepSettings = section(KeepSettings, "how long things are kept")
     notices: NoticeSettings = section(NoticeSettings, "notices by mail")
+    senders: SenderSettings = section(SenderSettings, "lists of senders")
     channels: Mapping[str, Layer] = setting(read.elsewhere(), "policy by source channel", {})
     checks: tuple[CheckSettings, ...] = setting(read.elsewhere(), "the checks that run", ())
 
     @functools.cached_property
     def site_layer(self) -> Layer:
         """The policy of the site."""
-        return site_layer(self.checks)
+        return site_layer(self.checks, Rule(self.senders.allow, self.senders.blocked))
 
     def layers(self, channel: str) -> tuple[Layer, ...]:
         """The layers above every domain: the site's and, where there is one, the channel's."""

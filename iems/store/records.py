@@ -120,8 +120,9 @@ def details(decision: Decision, findings: Iterable[Finding] = ()) -> dict[str, o
                 "action": reason.action.word,
                 "layer": str(reason.layer),
                 "enforced": reason.enforced,
+                **({"entry": str(one.entry), "owner": str(one.owner)} if one else {}),
             }
-            for reason in decision.reasons
+            for reason, one in ((reason, reason.ruling) for reason in decision.reasons)
         ],
         "notes": list(decision.notes),
         "findings": [

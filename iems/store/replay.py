@@ -2,20 +2,34 @@
 
 What the checks found is taken as it was; what is decided anew is the policy, with the layers that
 are given now. Only what the policy decided is compared: a record of an unknown user, a closed
-account, a mail loop or a message too large has nothing that a policy could change.
+account, a mail loop or a message too large has nothing that a policy could change. A record does
+not say who the sender was proven to be, so of the lists of senders the entry that counted then
+counts again, whatever stands in them now.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from iems.directory.account import CHECK as ACCOUNT
 from iems.directory.reader import Directory, user_of
 from iems.model.address import Address, AddressError
 from iems.model.envelope import LOCAL
 from iems.model.finding import Finding
-from iems.model.policy import SITE, Action, Decision, Kind, Layer, Rule, Subject, allowed, decide
+from iems.model.policy import (
+    SITE,
+    Action,
+    Decision,
+    Kind,
+    Layer,
+    Rule,
+    Ruling,
+    Subject,
+    allowed,
+    decide,
+)
+from iems.model.senders import SenderEntry
 from iems.serve.deadline import Deadline
 from iems.settings.schema import Settings
 from iems.store.records import Record, RecordsError
@@ -83,7 +97,8 @@ class Replay:
             # Whom only Postfix knows has no policy of his own: what is enforced holds for him.
             forced = [one for one in found if len(allowed(one.check, one.band, above)) == 1]
             return decide(forced, above)
-        return decide(found, (*above, *self._below(record.subject)), role=_role(record))
+        layers = (*above, *self._below(record.subject))
+        return decide(found, layers, role=_role(record), ruling=_ruling(record))
 
     def _below(self, subject: str) -> tuple[Layer, ...]:
         """The layers of domain and user as they are now; none for who is neither any more."""
@@ -115,7 +130,7 @@ def _with(layer: Layer, changes: Iterable[Change]) -> Layer:
             enforced = layer.subject == SITE and allow is not None and len(allow) == 1
             allow = frozenset({one.action}) if enforced else allow
             rules[one.check, one.band] = Rule(allow, one.action)
-    return Layer(layer.subject, rules)
+    return replace(layer, rules=rules)
 
 
 def _decided(record: Record) -> Decision | None:
@@ -128,7 +143,7 @@ def _decided(record: Record) -> Decision | None:
     try:
         actions = [Action.parse(str(row.get("action"))) for row in rows]
     except ValueError as error:
-        raise RecordsError(f"a record of {record.reference} is damaged: {error}") from None
+        raise _damaged(record, error) from None
     return Decision(max(actions, default=Action.DELIVER))
 
 
@@ -148,6 +163,23 @@ def _findings(record: Record) -> list[Finding]:
         Finding(str(row.get("check")), str(row.get("outcome")), str(row.get("band") or ""))
         for row in _rows(record, "findings")
     ]
+
+
+def _ruling(record: Record) -> Ruling | None:
+    """The entry that ruled, where it made a difference."""
+    for row in _rows(record, "reasons"):
+        if "entry" in row:
+            kind, _blank, name = str(row.get("owner")).partition(" ")
+            try:
+                entry = SenderEntry.parse(str(row["entry"]))
+                return Ruling(entry, Subject(Kind(kind), name))
+            except ValueError as error:
+                raise _damaged(record, error) from None
+    return None
+
+
+def _damaged(record: Record, error: ValueError) -> RecordsError:
+    return RecordsError(f"a record of {record.reference} is damaged: {error}")
 
 
 def _rows(record: Record, name: str) -> list[Mapping[str, object]]:

@@ -9,19 +9,16 @@ be read there is no hop, and nothing is looked up.
 
 from __future__ import annotations
 
-import functools
-import ipaddress
 import re
 from collections.abc import Collection
 from dataclasses import dataclass
 
 from iems.codec.printable import printable
+from iems.model.envelope import IpAddress, parse_ip
 from iems.model.message import HeaderBlock
 from iems.settings.read import Network
 from iems.settings.schema import Settings as Site
 from milters.checks.protocol import Stage, View
-
-Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 _HOPS = 25
 """Trusted hops that are passed over; a chain of relays is shorter."""
@@ -39,7 +36,7 @@ _LITERAL = re.compile(r"\[(?:([0-9.]{7,15})|ipv6:([0-9a-f]*:[0-9a-f:.]{1,44}))\]
 class Hop:
     """A client as Postfix saw it, here or at a trusted relay."""
 
-    address: Address
+    address: IpAddress
     helo: str
 
 
@@ -63,10 +60,10 @@ class Clients:
 
         So it does from a trusted relay: a message is the same behind it.
         """
-        address = parse_address(view.client.ip or "")
+        address = parse_ip(view.client.ip or "")
         return self.applies(view) and (address is None or not _within(address, self.own))
 
-    def address(self, view: View, stage: Stage) -> Address | None:
+    def address(self, view: View, stage: Stage) -> IpAddress | None:
         """The address to look up at this stage, if there is one."""
         hop = self.hop(view, stage)
         return hop.address if hop is not None else None
@@ -82,26 +79,26 @@ class Clients:
             return None
         return self._first_untrusted(view.header)
 
-    def known(self, view: View) -> Address | None:
+    def known(self, view: View) -> IpAddress | None:
         """The address of who connected, a trusted relay too; None where he is exempt."""
-        address = parse_address(view.client.ip or "")
+        address = parse_ip(view.client.ip or "")
         if address is None or not self.applies(view) or _within(address, self.own):
             return None
         return address
 
-    def direct(self, view: View) -> Address | None:
+    def direct(self, view: View) -> IpAddress | None:
         """The address of who connected; None where he is exempt or a trusted relay."""
         address = self.known(view)
         return None if address is None or _within(address, self.relays) else address
 
-    def ours(self, address: Address) -> bool:
+    def ours(self, address: IpAddress) -> bool:
         """Whether the address is in one of our own networks."""
         return _within(address, self.own)
 
     def _first_untrusted(self, header: HeaderBlock) -> Hop | None:
         for received in header.named(b"received")[:_HOPS]:
             found = _RECEIVED.match(received.value)
-            address = parse_address(found[2].decode("ascii")) if found else None
+            address = parse_ip(found[2].decode("ascii")) if found else None
             if found is None or address is None:
                 return None
             if not _within(address, self.own) and not _within(address, self.relays):
@@ -119,24 +116,11 @@ def stages(site: Site, direct: Stage = Stage.CONNECT) -> tuple[Stage, ...]:
     return (direct, Stage.HEADERS) if site.trusted_relays else (direct,)
 
 
-# Each check of a connection reads the same address.
-@functools.lru_cache(maxsize=256)
-def parse_address(text: str) -> Address | None:
-    """The address without scope, IPv4 also where it is mapped into IPv6; None where it is none."""
-    try:
-        address = ipaddress.ip_address(text.partition("%")[0])
-    except ValueError:
-        return None
-    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
-        return address.ipv4_mapped
-    return address
-
-
-def parse_literal(text: str) -> Address | None:
+def parse_literal(text: str) -> IpAddress | None:
     """The address of a literal; of its kinds (RFC 5321 section 4.1.3) IPv6 alone is registered."""
     found = _LITERAL.fullmatch(text.lower())
-    return parse_address(found[1] or found[2]) if found else None
+    return parse_ip(found[1] or found[2]) if found else None
 
 
-def _within(address: Address, networks: tuple[Network, ...]) -> bool:
+def _within(address: IpAddress, networks: tuple[Network, ...]) -> bool:
     return any(address in network for network in networks)

@@ -19,7 +19,7 @@ from iems.codec.dmarc import Policy, Record
 from iems.codec.printable import printable
 from iems.dns.dmarc import DnsError, Published, Tree
 from iems.dns.resolver import Resolver
-from iems.dns.suffixes import Suffixes
+from iems.dns.suffixes import Suffixes, shared
 from iems.model.envelope import INTERNET
 from iems.model.finding import TEMPERROR, Finding
 from iems.serve.deadline import Deadline
@@ -60,7 +60,7 @@ def make(_name: str, settings: Settings, tools: Tools) -> tuple[Check, ...]:
     rule = clients(
         tools.site, settings.channels, exempt_authenticated=settings.exempt_authenticated
     )
-    return (Dmarc(rule, tools.resolver, Suffixes()),)
+    return (Dmarc(rule, tools.resolver, shared()),)
 
 
 @dataclass(frozen=True, slots=True)

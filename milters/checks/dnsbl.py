@@ -10,16 +10,17 @@ import ipaddress
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from iems.model.envelope import IpAddress
 from iems.serve.deadline import Deadline
 from iems.settings import read
 from iems.settings.read import Table, Where, reads, setting, somewhere
 from milters.checks import zone
-from milters.checks.clients import Address, Clients, clients, stages
+from milters.checks.clients import Clients, clients, stages
 from milters.checks.protocol import Check, Known, Pending, Stage, Tools, View
 from milters.checks.zone import Entries, Subject, Zone, ZoneSettings
 
 FAMILIES = ("ipv4", "ipv6")
-_ENTRIES: Mapping[str, tuple[Address, Address]] = {
+_ENTRIES: Mapping[str, tuple[IpAddress, IpAddress]] = {
     "ipv4": (ipaddress.ip_address("127.0.0.2"), ipaddress.ip_address("127.0.0.1")),
     "ipv6": (ipaddress.ip_address("::ffff:7f00:2"), ipaddress.ip_address("::ffff:7f00:1")),
 }
@@ -54,7 +55,7 @@ def parse(options: Table, key: str, where: Where = somewhere) -> Settings:
     return zone.parse(Settings, options, key, where)
 
 
-def question(address: Address) -> str:
+def question(address: IpAddress) -> str:
     """The name to ask for below a zone (RFC 5782 sections 2.1 and 2.4)."""
     return address.reverse_pointer.rsplit(".", 2)[0]
 

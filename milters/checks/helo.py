@@ -16,12 +16,12 @@ from types import MappingProxyType
 
 from iems.codec.printable import printable
 from iems.dns.resolver import Answer, Question, Resolver, Rtype, Status
-from iems.model.envelope import INTERNET
+from iems.model.envelope import INTERNET, IpAddress
 from iems.model.finding import TEMPERROR, Finding
 from iems.serve.deadline import Deadline
 from iems.settings import read
 from iems.settings.read import Table, Where, setting, somewhere
-from milters.checks.clients import Address, Clients, clients, parse_literal
+from milters.checks.clients import Clients, clients, parse_literal
 from milters.checks.protocol import Check, Known, Pending, Stage, Tools, View
 
 NAME = "helo"
@@ -119,7 +119,9 @@ class Helo:
 class Lookup:
     """One name under way; collected by one thread at a time."""
 
-    def __init__(self, resolver: Resolver, address: Address, name: str, deadline: Deadline) -> None:
+    def __init__(
+        self, resolver: Resolver, address: IpAddress, name: str, deadline: Deadline
+    ) -> None:
         self._resolver = resolver
         self._address = address
         self._name = name
@@ -156,7 +158,7 @@ def full_name(helo: str) -> str:
     return name if _DOMAIN.fullmatch(name) else ""
 
 
-def finding(address: Address, helo: str, outcome: str) -> Finding:
+def finding(address: IpAddress, helo: str, outcome: str) -> Finding:
     """The finding of an outcome."""
     name = printable(helo, _SHOWN)
     reasons = {

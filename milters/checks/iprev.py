@@ -21,12 +21,12 @@ from types import MappingProxyType
 
 from iems.codec.printable import printable
 from iems.dns.resolver import Answer, Question, Resolver, Rtype, Status
-from iems.model.envelope import INTERNET
+from iems.model.envelope import INTERNET, IpAddress, parse_ip
 from iems.model.finding import TEMPERROR, Finding
 from iems.serve.deadline import Deadline
 from iems.settings import read
 from iems.settings.read import Table, Where, setting, somewhere
-from milters.checks.clients import Address, Clients, clients, parse_address, stages
+from milters.checks.clients import Clients, clients, stages
 from milters.checks.protocol import Check, Known, Pending, Stage, Tools, View
 
 NAME = "iprev"
@@ -98,7 +98,7 @@ class Iprev:
 class Lookup:
     """One address on its way to its names and back; collected by one thread at a time."""
 
-    def __init__(self, resolver: Resolver, address: Address, deadline: Deadline) -> None:
+    def __init__(self, resolver: Resolver, address: IpAddress, deadline: Deadline) -> None:
         self._resolver = resolver
         self._address = address
         self._deadline = deadline
@@ -129,13 +129,13 @@ class Lookup:
         unknown = False
         for name, question in self._forward:
             answer = question.result(self._deadline)
-            if self._address in map(parse_address, answer.records):
+            if self._address in map(parse_ip, answer.records):
                 return "pass", name
             unknown = unknown or not answer.status.definite
         return TEMPERROR if unknown else "fail", reverse.records[0]
 
 
-def finding(address: Address, outcome: str, name: str) -> Finding:
+def finding(address: IpAddress, outcome: str, name: str) -> Finding:
     """The finding of an outcome of RFC 8601; `name` is the client's, if it has one."""
     shown = printable(name, 255)
     reasons = {

@@ -14,16 +14,19 @@ from iems.directory.toml import TomlDirectory
 from iems.directory.tree import TreeDirectory
 from iems.model.address import Address
 from iems.model.policy import Action, Kind, Layer, Rule, Subject
+from iems.model.senders import SenderEntry, Senders
 from iems.serve.deadline import Deadline
 from tests.integration.directory import tree
 from tests.integration.stack.slapd import BASE, Slapd
 
 TEXT = """
 [domains."one.contract.test"]
+senders = ["block .Example.com"]
 policy = { "dnsbl/a" = { listed = { choice = "junk", allow = ["deliver", "junk"] } } }
 [domains."two.contract.test"]
 
 [users."alice@one.contract.test"]
+senders = ["allow ünïcode@example.net unverified"]
 policy = { "dnsbl/a" = { listed = "deliver" }, "iprev" = { mismatch = "tag" } }
 [users."bob@one.contract.test"]
 [users."a*(b)\\\\c@one.contract.test"]
@@ -67,6 +70,15 @@ ALICE = {
 }
 
 
+FRIEND, SPAM = "allow ünïcode@example.net unverified", "block .example.com"
+
+
+def senders(text: str) -> Senders:
+    """A list of this one entry."""
+    entry = SenderEntry.parse(text)
+    return {entry.pattern: entry}
+
+
 @pytest.fixture(scope="module")
 def populated(server: Slapd) -> Slapd:
     """The slapd with what the TOML file says, written by hand as LDIF."""
@@ -75,12 +87,14 @@ def populated(server: Slapd) -> Slapd:
             "one.contract.test",
             "iemsPolicy: dnsbl/a listed choice junk",
             "iemsPolicy: dnsbl/a listed allow deliver,junk",
+            "iemsSender: block .Example.com",
         )
         + tree.domain("two.contract.test")
         + tree.user(
             "alice@one.contract.test",
             "iemsPolicy: dnsbl/a listed choice deliver",
             "iemsPolicy: iprev mismatch choice tag",
+            "iemsSender: allow ünïcode@example.net unverified",
         )
         + tree.user("bob@one.contract.test")
         + tree.user("carol@two.contract.test")
@@ -170,8 +184,8 @@ def test_user(directory: Directory) -> None:
     assert found == {
         "alice@one.contract.test": User(
             address("alice"),
-            Layer(Subject(Kind.USER, "alice@one.contract.test"), ALICE),
-            Layer(Subject(Kind.DOMAIN, "one.contract.test"), ONE),
+            Layer(Subject(Kind.USER, "alice@one.contract.test"), ALICE, senders(FRIEND)),
+            Layer(Subject(Kind.DOMAIN, "one.contract.test"), ONE, senders(SPAM)),
         )
     }
 

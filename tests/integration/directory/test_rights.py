@@ -25,6 +25,7 @@ ALICE, BOB = tree.user_dn(f"alice@{DOMAIN}"), tree.user_dn(f"bob@{DOMAIN}")
 DAN, EVE = tree.user_dn(f"dan@{DOMAIN}"), tree.user_dn("eve@elsewhere.rights.test")
 LARS, SHUT = tree.user_dn(f"lars@{DOMAIN}"), tree.user_dn(f"shut@{DOMAIN}")
 BOTH = f"iemsAddress=both@{DOMAIN},{DOMAIN_DN}"
+ENTRY = b"allow friend@example.net"
 RULE, RULES = b"dnsbl/x listed choice junk", f"cn=users,ou=passwords,{BASE}"
 
 
@@ -43,6 +44,7 @@ SAMPLES = (
     Sample("user password", ALICE, "userPassword", b"secret of alice"),
     Sample("password of a disabled user", SHUT, "userPassword", b"secret of shut"),
     Sample("user policy", ALICE, "iemsPolicy", RULE),
+    Sample("user policy", ALICE, "iemsSender", ENTRY),
     Sample("user forward", ALICE, "iemsForward", b"far@example.net"),
     Sample("user kind", SHUT, "iemsDisabled", b"has left"),
     Sample("user kind", ALICE, "iemsKind", b"receive-only"),
@@ -60,6 +62,7 @@ SAMPLES = (
     Sample("alias", BOTH, "objectClass", b"iemsAlias"),
     Sample("alias address", BOTH, "iemsAddress", f"both@{DOMAIN}".encode()),
     Sample("domain policy", DOMAIN_DN, "iemsPolicy", RULE),
+    Sample("domain policy", DOMAIN_DN, "iemsSender", ENTRY),
     Sample("domain administrators", DOMAIN_DN, "iemsAdmin", DAN.encode()),
     Sample("top of the domains", f"ou=domains,{BASE}", "objectClass", b"organizationalUnit"),
     Sample("everything else below the domains", ALICE, "description", b"tall"),
@@ -79,12 +82,13 @@ SET = frozenset({"set", "change", "write"})
 def populated(server: Slapd) -> Slapd:
     """The server with a domain, its users and administrator, an alias, and another domain."""
     rule = f"iemsPolicy: {RULE.decode()}"
+    entry = f"iemsSender: {ENTRY.decode()}"
     more = ("iemsForward: far@example.net", "iemsKind: receive-only", "description: tall")
     server.add(
-        tree.domain(DOMAIN, rule, f"iemsAdmin: {DAN}")
+        tree.domain(DOMAIN, rule, entry, f"iemsAdmin: {DAN}")
         + tree.domain("elsewhere.rights.test", f"iemsAdmin: {EVE}")
         + tree.user("eve@elsewhere.rights.test")
-        + tree.user(f"alice@{DOMAIN}", rule, *more)
+        + tree.user(f"alice@{DOMAIN}", rule, entry, *more)
         + tree.user(f"bob@{DOMAIN}", rule, f"pwdPolicySubentry: {RULES}")
         + tree.user(f"dan@{DOMAIN}")
         + tree.user(f"lars@{DOMAIN}", "pwdAccountLockedTime: 000001010000Z")
@@ -194,10 +198,11 @@ def test_anonymous_sees_nothing(populated: Slapd) -> None:
 
 
 def test_user_sees_his_policy_only(populated: Slapd) -> None:
-    """And where he forwards to; even of his own entry a user sees nothing else."""
+    """His list of senders and where he forwards to as well; nothing else even of his own entry."""
     with acting(populated, "self") as connection:
         rows = connection.search_s(ALICE, ldap.SCOPE_BASE, "(objectClass=*)")
-        assert rows == [(ALICE, {"iemsPolicy": [RULE], "iemsForward": [b"far@example.net"]})]
+        own = {"iemsPolicy": [RULE], "iemsSender": [ENTRY], "iemsForward": [b"far@example.net"]}
+        assert rows == [(ALICE, own)]
         assert seen(connection) == {}
 
 
@@ -247,7 +252,7 @@ def test_readers_see_where_mail_goes(populated: Slapd, actor: str) -> None:
     assert {ALICE, BOB, BOTH, DOMAIN_DN} <= shown.keys()
     attributes = set().union(*shown.values())
     places = {"objectClass", "uid", "iemsAddress", "iemsTarget", "iemsForward", "iemsDomainName"}
-    policy = {"iemsPolicy", "iemsKind", "iemsDisabled"}
+    policy = {"iemsPolicy", "iemsSender", "iemsKind", "iemsDisabled"}
     assert attributes == places | (set() if actor == "postfix" else policy)
 
 

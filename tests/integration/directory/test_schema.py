@@ -22,6 +22,7 @@ NUMBERS = {
     "1.6": "iemsKind",
     "1.7": "iemsForward",
     "1.8": "iemsAdmin",
+    "1.9": "iemsSender",
     "2.1": "iemsDomain",
     "2.2": "iemsUser",
     "2.3": "iemsAlias",

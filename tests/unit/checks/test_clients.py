@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from iems.model.envelope import INTERNET, LOCAL, SUBMISSION
-from milters.checks.clients import Clients, clients, parse_address, stages
+from iems.model.envelope import INTERNET, LOCAL, SUBMISSION, parse_ip
+from milters.checks.clients import Clients, clients, stages
 from milters.checks.protocol import Stage
 from tests.unit.checks.world import OWN, RELAY, site, view
 
@@ -96,7 +96,7 @@ def test_any_received_field_is_a_hop_or_none(value: bytes) -> None:
 
 @given(st.text(max_size=50))
 def test_any_text_is_an_address_or_none(text: str) -> None:
-    parse_address(text)
+    parse_ip(text)
 
 
 def test_the_second_stage_is_there_only_where_there_are_trusted_relays() -> None:

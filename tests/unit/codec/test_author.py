@@ -112,3 +112,42 @@ def test_any_bytes_are_authors_or_a_fault(fields: list[bytes], text: str) -> Non
     for found in (authors(fields), authors([text.encode()])):
         assert found.domains or found.fault
         assert all(domain.isascii() and domain == domain.lower() for domain in found.domains)
+
+
+@pytest.mark.parametrize(
+    ("field", "found"),
+    [
+        (" joe@e.test", "joe@e.test"),
+        (" Joe <J.Doe@E.test>", "J.Doe@e.test"),
+        (" joe (x) @ e.test", "joe@e.test"),
+        (' "x@y.test" <joe@e.test>', "joe@e.test"),
+        (" joe@e.test <joe@e.test>", "joe@e.test"),
+        (' "joe"@e.test', "@e.test"),
+        (' a."joe"@e.test', "@e.test"),
+        (" @e.test", "@e.test"),
+        (f" {'x' * 256}@e.test", f"{'x' * 256}@e.test"),
+        (f" {'x' * 257}@e.test", "@e.test"),
+        (" j\u00fcrgen@e.test", "j\u00fcrgen@e.test"),
+        (" joe@e.test, jane@e.test", "joe@e.test jane@e.test several"),
+        (" joe@e.test, jane@home", "joe@e.test jane@home several"),
+        (" joe@e.test@f.test", "joe@e.test e.test@f.test several"),
+        (" joe@e.test>", "joe@e.test several"),
+        (" joe@e.test, x@[192.0.2.1]", "joe@e.test several"),
+        (' joe@"e".test', "several"),
+        (" joe", "several"),
+        (" " + ",".join(f"a{at}@e.test" for at in range(20)), None),
+    ],
+)
+def test_the_addresses_and_whether_there_is_one_author(field: str, found: str | None) -> None:
+    seen = authors([field.encode()])
+    if found is None:
+        assert len(seen.addresses) == MOST
+        assert not seen.sole
+        return
+    told = [f"{local}@{domain}" for local, domain in seen.addresses]
+    assert " ".join((*told, *([] if seen.sole else ["several"]))) == found
+
+
+def test_two_from_fields_have_no_sole_author() -> None:
+    assert not authors([b" joe@e.test", b" joe@e.test"]).sole
+    assert not authors([]).sole

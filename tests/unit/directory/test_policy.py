@@ -7,10 +7,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from iems.directory.policy import (
+    MAX_SENDERS,
     MAX_VALUES,
     forbidden_by,
     policy_values,
     read_policy,
+    read_senders,
     standings,
 )
 from iems.model.policy import SITE, Action, Kind, Layer, Rule, Subject, allowed
@@ -110,3 +112,38 @@ def test_standing_of_an_ignored_choice() -> None:
     assert (row.action, row.decided_by, row.choice) == (Action.TAG, SITE, Action.REJECT)
     assert row.may == {Action.TAG}
     assert len(row.notes) == 1
+
+
+def read_list(*values: bytes) -> tuple[list[str], list[str]]:
+    """The entries of these values, and the notes."""
+    notes: list[str] = []
+    return [str(one) for one in read_senders(values, ALICE, notes.append).values()], notes
+
+
+def test_a_list_of_senders_is_read_and_what_is_no_entry_left_out() -> None:
+    values = (b"allow a.test", b"block \xff.test", b"block b.test ", b"BLOCK c.test", b"")
+    found, notes = read_list(*values)
+    assert found == ["allow a.test", "block b.test"]
+    assert len(notes) == 3
+    assert all("user alice@example.test" in note for note in notes)
+
+
+def test_of_two_entries_for_one_pattern_the_stricter_is_read() -> None:
+    assert read_list(b"allow a.test unverified", b"allow A.test")[0] == ["allow a.test"]
+    assert read_list(b"allow A.test", b"block a.test", b"allow a.test")[0] == ["block a.test"]
+
+
+def test_a_list_is_bounded() -> None:
+    values = [b"block x%d.test" % number for number in range(MAX_SENDERS + 1)]
+    found, notes = read_list(*values)
+    assert len(found) == MAX_SENDERS
+    assert notes == [
+        f"user alice@example.test has more than {MAX_SENDERS} entries; the rest is left out"
+    ]
+    assert read_list(*values[1:])[1] == []
+
+
+@given(st.lists(st.binary(max_size=60)))
+def test_any_bytes_may_stand_in_a_list(values: list[bytes]) -> None:
+    found, notes = read_list(*values)
+    assert len(found) + len(notes) <= len(values)

@@ -47,6 +47,14 @@ DOMAIN = '[domains."example.test"]\n'
         ('[aliases]\n"x@example.test" = []', "expected a list of addresses that is not empty"),
         ('[aliases]\n"x@example.test" = [3]', "is 3; expected an address"),
         ('[aliases]\n"@" = ["a@example.test"]', "is no domain name"),
+        (DOMAIN + 'senders = "allow a.test"', "expected a list of at most 1000 entries"),
+        (DOMAIN + f"senders = {['block a.test'] * 1001}", "a list of at most 1000 entries"),
+        (DOMAIN + "senders = [3]", "is 3; expected a string"),
+        (DOMAIN + 'senders = ["permit a.test"]', "is 'permit a.test'; expected allow PATTERN"),
+        (
+            DOMAIN + 'senders = ["allow a.test", "block A.test"]',
+            "is 'block A.test'; expected one entry for a.test",
+        ),
         ("[users", "cannot be read"),
     ],
 )

@@ -97,21 +97,29 @@ class Office:
         channel: str = "internet",
         at: float = NOW,
         ident: str = "4XyZ",
+        client: str = "192.0.2.1",
     ) -> list[str]:
         """The replies for RCPT arguments such as `<a@b.test> ORCPT=...`."""
         passed = Passed("ref012345678", "4XyZ", channel, sender, int(at), tuple(findings))
         field = b"X-IEMS-Findings:" + encode(passed, "k1", SECRET) + b"\r\n"
-        return self.send(*recipients, header=field + header, sender=sender, ident=ident)
+        return self.send(
+            *recipients, header=field + header, sender=sender, ident=ident, client=client
+        )
 
     def send(
-        self, *recipients: str, header: bytes, sender: str = "s@x.test", ident: str = "4XyZ"
+        self,
+        *recipients: str,
+        header: bytes,
+        sender: str = "s@x.test",
+        ident: str = "4XyZ",
+        client: str = "192.0.2.1",
     ) -> list[str]:
         """The same without findings."""
         written = [one if one.startswith("<") else f"<{one}@b.test>" for one in recipients]
         parsed = tuple(parse_rcpt(f"TO:{one}", utf8=True) for one in written)
         block = header + b"Message-ID: <m@x.test>\r\nSubject: x\r\n"
         message = Spooled(block, MemoryBody(b"\r\nbody\r\n"))
-        forward = {"IDENT": ident, "ADDR": "192.0.2.1"}
+        forward = {"IDENT": ident, "ADDR": client}
         one = Transaction(Mail(sender, utf8=True), parsed, forward, message)
         return [str(answer) for answer in self.agent.deliver(one)]
 

@@ -15,6 +15,7 @@ from iems.directory.toml import TomlDirectory
 from iems.model.address import Address
 from iems.model.finding import TEMPERROR, Finding
 from iems.model.policy import Layer
+from iems.model.senders import Facts
 from iems.serve.deadline import Deadline
 from iems.store.quarantine import Quarantine
 from lmtp.commands import Recipient
@@ -302,7 +303,7 @@ def test_a_role_address_is_not_refused_by_choosable_checks() -> None:
 
     def action(address: str) -> str:
         target = Target(Recipient(address), Address.parse(address), "local")
-        return outcome(target, where, made, NOW).action.word
+        return outcome(target, where, Facts(str), made, NOW).action.word
 
     assert action("someone@b.test") == "discard"
     assert action("postmaster@b.test") == "deliver"

@@ -6,8 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from iems.model.address import Address
 from iems.model.finding import Finding
 from iems.model.policy import (
+    BLOCKED,
     EVERY_ACTION,
     REFUSALS,
     SITE,
@@ -15,10 +17,13 @@ from iems.model.policy import (
     Kind,
     Layer,
     Rule,
+    Ruling,
     Subject,
     allowed,
     decide,
+    rule,
 )
+from iems.model.senders import Facts, SenderEntry
 
 ALICE = Subject(Kind.USER, "alice@example.test")
 BANDS = [("dnsbl/one", "listed"), ("dnsbl/two", "listed"), ("iprev", "mismatch")]
@@ -215,3 +220,86 @@ def test_words() -> None:
     words = "deliver, tag, junk, quarantine, defer, discard, reject"
     with pytest.raises(ValueError, match=f"^'eat' is no action; expected one of {words}$"):
         Action.parse("eat")
+
+
+DOMAIN = Subject(Kind.DOMAIN, "example.test")
+BLOCKED_BAND = (BLOCKED.check, BLOCKED.band)
+rulings = st.builds(
+    Ruling,
+    st.sampled_from(["allow a.test", "block a.test"]).map(SenderEntry.parse),
+    st.sampled_from([DOMAIN, ALICE]),
+)
+allows = rulings.filter(lambda one: one.entry.allows)
+
+
+@given(site, below, findings, allows, st.booleans())
+def test_an_allow_entry_delivers_what_may_be_chosen_and_touches_nothing_else(
+    top: Layer, lower: list[Layer], seen: list[Finding], ruling: Ruling, role: bool
+) -> None:
+    layers = [top, *lower]
+    before, after = (
+        decide(seen, layers, role=role),
+        decide(seen, layers, role=role, ruling=ruling),
+    )
+    for was, now in zip(before.reasons, after.reasons, strict=True):
+        choosable = Action.DELIVER in allowed(was.finding.check, was.finding.band, layers)
+        if was.enforced or not choosable:
+            assert now == was
+        else:
+            assert (now.action, now.layer, now.ruling) == (Action.DELIVER, ruling.owner, ruling)
+
+
+@given(site, below, findings, st.sampled_from(["allow a.test", "block a.test"]), st.booleans())
+def test_no_entry_weakens_what_is_enforced(
+    top: Layer, lower: list[Layer], seen: list[Finding], text: str, role: bool
+) -> None:
+    ruling = Ruling(SenderEntry.parse(text), ALICE)
+    forced = [one for one in decide(seen, [top, *lower], role=role).reasons if one.enforced]
+    after = decide(seen, [top, *lower], role=role, ruling=ruling)
+    assert all(one in after.reasons for one in forced)
+    assert after.action >= max((one.action for one in forced), default=Action.DELIVER)
+
+
+@given(site, below, findings, actions, st.booleans())
+def test_a_block_entry_adds_a_finding_and_changes_no_other(
+    top: Layer, lower: list[Layer], seen: list[Finding], chosen: Action, role: bool
+) -> None:
+    layers = [
+        Layer(SITE, {**top.rules, BLOCKED_BAND: Rule(EVERY_ACTION, Action.REJECT)}),
+        *lower,
+        Layer(ALICE, {BLOCKED_BAND: Rule(choice=chosen)}),
+    ]
+    ruling = Ruling(SenderEntry.parse("block a.test"), DOMAIN)
+    before, after = decide(seen, layers, role=role), decide(seen, layers, role=role, ruling=ruling)
+    *others, last = after.reasons
+    assert tuple(others) == before.reasons
+    assert last.finding == BLOCKED
+    assert last.ruling == ruling
+    assert last.action is (Action.DELIVER if role and chosen in REFUSALS else chosen)
+
+
+@given(
+    st.lists(st.sampled_from(["allow a.test", "block a.test", "allow x@a.test", "block .test"])),
+    st.lists(st.sampled_from(["allow a.test", "block a.test", "allow x@a.test", "block .test"])),
+)
+def test_the_entries_of_the_inner_layer_come_first(outer: list[str], inner: list[str]) -> None:
+    seen = Facts(lambda domain: domain, Address.parse("x@a.test"), frozenset({"a.test"}))
+    domain, user = (
+        Layer(whose, {}, {one.pattern: one for one in map(SenderEntry.parse, texts)})
+        for whose, texts in ((DOMAIN, outer), (ALICE, inner))
+    )
+    alone = rule([user], seen)
+    assert rule([domain, user], seen) == (alone or rule([domain], seen))
+    assert (alone is None) == (not inner)
+    assert rule([Layer(SITE), Layer(ALICE)], seen) is None
+
+
+def test_the_note_says_why_an_entry_does_not_count() -> None:
+    top = Layer(SITE, {("iprev", "mismatch"): Rule(frozenset({Action.JUNK}), Action.JUNK)})
+    ruling = Ruling(SenderEntry.parse("allow a.test"), ALICE)
+    decision = decide([Finding("iprev", "fail", "mismatch")], [top], ruling=ruling)
+    assert decision.action is Action.JUNK
+    assert decision.notes == (
+        "iprev mismatch: allow a.test of user alice@example.test does not count, for deliver is "
+        "not allowed there",
+    )

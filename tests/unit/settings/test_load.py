@@ -118,6 +118,17 @@ def test_a_fault_names_file_key_value_and_what_is_expected(tmp_path: Path) -> No
         ("checks = 1\n", "checks is 1; expected a table"),
         ("channels = 1\n", "channels is 1; expected a table"),
         ("[channels]\ninternet = 1\n", "channels.internet is 1; expected a table"),
+        ('[senders]\nblocked = "eat"\n', "senders.blocked is 'eat'; 'eat' is no action"),
+        ("[senders]\nallow = []\n", "senders.allow is []; expected a list of actions"),
+        (
+            '[senders]\nallow = ["junk", "tag"]\n',
+            "senders.blocked is 'reject'; expected one of senders.allow, tag, junk",
+        ),
+        (
+            '[senders]\nallow = ["reject"]\n'
+            '[channels.internet.policy.senders]\ndefault = { blocked = "junk" }\n',
+            "channels.internet.policy makes senders blocked 'junk'",
+        ),
         ("[channels.internet]\npolicy = 1\n", "channels.internet.policy is 1; expected a table"),
         ("[checks.dnsbl]\na = 1\n", "checks.dnsbl.a is 1; expected a table"),
         ('[checks.dnsbl."a/b"]\nmode = "off"\n', 'checks.dnsbl."a/b"; expected a name of letters'),

@@ -13,7 +13,8 @@ from iems.directory.account import closed
 from iems.directory.toml import TomlDirectory
 from iems.model.address import Address
 from iems.model.finding import Finding
-from iems.model.policy import SITE, Action, Decision, Kind, Subject, decide
+from iems.model.policy import SITE, Action, Decision, Kind, Ruling, Subject, decide
+from iems.model.senders import SenderEntry
 from iems.settings.load import from_table
 from iems.settings.schema import Settings
 from iems.store.records import Record, RecordsError, details
@@ -34,12 +35,14 @@ SITE_TABLE: Mapping[str, object] = {
 }
 BANDS = (("iprev", "mismatch"), ("dnsbl/soft", "listed"), ("dnsbl/hard", "listed"))
 USERS = ("alice@example.test", "bob@example.test", "abuse@example.test")
-CHOOSABLE = BANDS[:2]
+CHOOSABLE = (*BANDS[:2], ("senders", "blocked"))
 ACTIONS = st.sampled_from(sorted(Action))
 POLICIES = st.dictionaries(
     st.tuples(st.sampled_from(["example.test", *USERS]), st.sampled_from(CHOOSABLE)), ACTIONS
 )
 FOUND = st.lists(st.sampled_from([*BANDS, ("iprev", ""), ("dnsbl/soft", "temperror")]), max_size=4)
+ENTRIES = st.sampled_from(["", "allow a.test", "allow .test unverified", "block x@a.test"])
+MAIL = st.lists(st.tuples(st.sampled_from(USERS), FOUND, ENTRIES), max_size=8)
 
 
 def site() -> Settings:
@@ -60,13 +63,19 @@ def directory(policies: Mapping[tuple[str, tuple[str, str]], Action]) -> TomlDir
 
 
 def decided(
-    user: str, found: list[tuple[str, str]], known: TomlDirectory, stage: str = "delivery"
+    user: str,
+    found: list[tuple[str, str]],
+    known: TomlDirectory,
+    stage: str = "delivery",
+    ruled: str = "",
 ) -> Record:
-    """The record of a verdict, as the daemons make it."""
+    """The record of a verdict, as the daemons make it; `ruled` is an entry of the domain."""
+    whose = Subject(Kind.DOMAIN, "example.test")
+    ruling = Ruling(SenderEntry.parse(ruled), whose) if ruled else None
     findings = [Finding(check, "fail" if band else "pass", band) for check, band in found]
     entry = known.entries[user]
     layers = (*site().layers("internet"), entry.domain_layer, entry.layer)  # type: ignore[union-attr]
-    decision = decide(findings, layers, role=Address.parse(user).role)
+    decision = decide(findings, layers, role=Address.parse(user).role, ruling=ruling)
     return Record(
         "REF",
         stage,
@@ -83,13 +92,13 @@ def action(record: Record) -> Action:
 
 
 @settings(max_examples=50)
-@given(POLICIES, st.lists(st.tuples(st.sampled_from(USERS), FOUND), max_size=8))
+@given(POLICIES, MAIL)
 def test_with_the_policy_of_then_nothing_differs(
     policies: Mapping[tuple[str, tuple[str, str]], Action],
-    mail: list[tuple[str, list[tuple[str, str]]]],
+    mail: list[tuple[str, list[tuple[str, str]], str]],
 ) -> None:
     known = directory(policies)
-    records = [decided(user, found, known) for user, found in mail]
+    records = [decided(user, found, known, ruled=entry) for user, found, entry in mail]
     replay = Replay(site(), known)
     assert list(replay.differences(records)) == []
     assert replay.verdicts == len(records)
@@ -98,23 +107,23 @@ def test_with_the_policy_of_then_nothing_differs(
 @settings(max_examples=50)
 @given(
     POLICIES,
-    st.lists(st.tuples(st.sampled_from(USERS), FOUND), max_size=8),
+    MAIL,
     st.tuples(st.sampled_from(["example.test", *USERS]), st.sampled_from(CHOOSABLE)),
     ACTIONS,
 )
 def test_every_difference_that_a_change_makes_is_found_and_no_other(
     policies: Mapping[tuple[str, tuple[str, str]], Action],
-    mail: list[tuple[str, list[tuple[str, str]]]],
+    mail: list[tuple[str, list[tuple[str, str]], str]],
     key: tuple[str, tuple[str, str]],
     chosen: Action,
 ) -> None:
     before, after = directory(policies), directory({**policies, key: chosen})
     whose, (check, band) = key
     subject = Subject(Kind.USER if "@" in whose else Kind.DOMAIN, whose)
-    records = [decided(user, found, before) for user, found in mail]
+    records = [decided(user, found, before, ruled=entry) for user, found, entry in mail]
     expected = [
-        (action(record), action(decided(user, found, after)))
-        for record, (user, found) in zip(records, mail, strict=True)
+        (action(record), action(decided(user, found, after, ruled=entry)))
+        for record, (user, found, entry) in zip(records, mail, strict=True)
     ]
     wanted = [(was, now) for was, now in expected if was is not now]
     tried = Replay(site(), before, (Change(subject, check, band, chosen),))
@@ -189,6 +198,21 @@ def test_a_user_who_is_gone_has_no_layers() -> None:
 
 def test_a_damaged_record_is_told() -> None:
     record = decided("alice@example.test", [CHOOSABLE[1]], directory({}))
-    damaged = replace(record, details={"reasons": [{"action": "eat"}], "findings": []})
-    with pytest.raises(RecordsError, match="REF"):
-        list(Replay(site(), directory({})).differences([damaged]))
+    for row in (
+        {"action": "eat"},
+        {"action": "junk", "entry": "eat a.test", "owner": "site"},
+        {"action": "junk", "entry": "block a.test", "owner": "nobody"},
+        {"action": "junk", "entry": "block a.test"},
+    ):
+        damaged = replace(record, details={"reasons": [row], "findings": []})
+        with pytest.raises(RecordsError, match="REF"):
+            list(Replay(site(), directory({})).differences([damaged]))
+
+
+def test_the_entry_that_counted_then_counts_whatever_stands_in_the_list_now() -> None:
+    """Who the sender was proven to be is in no record."""
+    known = directory({})
+    record = decided("alice@example.test", [BANDS[1]], known, ruled="allow a.test")
+    assert action(record) is Action.DELIVER
+    now = TomlDirectory.parse('[domains."example.test"]\nsenders = ["block a.test"]\n')
+    assert list(Replay(site(), now).differences([record])) == []
