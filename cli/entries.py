@@ -1,4 +1,4 @@
-"""What the commands domain, user, alias and policy share: the directory, its errors, addresses."""
+"""What the commands for entries of the directory share: opening it, its errors, addresses."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from iems.directory.reader import DirectoryUnavailable
 from iems.directory.store import NoEntryError, WriteRefusedError
 from iems.directory.tree import canonical
 from iems.model.address import Address, AddressError, domain_name
+from iems.model.policy import Kind, Subject
 from iems.serve.log import Log
 from iems.settings.load import load
 from iems.settings.schema import Settings
@@ -150,6 +151,13 @@ def domain(text: str) -> str:
         return domain_name(text)
     except AddressError as error:
         raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def subject(text: str) -> Subject:
+    """An argument that is a user's address or a domain."""
+    if "@" in text:
+        return Subject(Kind.USER, address(text).key)
+    return Subject(Kind.DOMAIN, domain(text))
 
 
 def operator(loginuid: Path = Path("/proc/self/loginuid")) -> str:

@@ -36,6 +36,7 @@ COMMANDS: Mapping[str, str] = {
     "probe": "send a message through the server and read it",
     "replay": "show who would have got what under another policy",
     "restore": "put a backup onto a server that was just set up",
+    "sender": "keep the lists of senders whom users and domains allow or block",
     "spf": "check by SPF whether a client may send mail of a domain",
     "status": "show how the mail server is",
     "try": "show what would become of a message, without sending it",

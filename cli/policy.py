@@ -30,7 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     bulk.add_verbs(verbs, "policy")
     for verb in (show, choose, unset):
         entries.as_option(verb)
-        verb.add_argument("subject", type=_subject, metavar="ADDRESS|DOMAIN")
+        verb.add_argument("subject", type=entries.subject, metavar="ADDRESS|DOMAIN")
     for verb in (choose, unset):
         verb.add_argument("check", metavar="CHECK[:BAND]", help="see `iems policy show`")
     choose.add_argument("action", type=_action, metavar="ACTION", help=_words(Action))
@@ -128,12 +128,6 @@ def _band(text: str, bands: Iterable[tuple[str, str]]) -> tuple[str, str]:
     check, _colon, band = text.lower().partition(":")
     own = [one for name, one in bands if name == check and one != TEMPERROR]
     return check, band or (own[0] if len(own) == 1 else "")
-
-
-def _subject(text: str) -> Subject:
-    if "@" in text:
-        return Subject(Kind.USER, entries.address(text).key)
-    return Subject(Kind.DOMAIN, entries.domain(text))
 
 
 def _action(text: str) -> Action:

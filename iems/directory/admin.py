@@ -11,7 +11,7 @@ import contextlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from iems.directory.authority import Actor, Audit, NotAuthorisedError, Thing, authorise
-from iems.directory.policy import policy_values
+from iems.directory.policy import MAX_SENDERS, policy_values
 from iems.directory.reader import Directory
 from iems.directory.store import (
     Attributes,
@@ -36,6 +36,7 @@ from iems.directory.tree import (
     NAME,
     PASSWORD,
     POLICY,
+    SENDER,
     TARGET,
     USER,
     TreeDirectory,
@@ -51,6 +52,7 @@ from iems.directory.tree import (
 )
 from iems.model.address import ROLES, Address
 from iems.model.policy import Action, Kind, Layer, Rule, Subject
+from iems.model.senders import SenderEntry
 from iems.serve.deadline import Deadline
 
 
@@ -319,6 +321,27 @@ class Admin:
         """The policy values of a domain or user; NoEntryError where there is none such."""
         return self._subject(subject).attributes.get(POLICY, ())
 
+    def set_sender(self, subject: Subject, pattern: str, entry: SenderEntry | None) -> bool:
+        """Make this the subject's entry for a pattern, or with None have none; whether it is new.
+
+        ValueError where the list is full.
+        """
+        row = self._subject(subject)
+        values = row.attributes.get(SENDER, ())
+        present = [value for value in values if _pattern(value) == pattern]
+        wanted = [str(entry).encode()] if entry is not None else []
+        if present == wanted:
+            return False
+        if not present and len(values) >= MAX_SENDERS:
+            raise ValueError(f"{subject} has {len(values)} entries; at most {MAX_SENDERS} count")
+        with self._acting("set", Thing("sender", subject.name)):
+            self._store.change(row.name, {SENDER: (present, wanted)}, self._soon())
+        return True
+
+    def senders(self, subject: Subject) -> Sequence[bytes]:
+        """The list of senders of a domain or user; NoEntryError where there is none such."""
+        return self._subject(subject).attributes.get(SENDER, ())
+
     def named(self, dn: bytes) -> Name:
         """The name in the text of one, as LDIF has it; ValueError where it is none of the tree."""
         return self._store.from_value(dn)
@@ -358,6 +381,14 @@ class Admin:
 
     def _soon(self) -> Deadline:
         return Deadline.after(self._timeout)
+
+
+def _pattern(value: bytes) -> str:
+    """The pattern of an entry of a list; empty where it is none."""
+    try:
+        return SenderEntry.parse(value.decode()).pattern
+    except ValueError:
+        return ""
 
 
 def _text(row: Row) -> str:

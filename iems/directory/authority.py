@@ -30,7 +30,7 @@ class Actor:
 
 @dataclass(frozen=True, slots=True)
 class Thing:
-    """What is acted upon: `kind` (domain, admin, user, alias, policy, password) and whose."""
+    """What is acted upon and whose: domain, admin, user, alias, policy, sender or password."""
 
     kind: str
     name: str
@@ -47,15 +47,20 @@ class Thing:
 Audit = Callable[[Actor, str, Thing, str], None]
 """Told of every change: by whom, the verb, of what, and what became of it."""
 
-_OWN = frozenset({("show", "policy"), ("set", "policy"), ("change", "password")})
-_IN_DOMAIN = frozenset({"user", "alias", "policy", "password"})
+_OWN = frozenset(
+    {
+        *(("show", "policy"), ("set", "policy"), ("show", "sender"), ("set", "sender")),
+        ("change", "password"),
+    }
+)
+_IN_DOMAIN = frozenset({"user", "alias", "policy", "sender", "password"})
 
 
 def authorise(actor: Actor, verb: str, thing: Thing) -> None:
     """NotAuthorisedError unless `actor` may do `verb` (add, delete, set, change, show) to `thing`.
 
     The site's administrator may do everything, that of a domain everything with what is in it, a
-    user see and set his own policy, and change his password by the old one.
+    user see and set his own policy and list of senders, and change his password by the old one.
     """
     if actor.subject.kind is Kind.SITE:
         return

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from iems.directory.account import KINDS, reason
 from iems.directory.admin import clear_password
 from iems.directory.authority import Thing
-from iems.directory.policy import read_policy
+from iems.directory.policy import read_policy, read_senders
 from iems.directory.store import Attributes, Name
 from iems.directory.table import Line
 from iems.directory.tree import (
@@ -24,6 +24,7 @@ from iems.directory.tree import (
     NAME,
     PASSWORD,
     POLICY,
+    SENDER,
     TARGET,
     alias_entry,
     alias_values,
@@ -78,6 +79,8 @@ def user(line: Line) -> Wanted:
         wanted[FORWARD] = _addresses(line.values["forward"])
     if "policy" in line.values:
         wanted[POLICY], layer = _policy(line, Subject(Kind.USER, address.key))
+    if "senders" in line.values:
+        wanted[SENDER] = _senders(line, Subject(Kind.USER, address.key))
     new = dict(user_values(address))
     shown = _maybe(line, "name")
     if shown:
@@ -116,6 +119,8 @@ def domain(postmaster: Address) -> Read:
         layer = None
         if "policy" in line.values:
             wanted[POLICY], layer = _policy(line, Subject(Kind.DOMAIN, name))
+        if "senders" in line.values:
+            wanted[SENDER] = _senders(line, Subject(Kind.DOMAIN, name))
         other = _maybe(line, "alias_of")
         told = _maybe(line, "postmaster")
         whom = Address.parse(told) if told else postmaster
@@ -169,6 +174,15 @@ def _policy(line: Line, subject: Subject) -> tuple[Sequence[bytes], Layer]:
     if faults:
         raise ValueError(faults[0])
     return texts, layer
+
+
+def _senders(line: Line, subject: Subject) -> Sequence[bytes]:
+    faults: list[str] = []
+    texts = [value.encode() for value in line.values["senders"]]
+    found = read_senders(texts, subject, faults.append)
+    if faults:
+        raise ValueError(faults[0])
+    return [str(found[pattern]).encode() for pattern in sorted(found)]
 
 
 def _password(line: Line) -> Attributes:

@@ -24,6 +24,7 @@ from iems.directory.tree import (
     NAME,
     PASSWORD,
     POLICY,
+    SENDER,
     TARGET,
 )
 
@@ -37,11 +38,18 @@ COLUMNS: Mapping[str, Mapping[str, str]] = {
         "kind": KIND,
         "forward": FORWARD,
         "policy": POLICY,
+        "senders": SENDER,
         "password": "",
         "password_hash": PASSWORD,
     },
     "alias": {"address": ADDRESS, "targets": TARGET},
-    "domain": {"domain": DOMAIN_NAME, "policy": POLICY, "alias_of": "", "postmaster": ""},
+    "domain": {
+        "domain": DOMAIN_NAME,
+        "policy": POLICY,
+        "senders": SENDER,
+        "alias_of": "",
+        "postmaster": "",
+    },
     "policy": {"subject": "", "policy": POLICY},
 }
 """By kind: column -> attribute in LDIF, empty where there is none. The first one is needed."""

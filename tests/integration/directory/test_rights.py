@@ -198,7 +198,7 @@ def test_anonymous_sees_nothing(populated: Slapd) -> None:
 
 
 def test_user_sees_his_policy_only(populated: Slapd) -> None:
-    """His list of senders and where he forwards to as well; nothing else even of his own entry."""
+    """And his list of senders, and where he forwards to; nothing else even of his own entry."""
     with acting(populated, "self") as connection:
         rows = connection.search_s(ALICE, ldap.SCOPE_BASE, "(objectClass=*)")
         own = {"iemsPolicy": [RULE], "iemsSender": [ENTRY], "iemsForward": [b"far@example.net"]}

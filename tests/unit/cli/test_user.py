@@ -59,19 +59,24 @@ def test_list(bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:
 
 
 @pytest.mark.parametrize("verb", ["add", "delete", "set", "change", "show"])
-@pytest.mark.parametrize("kind", ["domain", "admin", "user", "alias", "policy", "password"])
+@pytest.mark.parametrize(
+    "kind", ["domain", "admin", "user", "alias", "policy", "sender", "password"]
+)
 def test_authorise(verb: str, kind: str) -> None:
     """The site's administrator may do all; a user set his own policy and password, no more."""
     own, foreign = Thing(kind, ALICE.subject.name), Thing(kind, "bob@example.test")
     authorise(Actor(), verb, own)
-    allowed = {("set", "policy"), ("show", "policy"), ("change", "password")}
+    allowed = {(done, thing) for done in ("set", "show") for thing in ("policy", "sender")}
+    allowed.add(("change", "password"))
     assert may(ALICE, verb, own) == ((verb, kind) in allowed)
     for actor in (ALICE, Actor(Subject(Kind.DOMAIN, "bob@example.test"))):
         assert not may(actor, verb, foreign)
 
 
 @pytest.mark.parametrize("verb", ["add", "delete", "set", "change", "show"])
-@pytest.mark.parametrize("kind", ["domain", "admin", "user", "alias", "policy", "password"])
+@pytest.mark.parametrize(
+    "kind", ["domain", "admin", "user", "alias", "policy", "sender", "password"]
+)
 def test_authorise_domain_administrator(verb: str, kind: str) -> None:
     """What is in his domains, but no domain and no administrator; and nothing of another's."""
     dan = Actor(Subject(Kind.USER, "dan@example.test"), frozenset({"example.test", "example.org"}))
