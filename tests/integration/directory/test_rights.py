@@ -25,8 +25,8 @@ ALICE, BOB = tree.user_dn(f"alice@{DOMAIN}"), tree.user_dn(f"bob@{DOMAIN}")
 DAN, EVE = tree.user_dn(f"dan@{DOMAIN}"), tree.user_dn("eve@elsewhere.rights.test")
 LARS, SHUT = tree.user_dn(f"lars@{DOMAIN}"), tree.user_dn(f"shut@{DOMAIN}")
 BOTH = f"iemsAddress=both@{DOMAIN},{DOMAIN_DN}"
-ENTRY = b"allow friend@example.net"
 RULE, RULES = b"dnsbl/x listed choice junk", f"cn=users,ou=passwords,{BASE}"
+OWN = (("iemsPolicy", RULE), ("iemsSender", b"allow friend@example.net"))
 
 
 @dataclass(frozen=True)
@@ -43,8 +43,7 @@ SAMPLES = (
     Sample("service password", tree.service_dn("milter"), "userPassword", b"secret of milter"),
     Sample("user password", ALICE, "userPassword", b"secret of alice"),
     Sample("password of a disabled user", SHUT, "userPassword", b"secret of shut"),
-    Sample("user policy", ALICE, "iemsPolicy", RULE),
-    Sample("user policy", ALICE, "iemsSender", ENTRY),
+    *(Sample("user policy", ALICE, *one) for one in OWN),
     Sample("user forward", ALICE, "iemsForward", b"far@example.net"),
     Sample("user kind", SHUT, "iemsDisabled", b"has left"),
     Sample("user kind", ALICE, "iemsKind", b"receive-only"),
@@ -61,8 +60,7 @@ SAMPLES = (
     Sample("domain", DOMAIN_DN, "objectClass", b"iemsDomain"),
     Sample("alias", BOTH, "objectClass", b"iemsAlias"),
     Sample("alias address", BOTH, "iemsAddress", f"both@{DOMAIN}".encode()),
-    Sample("domain policy", DOMAIN_DN, "iemsPolicy", RULE),
-    Sample("domain policy", DOMAIN_DN, "iemsSender", ENTRY),
+    *(Sample("domain policy", DOMAIN_DN, *one) for one in OWN),
     Sample("domain administrators", DOMAIN_DN, "iemsAdmin", DAN.encode()),
     Sample("top of the domains", f"ou=domains,{BASE}", "objectClass", b"organizationalUnit"),
     Sample("everything else below the domains", ALICE, "description", b"tall"),
@@ -72,8 +70,7 @@ ACTORS = (
     *(name for name in tree.RIGHTS.actors if name != "root"),
     *("other user", "administrator of another domain"),
 )
-FIND = frozenset({"find", "read", "write"})
-READ = frozenset({"read", "write"})
+FIND, READ = frozenset({"find", "read", "write"}), frozenset({"read", "write"})
 REFUSALS = (ldap.INSUFFICIENT_ACCESS, ldap.NO_SUCH_OBJECT, ldap.STRONG_AUTH_REQUIRED)
 SET = frozenset({"set", "change", "write"})
 
@@ -81,15 +78,14 @@ SET = frozenset({"set", "change", "write"})
 @pytest.fixture(scope="module")
 def populated(server: Slapd) -> Slapd:
     """The server with a domain, its users and administrator, an alias, and another domain."""
-    rule = f"iemsPolicy: {RULE.decode()}"
-    entry = f"iemsSender: {ENTRY.decode()}"
+    rules = [f"{name}: {value.decode()}" for name, value in OWN]
     more = ("iemsForward: far@example.net", "iemsKind: receive-only", "description: tall")
     server.add(
-        tree.domain(DOMAIN, rule, entry, f"iemsAdmin: {DAN}")
+        tree.domain(DOMAIN, *rules, f"iemsAdmin: {DAN}")
         + tree.domain("elsewhere.rights.test", f"iemsAdmin: {EVE}")
         + tree.user("eve@elsewhere.rights.test")
-        + tree.user(f"alice@{DOMAIN}", rule, entry, *more)
-        + tree.user(f"bob@{DOMAIN}", rule, f"pwdPolicySubentry: {RULES}")
+        + tree.user(f"alice@{DOMAIN}", *rules, *more)
+        + tree.user(f"bob@{DOMAIN}", rules[0], f"pwdPolicySubentry: {RULES}")
         + tree.user(f"dan@{DOMAIN}")
         + tree.user(f"lars@{DOMAIN}", "pwdAccountLockedTime: 000001010000Z")
         + tree.user(f"shut@{DOMAIN}", "iemsDisabled: has left")
@@ -200,9 +196,8 @@ def test_anonymous_sees_nothing(populated: Slapd) -> None:
 def test_user_sees_his_policy_only(populated: Slapd) -> None:
     """And his list of senders, and where he forwards to; nothing else even of his own entry."""
     with acting(populated, "self") as connection:
-        rows = connection.search_s(ALICE, ldap.SCOPE_BASE, "(objectClass=*)")
-        own = {"iemsPolicy": [RULE], "iemsSender": [ENTRY], "iemsForward": [b"far@example.net"]}
-        assert rows == [(ALICE, own)]
+        own = {name: [value] for name, value in (*OWN, ("iemsForward", b"far@example.net"))}
+        assert connection.search_s(ALICE, ldap.SCOPE_BASE, "(objectClass=*)") == [(ALICE, own)]
         assert seen(connection) == {}
 
 

@@ -62,7 +62,7 @@ class Lists(World):
         self.use(
             *self.runtime.checks,
             Fixed("spf", Stage.MAIL, (passed,) if spf else (Finding("spf", "fail"),)),
-            Fixed("dkim", Stage.BODY, (signed,) if dkim else ()),
+            *([Fixed("dkim", Stage.BODY, (signed,))] if dkim else []),
         )
 
     def send(
