@@ -23,8 +23,8 @@ NAME = b"X-IEMS-Findings"
 VERSION = "1"
 LIMIT = 8192
 """Bytes of the field's value. Where not all fits, findings keep outcome and band and drop their
-evidence; where that is still too much, some are left out, see `_rank`. It is room for a hundred
-bands: no number of findings keeps a message from the agent."""
+evidence; where that is still too much, some are left out, see `_rank`. There is room for some 90
+bands with long names: no number of findings keeps a message from the agent."""
 
 _WIDTH = 72
 _PARAMETERS = ("v", "k", "t", "r", "q", "c", "s", "f", "h")

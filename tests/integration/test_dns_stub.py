@@ -294,6 +294,17 @@ def test_many_threads_get_each_its_own_answer() -> None:
     assert not wrong
 
 
+def test_hostile_mail_of_one_client_leaves_room_for_the_others() -> None:
+    """50 connections, each with a message that asks 300 questions nobody answers."""
+    with fake(silent) as server, stub(server, timeout=20, cache=0) as resolver:
+        start = time.thread_time()
+        for number in range(50 * 300):
+            resolver.ask(f"{number}.test", "A")
+        assert time.thread_time() - start < 5
+        server.reply = TRUE
+        eventually(lambda: asked(resolver).status is Status.FOUND, 5)
+
+
 def test_what_nobody_collects_is_bounded_and_forgotten() -> None:
     with fake(silent) as server, stub(server, timeout=0.2, cache=0) as resolver:
         for number in range(channel.OPEN):
