@@ -21,7 +21,8 @@ from iems.directory.authority import Actor
 from iems.model.policy import Kind
 from iems.serve.log import Log
 from iems.settings.load import load
-from iems.store.records import Record, RecordsError, search, visible
+from iems.store.records import Record, RecordsError, search
+from iems.store.visible import visible
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 

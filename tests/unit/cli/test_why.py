@@ -16,7 +16,8 @@ from cli.why import age, explain
 from iems.model.finding import Finding
 from iems.model.policy import Action, Decision, Kind, Reason, Subject
 from iems.serve.deadline import Deadline
-from iems.store.records import Record, Recorder, details, visible
+from iems.store.records import Record, Recorder, details
+from iems.store.visible import visible
 
 LISTED = Finding("dnsbl/soft", "listed", "listed", "client 192.0.2.66 is listed by soft")
 PASSED = Finding("iprev", "pass")
