@@ -13,7 +13,10 @@ from iems.codec.encoded import decoded, text
 from iems.codec.findings import LIMIT, FindingsError, Passed, decode, encode
 from iems.codec.header import parse_header, split_message, unfold
 from iems.codec.printable import printable
+from iems.codec.senders import facts
 from iems.model.address import Address, AddressError, domain_name
+from iems.model.finding import Finding
+from iems.model.senders import SenderEntry, entry_for
 from lmtp import headers
 from lmtp.provenance import received_id, received_time
 
@@ -114,3 +117,27 @@ def address(data: bytes) -> None:
         return
     assert name.isascii()
     assert domain_name(name) == name
+
+
+def senders(data: bytes) -> None:
+    """An entry of a list survives printing; whatever a message says, the law of proof holds."""
+    text = data.decode("utf-8", "surrogateescape")
+    first, *fields = data.split(b"\n")
+    for word in ("allow", "block"):
+        try:
+            entry = SenderEntry.parse(f"{word} {text}")
+        except ValueError:
+            continue
+        assert SenderEntry.parse(str(entry)) == entry
+    said = printable(first.decode("utf-8", "replace"))
+    passed = Finding("spf", "pass", evidence=(("smtp.mailfrom", said), ("client", said)))
+    try:
+        envelope = Address.parse(said)
+    except AddressError:
+        envelope = None
+    seen = facts([passed], envelope, said, (), str, fields)
+    for match in seen.matches:
+        entry = SenderEntry(match.pattern, allows=True)
+        chosen = entry_for({match.pattern: entry}, seen)
+        assert chosen is None or seen.proven or seen.client is not None
+        assert seen.sole or chosen is None or envelope is not None or seen.client is not None

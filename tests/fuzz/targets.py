@@ -15,6 +15,7 @@ TARGETS: Mapping[str, Callable[[bytes], None]] = {
     "authres": codec.authres,
     "encoded": codec.encoded,
     "address": codec.address,
+    "senders": codec.senders,
     "chain": chain.chain,
     "lmtp": lmtp.lmtp,
     "commands": lmtp.commands,

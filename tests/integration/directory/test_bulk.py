@@ -185,9 +185,12 @@ def test_out_and_in_again(iems: Iems, load: Load, domain: str, form: str) -> Non
     targets = "\n".join(f"gast{number}@bücher.example" for number in range(60))
     load("domain", table(("domain", "postmaster"), (name, "post@example.net")))
     load("domain", table(("domain", "alias_of"), (f"other.{name}", name)))
-    header = ("address", "name", "forward", "policy", "password")
+    header = ("address", "name", "forward", "policy", "senders", "password")
+    senders = "allow größe@example.net unverified\nblock .example.org"
     policy = "dnsbl/open listed choice junk\niprev mismatch choice tag"
-    load("user", table(header, (f"zoe@{name}", 'Ζωή, "=+\\', "far@example.net", policy, "")))
+    load(
+        "user", table(header, (f"zoe@{name}", 'Ζωή, "=+\\', "far@example.net", policy, senders, ""))
+    )
     load(
         "alias",
         table(

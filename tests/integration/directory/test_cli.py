@@ -212,6 +212,32 @@ def test_policy_of_nobody(iems: Iems, domain: str) -> None:
         assert iems("policy", "show", subject)[0] == 1
 
 
+def test_sender(server: Slapd, iems: Iems, domain: str) -> None:
+    """An entry is set, repeated without change, replaced whatever its case, listed, removed."""
+    allow = ("sender", "allow", ALICE, "Joe@Example.NET")
+    told = f"user {ALICE} allow joe@example.net"
+    assert iems(*allow) == (0, f"set {told}\n", "")
+    assert iems(*allow) == (0, f"unchanged {told}\n", "")
+    assert iems(*allow, "--unverified") == (0, f"set {told} unverified\n", "")
+    server.modify(
+        f"dn: uid=alice,iemsDomainName={domain},ou=domains,o=iems\nchangetype: modify\n"
+        "add: iemsSender\niemsSender: block Example.ORG\niemsSender: nonsense\n"
+    )
+    assert iems("sender", "block", ALICE, "example.org")[0] == 0
+    assert iems("sender", "block", domain, "192.0.2.0/24")[0] == 0
+    code, out, error = iems("sender", "list", ALICE)
+    assert (code, out) == (0, "block example.org\nallow joe@example.net unverified\n")
+    assert "nonsense" in error
+    assert json.loads(iems("sender", "list", domain, "--json")[1]) == [
+        {"entry": "block", "pattern": "192.0.2.0/24", "unverified": False}
+    ]
+    assert iems("sender", "remove", ALICE, "example.org")[1].startswith("removed ")
+    assert iems("sender", "remove", ALICE, "example.org")[1].startswith("unchanged ")
+    assert "example.org" not in iems("sender", "list", ALICE)[1]
+    for subject in (f"postmaster@{domain}", f"nobody@{domain}", "nowhere.test"):
+        assert iems("sender", "block", subject, "example.org")[0] == 1
+
+
 def test_usage(iems: Iems) -> None:
     """What is no address, domain or action is told by argparse."""
     for words in (
@@ -234,6 +260,8 @@ def test_directory_down(server: Slapd, iems: Iems) -> None:
             ("user", "add", ALICE),
             ("alias", "list"),
             ("policy", "show", ALICE),
+            ("sender", "list", ALICE),
+            ("sender", "block", ALICE, "example.org"),
         ):
             code, out, error = iems(*words)
             assert (code, out) == (75, "")

@@ -131,6 +131,30 @@ def test_policy_as_a_user(iems: Iems, monkeypatch: pytest.MonkeyPatch) -> None:
     assert (code, error) == (77, "iems: only root may act as somebody else\n")
 
 
+@pytest.mark.usefixtures("domain")
+def test_sender_as_a_user(iems: Iems, audit: list[str]) -> None:
+    """His own list and nobody else's; a domain administrator those of his domain."""
+    bob = f"bob@{DOMAIN}"
+    iems("user", "add", bob)
+    audit.clear()
+    assert iems("sender", "block", "--as", ALICE, ALICE, "example.net")[0] == 0
+    assert iems("sender", "list", "--as", ALICE, ALICE)[1] == "block example.net\n"
+    for subject in (bob, DOMAIN, "nobody@nowhere.test"):
+        for words in (
+            ("sender", "block", "--as", ALICE, subject, "example.net"),
+            ("sender", "remove", "--as", ALICE, subject, "example.net"),
+            ("sender", "list", "--as", ALICE, subject),
+        ):
+            code, out, error = iems(*words)
+            assert (code, out) == (77, "")
+            assert f"user {ALICE} may not" in error
+    assert any(f'object="sender {ALICE}" result="done"' in line for line in audit)
+    assert any(f'object="sender {bob}" result="NotAuthorisedError"' in line for line in audit)
+    iems("domain", "admin", "add", DOMAIN, bob)
+    for subject in (ALICE, bob, DOMAIN):
+        assert iems("sender", "allow", "--as", bob, subject, "example.net")[0] == 0
+
+
 def test_every_write_is_audited(
     iems: Iems, domain: str, audit: list[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
