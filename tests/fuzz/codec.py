@@ -130,14 +130,17 @@ def senders(data: bytes) -> None:
             continue
         assert SenderEntry.parse(str(entry)) == entry
     said = printable(first.decode("utf-8", "replace"))
-    passed = Finding("spf", "pass", evidence=(("smtp.mailfrom", said), ("client", said)))
     try:
         envelope = Address.parse(said)
     except AddressError:
         envelope = None
-    seen = facts([passed], envelope, said, (), str, fields)
-    for match in seen.matches:
+    passed = Finding("spf", "pass", evidence=(("smtp.mailfrom", said), ("client", said)))
+    unproven = facts([], envelope, "", (), str, fields)
+    for match in unproven.matches:
         entry = SenderEntry(match.pattern, allows=True)
-        chosen = entry_for({match.pattern: entry}, seen)
-        assert chosen is None or seen.proven or seen.client is not None
-        assert seen.sole or chosen is None or envelope is not None or seen.client is not None
+        assert entry_for({match.pattern: entry}, unproven) is None
+    by_header = facts([passed], None, "", (), str, fields)
+    for match in by_header.matches:
+        entry = SenderEntry(match.pattern, allows=True, unverified=True)
+        allowed = entry_for({match.pattern: entry}, by_header)
+        assert (allowed is not None) == (len(by_header.authors) == 1 and by_header.sole)

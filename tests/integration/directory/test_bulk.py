@@ -211,6 +211,7 @@ def test_out_and_in_again(iems: Iems, load: Load, domain: str, form: str) -> Non
         return {(kind, one): iems(kind, "export", one, "--format", form)[1] for kind, one in places}
 
     before = exported()
+    assert "block .example.org" in before["user", name]
     for (kind, _one), text in before.items():
         code, summary, _error = load(kind, text, name=f"again.{form}")
         assert (code, *counts(summary)[:2]) == (0, 0, 0), summary
