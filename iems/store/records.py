@@ -68,10 +68,8 @@ _COLUMNS = (
     "recipient", "subject", "action", "reply", "details",
 )  # fmt: skip
 _INSERT = f"INSERT INTO record ({', '.join(_COLUMNS)}) VALUES ({', '.join('?' * len(_COLUMNS))})"  # noqa: S608 - constants
-
-_NAMED = (
-    "reference = :word OR (queue_id = :word AND queue_id != '')"
-    " OR (message_id = :word AND message_id != '')"
+_NAMED = "reference = :word" + "".join(
+    f" OR ({name} = :word AND {name} != '')" for name in ("queue_id", "message_id")
 )
 """Said twice, or SQLite takes no index that leaves the empty ones out, and reads a million rows."""
 
