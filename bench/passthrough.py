@@ -47,9 +47,9 @@ field = "Precedence"
 test = "matches"
 value = "bulk|list"
 
-[checks.header.undated]
+[checks.header.direct]
 mode = "delegate"
-field = "Date"
+field = "List-Id"
 test = "absent"
 """
 SYMBOLS = {
@@ -66,7 +66,7 @@ SYMBOLS = {
     "dmarc fail": "DMARC_POLICY_REJECT",
     "header/offer matched": "RULE_OFFER",
     "header/list matched": "RULE_LIST",
-    "header/undated matched": "RULE_UNDATED",
+    "header/direct matched": "RULE_DIRECT",
 }
 """What we find, and what rspamd calls it."""
 
