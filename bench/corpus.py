@@ -147,7 +147,7 @@ def _made(draw: random.Random, size: int) -> bytes:
         b"Message-ID: <%d@made.test>\r\n\r\n"
         % (b" ".join(draw.choices(words, k=6)), draw.getrandbits(60))
     )
-    lines = (b" ".join(draw.choices(words, k=10)) + b"\r\n" for _line in range(size // 60))
+    lines = (b" ".join(draw.choices(words, k=10)) + b"\r\n" for _line in range(size // 78))
     return head + b"".join(lines)
 
 

@@ -65,3 +65,22 @@ def test_a_soak_of_seconds_passes() -> None:
     for who in ("milter", "agent"):
         rows = re.findall(rf"^\| {who} (?:supervisor|child) \d+ ", done.stdout, re.MULTILINE)
         assert len(rows) == 4
+
+
+def test_the_pass_through_stage_is_verified_by_both() -> None:
+    """What we and rspamd found in delivered messages is the same, and all that there is."""
+    words = ("-m", "bench", "passthrough", "--rounds", "1", "--messages", "40")
+    done = subprocess.run(
+        [sys.executable, *words],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=55,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    found = re.findall(r"^- found by both in each run: (.*)$", done.stdout, re.MULTILINE)
+    assert len(found) == 2
+    for told in found:
+        for check in ("spf", "dkim", "dmarc"):
+            assert f"{check} pass 38, {check} fail 2" in told
