@@ -19,13 +19,12 @@ from dataclasses import dataclass
 
 from iems.codec.authres import results
 from iems.dns.resolver import Resolver
-from iems.model.envelope import INTERNET
 from iems.model.finding import TEMPERROR, Finding
 from iems.model.message import Body, Field, HeaderBlock
 from iems.serve.deadline import Deadline
 from iems.settings import read
-from iems.settings.read import Table, Where, setting, somewhere
-from milters.checks.clients import Clients, clients
+from iems.settings.read import Table, Where, somewhere
+from milters.checks.clients import Clients, ClientSettings, clients
 from milters.checks.protocol import Check, Known, Pending, Stage, Tools, View
 from milters.signatures.fields import (
     Seal,
@@ -68,15 +67,8 @@ _INSTANCE = re.compile(rb"\s*i\s*=\s*([0-9]{1,2})\s*;(.*)", re.DOTALL)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Settings:
+class Settings(ClientSettings):
     """`[checks.arc]` beside mode, default and allow."""
-
-    channels: tuple[str, ...] = setting(
-        read.texts, "source channels whose mail is verified", (INTERNET,)
-    )
-    exempt_authenticated: bool = setting(
-        read.flag, "whether mail of authenticated clients is left out", default=True
-    )
 
 
 def parse(options: Table, key: str, where: Where = somewhere) -> Settings:
@@ -86,9 +78,7 @@ def parse(options: Table, key: str, where: Where = somewhere) -> Settings:
 
 def make(_name: str, settings: Settings, tools: Tools) -> tuple[Check, ...]:
     """The check."""
-    rule = clients(
-        tools.site, settings.channels, exempt_authenticated=settings.exempt_authenticated
-    )
+    rule = clients(tools.site, settings)
     return (Arc(rule, tools.resolver),)
 
 

@@ -14,9 +14,10 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from iems.codec.printable import printable
-from iems.model.envelope import IpAddress, parse_ip
+from iems.model.envelope import INTERNET, IpAddress, parse_ip
 from iems.model.message import HeaderBlock
-from iems.settings.read import Network
+from iems.settings import read
+from iems.settings.read import Network, setting
 from iems.settings.schema import Settings as Site
 from milters.checks.protocol import Stage, View
 
@@ -106,9 +107,21 @@ class Clients:
         return None
 
 
-def clients(site: Site, channels: Collection[str], *, exempt_authenticated: bool) -> Clients:
+@dataclass(frozen=True, kw_only=True)
+class ClientSettings:
+    """What the table of a check holds that looks at clients or at their mail."""
+
+    channels: tuple[str, ...] = setting(read.texts, "source channels that it looks at", (INTERNET,))
+    exempt_authenticated: bool = setting(
+        read.flag, "whether authenticated clients are left out", default=True
+    )
+
+
+def clients(site: Site, settings: ClientSettings) -> Clients:
     """The rule of a check on this site."""
-    return Clients(site.own_networks, site.trusted_relays, channels, exempt_authenticated)
+    return Clients(
+        site.own_networks, site.trusted_relays, settings.channels, settings.exempt_authenticated
+    )
 
 
 def stages(site: Site, direct: Stage = Stage.CONNECT) -> tuple[Stage, ...]:

@@ -18,13 +18,12 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from iems.codec.printable import LIMIT, printable
-from iems.model.envelope import INTERNET
 from iems.model.finding import TEMPERROR, Finding
 from iems.serve.deadline import Deadline
 from iems.settings import read
 from iems.settings.read import SettingsError, Table, Where, join, reads, setting, somewhere
 from iems.store.spool import Spooled
-from milters.checks.clients import Clients, clients
+from milters.checks.clients import Clients, ClientSettings, clients
 from milters.checks.protocol import Check, Known, Pending, Stage, Tools, View
 from milters.engines.engine import Engine, EngineError, Mail, Verdict
 from milters.engines.link import Server
@@ -58,7 +57,7 @@ def _server(value: object) -> Server:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Settings:
+class Settings(ClientSettings):
     """`[checks.content]` beside mode, default and allow."""
 
     engine: str = setting(read.one_of(*ENGINES), "which filter it is", example='"spamd"')
@@ -80,12 +79,6 @@ class Settings:
     )
     connections: int = setting(
         read.integer(1, 64), "messages that each process has with the filter at once", 5
-    )
-    channels: tuple[str, ...] = setting(
-        read.texts, "source channels whose mail is scanned", (INTERNET,)
-    )
-    exempt_authenticated: bool = setting(
-        read.flag, "whether mail of authenticated clients is left out", default=True
     )
 
     def made(self) -> Engine:
@@ -109,9 +102,7 @@ def parse(options: Table, key: str, where: Where = somewhere) -> Settings:
 
 def make(_name: str, settings: Settings, tools: Tools) -> tuple[Check, ...]:
     """The check."""
-    rule = clients(
-        tools.site, settings.channels, exempt_authenticated=settings.exempt_authenticated
-    )
+    rule = clients(tools.site, settings)
     threads = ThreadPoolExecutor(settings.connections, "content")
     return (Content(rule, settings, settings.made(), threads, tools.site.hostname),)
 

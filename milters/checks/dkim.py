@@ -18,13 +18,12 @@ from dataclasses import dataclass, replace
 
 from iems.codec.printable import printable
 from iems.dns.resolver import Question, Resolver
-from iems.model.envelope import INTERNET
 from iems.model.finding import TEMPERROR, Finding
 from iems.model.message import Body, Field, HeaderBlock
 from iems.serve.deadline import Deadline
 from iems.settings import read
 from iems.settings.read import Table, Where, setting, somewhere
-from milters.checks.clients import Clients, clients
+from milters.checks.clients import Clients, ClientSettings, clients
 from milters.checks.protocol import Check, Known, Pending, Stage, Tools, View
 from milters.signatures.fields import Signature, Tags, UnverifiedError, read_dkim, read_tags
 from milters.signatures.verify import (
@@ -48,7 +47,7 @@ _SHOWN = 253
 
 
 @dataclass(frozen=True, kw_only=True)
-class Settings:
+class Settings(ClientSettings):
     """`[checks.dkim]` beside mode, default and allow."""
 
     partial_body: bool = setting(
@@ -56,12 +55,6 @@ class Settings:
         "whether a signature passes that covers only the start of the body (`l=`): what follows it "
         "can be anybody's",
         default=False,
-    )
-    channels: tuple[str, ...] = setting(
-        read.texts, "source channels whose mail is verified", (INTERNET,)
-    )
-    exempt_authenticated: bool = setting(
-        read.flag, "whether mail of authenticated clients is left out", default=True
     )
 
 
@@ -72,9 +65,7 @@ def parse(options: Table, key: str, where: Where = somewhere) -> Settings:
 
 def make(_name: str, settings: Settings, tools: Tools) -> tuple[Check, ...]:
     """The check."""
-    rule = clients(
-        tools.site, settings.channels, exempt_authenticated=settings.exempt_authenticated
-    )
+    rule = clients(tools.site, settings)
     return (Dkim(rule, tools.resolver, settings.partial_body),)
 
 

@@ -20,12 +20,11 @@ from iems.codec.printable import printable
 from iems.dns.dmarc import DnsError, Published, Tree
 from iems.dns.resolver import Resolver
 from iems.dns.suffixes import Suffixes, shared
-from iems.model.envelope import INTERNET
 from iems.model.finding import TEMPERROR, Finding
 from iems.serve.deadline import Deadline
 from iems.settings import read
-from iems.settings.read import Table, Where, setting, somewhere
-from milters.checks.clients import Clients, clients
+from iems.settings.read import Table, Where, somewhere
+from milters.checks.clients import Clients, ClientSettings, clients
 from milters.checks.protocol import Check, Known, Pending, Stage, Tools, View
 
 NAME = "dmarc"
@@ -39,15 +38,8 @@ _MOST = 20
 
 
 @dataclass(frozen=True, kw_only=True)
-class Settings:
+class Settings(ClientSettings):
     """`[checks.dmarc]` beside mode, default and allow."""
-
-    channels: tuple[str, ...] = setting(
-        read.texts, "source channels whose messages are checked", (INTERNET,)
-    )
-    exempt_authenticated: bool = setting(
-        read.flag, "whether authenticated clients are left out", default=True
-    )
 
 
 def parse(options: Table, key: str, where: Where = somewhere) -> Settings:
@@ -57,9 +49,7 @@ def parse(options: Table, key: str, where: Where = somewhere) -> Settings:
 
 def make(_name: str, settings: Settings, tools: Tools) -> tuple[Check, ...]:
     """The check, at the end of the message."""
-    rule = clients(
-        tools.site, settings.channels, exempt_authenticated=settings.exempt_authenticated
-    )
+    rule = clients(tools.site, settings)
     return (Dmarc(rule, tools.resolver, shared()),)
 
 

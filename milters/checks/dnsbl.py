@@ -91,7 +91,7 @@ class Dnsbl:
 def make(name: str, settings: Settings, tools: Tools) -> tuple[Check, ...]:
     """The checks of one list: one for direct clients, one more where there are trusted relays."""
     site = tools.site
-    rule = clients(site, settings.channels, exempt_authenticated=settings.exempt_authenticated)
+    rule = clients(site, settings)
     asked = Zone(f"dnsbl/{name}", name, health_key(name), settings, tools.resolver, tools.guard)
     return tuple(Dnsbl(asked, settings.families, stage, rule) for stage in stages(site))
 

@@ -16,12 +16,12 @@ from types import MappingProxyType
 
 from iems.codec.printable import printable
 from iems.dns.resolver import Answer, Question, Resolver, Rtype, Status
-from iems.model.envelope import INTERNET, IpAddress
+from iems.model.envelope import IpAddress
 from iems.model.finding import TEMPERROR, Finding
 from iems.serve.deadline import Deadline
 from iems.settings import read
 from iems.settings.read import Table, Where, setting, somewhere
-from milters.checks.clients import Clients, clients, parse_literal
+from milters.checks.clients import Clients, ClientSettings, clients, parse_literal
 from milters.checks.protocol import Check, Known, Pending, Stage, Tools, View
 
 NAME = "helo"
@@ -43,7 +43,7 @@ _WORDS: Mapping[Status, str] = MappingProxyType(
 
 
 @dataclass(frozen=True, kw_only=True)
-class Settings:
+class Settings(ClientSettings):
     """`[checks.helo]` beside mode, default and allow."""
 
     ours: tuple[str, ...] = setting(
@@ -51,12 +51,6 @@ class Settings:
         "names beside `hostname` that no client from outside may use",
         (),
         example='["example.org", "mx2.example.org"]',
-    )
-    channels: tuple[str, ...] = setting(
-        read.texts, "source channels whose clients are looked at", (INTERNET,)
-    )
-    exempt_authenticated: bool = setting(
-        read.flag, "whether authenticated clients are left out", default=True
     )
 
 
@@ -67,9 +61,7 @@ def parse(options: Table, key: str, where: Where = somewhere) -> Settings:
 
 def make(_name: str, settings: Settings, tools: Tools) -> tuple[Check, ...]:
     """One check."""
-    rule = clients(
-        tools.site, settings.channels, exempt_authenticated=settings.exempt_authenticated
-    )
+    rule = clients(tools.site, settings)
     ours = frozenset({tools.site.hostname, *settings.ours})
     return (Helo(rule, ours, tools.resolver),)
 

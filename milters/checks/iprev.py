@@ -21,12 +21,12 @@ from types import MappingProxyType
 
 from iems.codec.printable import printable
 from iems.dns.resolver import Answer, Question, Resolver, Rtype, Status
-from iems.model.envelope import INTERNET, IpAddress, parse_ip
+from iems.model.envelope import IpAddress, parse_ip
 from iems.model.finding import TEMPERROR, Finding
 from iems.serve.deadline import Deadline
 from iems.settings import read
-from iems.settings.read import Table, Where, setting, somewhere
-from milters.checks.clients import Clients, clients, stages
+from iems.settings.read import Table, Where, somewhere
+from milters.checks.clients import Clients, ClientSettings, clients, stages
 from milters.checks.protocol import Check, Known, Pending, Stage, Tools, View
 
 NAME = "iprev"
@@ -43,15 +43,8 @@ _HOST = re.compile(r"(?=.{1,253}\Z)[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Settings:
+class Settings(ClientSettings):
     """`[checks.iprev]` beside mode, default and allow."""
-
-    channels: tuple[str, ...] = setting(
-        read.texts, "source channels whose clients are looked up", (INTERNET,)
-    )
-    exempt_authenticated: bool = setting(
-        read.flag, "whether authenticated clients are left out", default=True
-    )
 
 
 def parse(options: Table, key: str, where: Where = somewhere) -> Settings:
@@ -61,9 +54,7 @@ def parse(options: Table, key: str, where: Where = somewhere) -> Settings:
 
 def make(_name: str, settings: Settings, tools: Tools) -> tuple[Check, ...]:
     """One check for direct clients, one more where there are trusted relays."""
-    rule = clients(
-        tools.site, settings.channels, exempt_authenticated=settings.exempt_authenticated
-    )
+    rule = clients(tools.site, settings)
     return tuple(Iprev(stage, rule, tools.resolver) for stage in stages(tools.site))
 
 

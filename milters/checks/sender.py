@@ -13,12 +13,11 @@ from dataclasses import dataclass
 
 from iems.codec.printable import printable
 from iems.dns.resolver import Answer, Question, Resolver, Rtype, Status
-from iems.model.envelope import INTERNET
 from iems.model.finding import TEMPERROR, Finding
 from iems.serve.deadline import Deadline
 from iems.settings import read
-from iems.settings.read import Table, Where, setting, somewhere
-from milters.checks.clients import Clients, clients, parse_literal
+from iems.settings.read import Table, Where, somewhere
+from milters.checks.clients import Clients, ClientSettings, clients, parse_literal
 from milters.checks.protocol import Check, Known, Pending, Stage, Tools, View
 
 NAME = "sender"
@@ -31,15 +30,8 @@ _FALLBACK: tuple[Rtype, ...] = ("A", "AAAA")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Settings:
+class Settings(ClientSettings):
     """`[checks.sender]` beside mode, default and allow."""
-
-    channels: tuple[str, ...] = setting(
-        read.texts, "source channels whose senders are looked up", (INTERNET,)
-    )
-    exempt_authenticated: bool = setting(
-        read.flag, "whether authenticated clients are left out", default=True
-    )
 
 
 def parse(options: Table, key: str, where: Where = somewhere) -> Settings:
@@ -49,9 +41,7 @@ def parse(options: Table, key: str, where: Where = somewhere) -> Settings:
 
 def make(_name: str, settings: Settings, tools: Tools) -> tuple[Check, ...]:
     """One check; what a trusted relay passes on has the sender that the relay was told."""
-    rule = clients(
-        tools.site, settings.channels, exempt_authenticated=settings.exempt_authenticated
-    )
+    rule = clients(tools.site, settings)
     return (Sender(rule, tools.resolver),)
 
 

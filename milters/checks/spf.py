@@ -14,28 +14,20 @@ from dataclasses import dataclass
 from iems.codec.printable import printable
 from iems.dns.resolver import Resolver
 from iems.dns.spf import Evaluation, Identity, Records, Result
-from iems.model.envelope import INTERNET
 from iems.model.finding import TEMPERROR, Finding
 from iems.serve.deadline import Deadline
 from iems.settings import read
 from iems.settings.policy import BANDS
-from iems.settings.read import Table, Where, setting, somewhere
-from milters.checks.clients import Clients, clients, stages
+from iems.settings.read import Table, Where, somewhere
+from milters.checks.clients import Clients, ClientSettings, clients, stages
 from milters.checks.protocol import Check, Known, Pending, Stage, Tools, View
 
 NAME = "spf"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Settings:
+class Settings(ClientSettings):
     """`[checks.spf]` beside mode, default and allow."""
-
-    channels: tuple[str, ...] = setting(
-        read.texts, "source channels whose clients are looked up", (INTERNET,)
-    )
-    exempt_authenticated: bool = setting(
-        read.flag, "whether authenticated clients are left out", default=True
-    )
 
 
 def parse(options: Table, key: str, where: Where = somewhere) -> Settings:
@@ -46,7 +38,7 @@ def parse(options: Table, key: str, where: Where = somewhere) -> Settings:
 def make(_name: str, settings: Settings, tools: Tools) -> tuple[Check, ...]:
     """One check for direct clients, one more where there are trusted relays."""
     site = tools.site
-    rule = clients(site, settings.channels, exempt_authenticated=settings.exempt_authenticated)
+    rule = clients(site, settings)
     records = Records()
     return tuple(
         Spf(stage, rule, tools.resolver, records, site.hostname)

@@ -18,11 +18,11 @@ from typing import TypeVar
 from iems.codec.printable import printable
 from iems.dns.resolver import Answer, Question, Resolver, Status
 from iems.model.address import AddressError, domain_name
-from iems.model.envelope import INTERNET
 from iems.model.finding import TEMPERROR, Finding
 from iems.serve.deadline import Deadline
 from iems.settings import read
 from iems.settings.read import SettingsError, Table, Where, join, reads, setting
+from milters.checks.clients import ClientSettings
 from milters.checks.guard import Guard
 from milters.checks.protocol import Known, Pending
 
@@ -64,7 +64,7 @@ class Entries:
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
-class ZoneSettings:
+class ZoneSettings(ClientSettings):
     """What the table of every list holds; it has no repr because of the zone."""
 
     zone: str = setting(
@@ -85,12 +85,6 @@ class ZoneSettings:
     )
     health: str = setting(
         read.one_of("rfc5782", "any-answer", "off"), "how the list is tested", "rfc5782"
-    )
-    channels: tuple[str, ...] = setting(
-        read.texts, "source channels whose clients are looked up", (INTERNET,)
-    )
-    exempt_authenticated: bool = setting(
-        read.flag, "whether authenticated clients are left out", default=True
     )
     contact: str = setting(
         _contact,

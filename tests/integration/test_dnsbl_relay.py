@@ -8,7 +8,7 @@ from iems.codec.header import parse_header
 from iems.model.envelope import INTERNET, Client
 from iems.model.message import HeaderBlock
 from iems.settings.load import from_table
-from milters.checks.clients import clients
+from milters.checks.clients import ClientSettings, clients
 from milters.checks.protocol import Stage, View
 from tests.integration.conftest import Fresh
 from tests.integration.stack import smtp
@@ -45,6 +45,6 @@ def test_no_helo_hides_the_address_that_the_relay_saw(
     # What the mailbox added stands above what the relay wrote.
     start = next(index for index, one in enumerate(fields) if b"(Postfix)" in one.value)
     received = HeaderBlock(header, fields[start:])
-    rule = clients(SITE, [INTERNET], exempt_authenticated=True)
+    rule = clients(SITE, ClientSettings())
     view = View(Client(RELAY), "", INTERNET, "", None, received)
     assert str(rule.address(view, Stage.HEADERS)) == address

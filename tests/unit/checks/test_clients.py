@@ -7,12 +7,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from iems.model.envelope import INTERNET, LOCAL, SUBMISSION, parse_ip
-from milters.checks.clients import Clients, clients, stages
+from milters.checks.clients import Clients, ClientSettings, clients, stages
 from milters.checks.protocol import Stage
 from tests.unit.checks.world import OWN, RELAY, site, view
 
 CLIENT = "192.0.2.1"
-RULE = clients(site(), [INTERNET], exempt_authenticated=True)
+RULE = clients(site(), ClientSettings(channels=(INTERNET,), exempt_authenticated=True))
 
 
 def looked_up(
@@ -49,7 +49,16 @@ def test_other_channels_and_authenticated_clients_are_exempt_as_set() -> None:
     assert looked_up(CLIENT, authenticated="alice") == ""
     assert not RULE.applies(view(CLIENT, authenticated="alice"))
     assert RULE.applies(view(CLIENT))
-    everybody = clients(site(), [INTERNET, SUBMISSION], exempt_authenticated=False)
+    everybody = clients(
+        site(),
+        ClientSettings(
+            channels=(
+                INTERNET,
+                SUBMISSION,
+            ),
+            exempt_authenticated=False,
+        ),
+    )
     assert looked_up(CLIENT, rule=everybody, channel=SUBMISSION, authenticated="alice") == CLIENT
 
 

@@ -9,12 +9,11 @@ import pytest
 
 from iems.dns.suffixes import Suffixes
 from iems.dns.zonefile import ZoneResolver
-from iems.model.envelope import INTERNET
 from iems.model.finding import Finding
 from iems.serve.deadline import Deadline
 from iems.settings.read import SettingsError
 from milters.checks import dmarc
-from milters.checks.clients import clients
+from milters.checks.clients import ClientSettings, clients
 from milters.checks.dmarc import Dmarc
 from milters.checks.protocol import Check, Known, Pending, Stage, View
 from tests.unit.checks.world import NXDOMAIN, OWN, RELAY, Answers, found, site, tools, view
@@ -75,7 +74,7 @@ def seen(known: View, found: Iterable[Finding]) -> View:
 
 def check(draw: int = 0) -> Dmarc:
     """The check with its default options; `draw` is what chance says."""
-    rule = clients(site(), [INTERNET], exempt_authenticated=True)
+    rule = clients(site(), ClientSettings())
     return Dmarc(rule, ZoneResolver(ZONE, whole=True), SUFFIXES, lambda: draw)
 
 
