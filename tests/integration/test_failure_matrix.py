@@ -23,6 +23,7 @@ from tests.integration.stack.faults import Disk, Hanging, closed, hanging, locke
 from tests.integration.stack.ground import Startable, owned
 from tests.integration.stack.mailsystem import MailSystem
 from tests.integration.stack.programs import run
+from tests.waiting import eventually
 
 LONG = 3.0
 """Seconds that a fault lasts: workers, Postfix and their connections all meet it."""
@@ -238,7 +239,10 @@ def clocks_jump(system: MailSystem) -> Iterator[Collection[str]]:
         for daemon, state in ((system.milter, site.milter_state), (system.agent, site.agent_state))
     ]
     with clocks[0].running(), clocks[1].running():
-        workers = [daemon.workers() for daemon in (system.milter, system.agent)]
+        # Two workers and the process for jobs, which is the last to be started.
+        daemons = (system.milter, system.agent)
+        eventually(lambda: all(len(daemon.workers()) == 3 for daemon in daemons), 20)
+        workers = [daemon.workers() for daemon in daemons]
         for seconds in (HOUR, 0, -HOUR, 0):
             for clock in clocks:
                 clock.set(seconds)
@@ -246,7 +250,7 @@ def clocks_jump(system: MailSystem) -> Iterator[Collection[str]]:
                 clock.seen(seconds)
             lasts(1.0)
         # Nobody was taken for hung, nobody was told to drain.
-        assert [daemon.workers() for daemon in (system.milter, system.agent)] == workers
+        assert [daemon.workers() for daemon in daemons] == workers
     yield ()
 
 

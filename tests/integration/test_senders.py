@@ -6,9 +6,11 @@ import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 
+from iems.serve.status import published
 from tests.integration.conftest import Fresh
 from tests.integration.stack.imap import Mailbox
 from tests.integration.stack.mailsystem import DELEGATED, ENFORCED, MailSystem
@@ -61,13 +63,25 @@ class World:
 def checked(mailsystem: MailSystem) -> Iterator[MailSystem]:
     """The system with the checks that prove senders."""
     file = mailsystem.site.write("conf.d/senders.toml", CHECKS)
-    daemons = (mailsystem.milter, mailsystem.agent)
-    for daemon in daemons:
-        daemon.reload()
+    reload(mailsystem)
     yield mailsystem
     file.unlink()
-    for daemon in daemons:
+    reload(mailsystem)
+
+
+def reload(system: MailSystem) -> None:
+    """Both daemons read the settings anew, and nobody serves by the old ones any more."""
+    site = system.site
+    files = [state / "status.json" for state in (site.milter_state, site.agent_state)]
+    before = [published(file).generation for file in files]
+    for daemon in (system.milter, system.agent):
         daemon.reload()
+
+    def alone(file: Path, generation: int) -> bool:
+        now = published(file)
+        return now.generation > generation and not any(one.draining for one in now.processes)
+
+    eventually(lambda: all(map(alone, files, before)), 40)
 
 
 @pytest.fixture(params=["junk"])
@@ -117,7 +131,7 @@ def test_who_is_proven_by_dkim_is_waited_for(world: World) -> None:
     client = other(world.fresh)
     system.lists.list(DELEGATED, client)
     sent = world.send(joe, key.sign(world.message(joe)), world.alice, client=client)
-    assert sent.accepted == (world.alice.user,), "SPF fails, and DKIM passes"
+    assert sent.accepted == (world.alice.user,), f"SPF fails, and DKIM passes: {sent}"
     assert world.alice.wait()
     unsigned = world.send(joe, world.message(joe), world.alice, client=client)
     assert unsigned.recipients[world.alice.user].code == 250
