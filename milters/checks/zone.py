@@ -9,6 +9,7 @@ is needed, and nobody waits for it.
 
 from __future__ import annotations
 
+import abc
 import ipaddress
 import re
 from collections.abc import Mapping
@@ -64,7 +65,7 @@ class Entries:
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
-class ZoneSettings(ClientSettings):
+class ZoneSettings(ClientSettings, abc.ABC):
     """What the table of every list holds; it has no repr because of the zone."""
 
     zone: str = setting(
@@ -93,9 +94,9 @@ class ZoneSettings(ClientSettings):
         example='"https://list.example.org/removal"',
     )
 
+    @abc.abstractmethod
     def entries(self) -> Mapping[str, Entries]:
         """What the list is tested with, by kind; each kind is set aside on its own."""
-        raise NotImplementedError
 
 
 S = TypeVar("S", bound=ZoneSettings)
