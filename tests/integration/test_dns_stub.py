@@ -15,6 +15,7 @@ from iems.dns.resolver import Answer, Status
 from iems.dns.servers import Server
 from iems.dns.stub import StubResolver
 from iems.serve.deadline import Deadline
+from tests.held import threads_since
 from tests.integration.dns_fake import FakeDns, Reply, answering, fake, nobody, silent
 from tests.waiting import eventually
 
@@ -35,7 +36,7 @@ def stub(
         yield resolver
     finally:
         resolver.close()
-        eventually(lambda: not set(threading.enumerate()) - before, 5, "a thread is left")
+        eventually(lambda: not threads_since(before), 5, "a thread is left")
 
 
 def asked(resolver: StubResolver, name: str = NAME) -> Answer:
@@ -53,14 +54,14 @@ def test_an_answer_comes_and_is_asked_for_once_in_its_time_to_live() -> None:
 
 
 def test_nothing_is_opened_before_the_first_question() -> None:
-    before = threading.active_count()
+    before = set(threading.enumerate())
     with fake(TRUE) as server:
-        running = threading.active_count()
+        running = set(threading.enumerate())
         with stub(server) as resolver:
-            assert threading.active_count() == running
+            assert threads_since(running) == 0
             asked(resolver)
-            assert threading.active_count() == running + 1
-    assert threading.active_count() == before
+            assert threads_since(running) == 1
+    assert threads_since(before) == 0
 
 
 def test_the_listener_hears_the_answer_before_it_is_collected() -> None:

@@ -15,6 +15,7 @@ from iems.store.spool import MEMORY_LIMIT, Spool
 from milters.chain import Chain
 from milters.checks.protocol import Known, Pending, Stage, View
 from milters.reply import Continue, Reject, TempFail
+from tests.held import open_below
 from tests.unit.chain.world import World, rcpt
 
 LIMIT = 1 << 20
@@ -66,10 +67,6 @@ def send(chain: Chain, *pieces: bytes) -> object:
     for piece in pieces:
         chain.body(piece)
     return chain.end_of_message({})[0]
-
-
-def descriptors() -> int:
-    return len(list(Path("/proc/self/fd").iterdir()))
 
 
 def test_the_message_is_shown_as_the_client_sent_it(world: World, reader: Reader) -> None:
@@ -132,14 +129,14 @@ def test_a_disk_that_is_full_costs_a_delay(world: World, tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("end", ["end", "rset", "mail", "close", "connect"])
-def test_files_are_closed_however_a_message_ends(world: World, end: str) -> None:
+def test_files_are_closed_however_a_message_ends(world: World, tmp_path: Path, end: str) -> None:
+    world.runtime = replace(world.runtime, spool=Spool(tmp_path))
     chain = world.connect()
-    before = descriptors()
     chain.mail("<a@sender.example>", {})
     rcpt(chain, "alice")
     chain.end_of_headers()
     chain.body(b"x" * (MEMORY_LIMIT + 1))
-    assert descriptors() == before + 1
+    assert open_below(tmp_path) == 1
     ends: dict[str, Callable[[], object]] = {
         "end": lambda: chain.end_of_message({}),
         "rset": chain.abort,
@@ -148,4 +145,4 @@ def test_files_are_closed_however_a_message_ends(world: World, end: str) -> None
         "connect": lambda: chain.connect(Client("192.0.2.1"), {}),
     }
     ends[end]()
-    assert descriptors() == before
+    assert open_below(tmp_path) == 0

@@ -23,6 +23,7 @@ from milters.engines.link import Server
 from milters.engines.rspamd import Rspamd
 from milters.engines.spamd import Spamd
 from tests.contentfilter import ContentFilter, Serve, answering, request, scoring, symbols
+from tests.held import threads_since
 from tests.unit.checks.world import OWN, RELAY, Answers, site, tools, view
 from tests.waiting import eventually
 
@@ -134,10 +135,10 @@ def test_a_larger_message_is_not_scanned() -> None:
     ids=["own network", "local", "submission", "authenticated", "no message"],
 )
 def test_exempt_mail_is_not_scanned_and_starts_no_thread(exempt: View) -> None:
-    before = threading.active_count()
+    before = set(threading.enumerate())
     one = check(NOBODY)
     assert one.start(exempt, Deadline.after(5)).result() == ()
-    assert threading.active_count() == before
+    assert threads_since(before) == 0
 
 
 def test_channels_and_users_are_scanned_as_told() -> None:
@@ -238,11 +239,11 @@ def stuck(**options: object) -> tuple[Stuck, Check]:
 
 def test_no_more_messages_are_with_the_filter_than_connections() -> None:
     engine, one = stuck(connections=3)
-    before = threading.active_count()
+    before = set(threading.enumerate())
     under_way: list[Pending] = [one.start(message(), Deadline.after(30)) for _ in range(60)]
     try:
         eventually(lambda: engine.begun == 3)
-        assert threading.active_count() == before + 3
+        assert threads_since(before) == 3
         assert engine.begun == 3
     finally:
         engine.release.set()

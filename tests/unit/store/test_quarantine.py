@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from iems.store.quarantine import Quarantine
+from tests.held import open_below
 
 
 def test_a_message_and_its_description(tmp_path: Path) -> None:
@@ -67,11 +68,10 @@ def test_nothing_has_its_name_before_it_is_on_disk(
 
     monkeypatch.setattr(os, "fsync", synced)
     monkeypatch.setattr(Path, "rename", renamed)
-    before = len(list(Path("/proc/self/fd").iterdir()))
     name = Quarantine(tmp_path).put([b"12345"], {})
     size = (tmp_path / f"{name}.json").stat().st_size
     assert steps == ["5 bytes", f"{size} bytes", "rename .eml", "rename .json", "folder"]
-    assert len(list(Path("/proc/self/fd").iterdir())) == before
+    assert open_below(tmp_path) == 0
 
 
 def test_a_rename_that_fails_leaves_neither_file(

@@ -14,6 +14,7 @@ from iems.model.policy import Action, Decision, Kind, Reason, Subject
 from iems.serve.deadline import Deadline
 from iems.store import records
 from iems.store.records import Record, Recorder, RecordsError, details, new_reference, search
+from tests.held import open_below
 from tests.waiting import eventually
 
 
@@ -187,18 +188,14 @@ def test_what_nobody_waits_for_is_written_all_the_same(recorder: Recorder, disk:
 def test_a_process_opens_its_file_once_and_closes_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def opened() -> int:
-        links = (str(one.readlink()) for one in Path("/proc/self/fd").iterdir() if one.exists())
-        return sum("once.sqlite" in link for link in links)
-
     recorder = Recorder(tmp_path / "once.sqlite")
     recorder.commit([record("R1")], Deadline.after(5))
-    before = opened()
+    before = open_below(tmp_path)
     monkeypatch.setattr(records, "_open", lambda *_arguments: pytest.fail("opened again"))
     recorder.commit([record("R2")], Deadline.after(5))
-    assert opened() == before > 0
+    assert open_below(tmp_path) == before > 0
     recorder.close(Deadline.after(5))
-    assert opened() == 0
+    assert open_below(tmp_path) == 0
 
 
 def test_what_a_failing_disk_loses_is_counted_if_nobody_waited(tmp_path: Path, disk: Disk) -> None:
