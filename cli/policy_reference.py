@@ -16,7 +16,6 @@ from iems.model.policy import Action
 from iems.settings.load import from_table
 from iems.settings.policy import BANDS, FAMILIES_WITH_NAMES
 from milters.assembly import FAMILIES, build_checks
-from milters.checks.guard import Guard
 from milters.checks.protocol import Stage, Tools
 
 _INTRODUCTION = """\
@@ -79,7 +78,7 @@ def _known(family: str) -> str:
     top = next(iter(reference.sections()))
     bare = "\n".join(line for line in top.example.splitlines() if "trusted_relays" not in line)
     site = from_table(tomllib.loads(f"{bare}\n{section.example}\n"))
-    checks = build_checks(Tools(site, ZoneResolver(""), Guard(Path("/nowhere"))))
+    checks = build_checks(Tools.within(site, ZoneResolver(""), Path("/nowhere")))
     late = any(check.stage > Stage.RCPT for check in checks)
     return "at the end of DATA" if late else "at RCPT"
 

@@ -45,7 +45,6 @@ from lmtp.transaction import Transaction
 from milters.account import Account
 from milters.assembly import build_checks
 from milters.chain import Chain, Runtime
-from milters.checks.guard import Guard
 from milters.checks.protocol import Tools
 from milters.refusal import line
 from milters.reply import ChangeHeader, Continue, DeleteRecipient, Edit, InsertHeader, Reply
@@ -105,7 +104,7 @@ def rehearse(
     log = Log.open("iems-try", path=folder / "nobody")
     recorder = Recorder(folder / "records.sqlite")
     key = Key("rehearsal", secrets.token_bytes(32))
-    tools = Tools(site, resolver, Guard(folder / "health.json"))
+    tools = Tools.within(site, resolver, folder)
     runtime = Runtime(
         settings=site,
         checks=build_checks(tools),

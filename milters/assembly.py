@@ -13,7 +13,20 @@ from typing import Any, Protocol
 from iems.settings.policy import CheckSettings
 from iems.settings.read import SettingsError, Table, Where
 from iems.settings.schema import Settings
-from milters.checks import arc, content, dkim, dmarc, dnsbl, header, helo, iprev, rhsbl, sender, spf
+from milters.checks import (
+    arc,
+    content,
+    dkim,
+    dmarc,
+    dnsbl,
+    flow,
+    header,
+    helo,
+    iprev,
+    rhsbl,
+    sender,
+    spf,
+)
 from milters.checks.protocol import Check, Tools
 from milters.checks.zone import ZoneSettings
 from milters.engines.engine import Engine
@@ -61,6 +74,7 @@ FAMILIES: Mapping[str, Family] = MappingProxyType(
         "dkim": dkim,
         "dmarc": dmarc,
         "dnsbl": dnsbl,
+        "flow": flow,
         "header": header,
         "helo": helo,
         "iprev": iprev,

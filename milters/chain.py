@@ -127,6 +127,8 @@ class Chain:
             destinations = resolve(self._run.directory, address, self._lookup_deadline())
         except DirectoryUnavailable as error:
             return self._unavailable(message, "directory", str(error))
+        before = message.another()
+        self._start(Stage.RCPT, message.started)
         seen = self._collect(message)
         to = [(address, destinations)]
         decisions = self._decide(message, to, seen, Stage.RCPT)
@@ -138,6 +140,7 @@ class Chain:
             answer = self._answer(message, address, decisions, seen, "rcpt")
         if isinstance(answer, Continue):
             message.accepted.append((address, destinations))
+        message.settle(before, let_in=isinstance(answer, Continue))
         return answer
 
     def header(self, name: bytes, value: bytes) -> None:

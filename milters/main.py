@@ -27,6 +27,7 @@ from iems.settings.load import DEFAULT_FILE, read_files
 from iems.settings.read import SettingsError
 from iems.settings.schema import MilterSettings, Settings
 from iems.store import expiry
+from iems.store.counters import Counters
 from iems.store.keys import Keyring, KeyringError
 from iems.store.records import Recorder, new_reference
 from iems.store.spool import Spool
@@ -84,7 +85,7 @@ class MilterService:
             keyring = Keyring.load(settings.keys.findings)
         except (ValueError, KeyringError) as error:
             raise SettingsError([str(error)]) from None
-        build_checks(Tools(settings, StubResolver(dns_servers, 0.0), Guard(_health_file(settings))))
+        build_checks(Tools.within(settings, StubResolver(dns_servers, 0.0), settings.milter.state))
         generation = MilterGeneration(settings, keyring, fingerprint)
         generation.directory(lambda _note: None)
         return generation
@@ -110,9 +111,14 @@ class MilterGeneration:
         folder = settings.milter.state / "spool"
         folder.mkdir(mode=0o750, exist_ok=True)
         recorder = Recorder(settings.milter.state / "records.sqlite")
+        counters = Counters(
+            settings.milter.state / "counters.sqlite",
+            note=lambda why: log.error("nothing can be counted", why=why),
+        )
+        tools = Tools(settings, resolver, Guard(_health_file(settings)), counters)
         runtime = Runtime(
             settings=settings,
-            checks=build_checks(Tools(settings, resolver, Guard(_health_file(settings)))),
+            checks=build_checks(tools),
             directory=self.directory(lambda note: log.warning("directory entry", note=note)),
             key=self.keyring.active,
             spool=Spool(folder),
@@ -122,6 +128,7 @@ class MilterGeneration:
         control.meter.watch("records_dropped_total", lambda: recorder.dropped)
         adapter.serve(lambda: Chain(runtime), listener, control, log)
         recorder.close(Deadline.after(_CLOSE_SECONDS))
+        counters.close()
 
     def jobs(self, control: Control, log: Log) -> Sequence[Job]:
         """The health of the lists and backends, and old records; a cache would hide a dead list."""

@@ -35,7 +35,8 @@ MAX_FIELDS = 10_000
 _LINE_END = re.compile(rb"\r?\n")
 """Postfix gives folds as LF and the body's line ends as CRLF."""
 
-Started: TypeAlias = dict[Stage, list[tuple[Check, Pending]]]
+Pairs: TypeAlias = list[tuple[Check, Pending]]
+Started: TypeAlias = dict[Stage, Pairs]
 """The checks under way by the stage that began them."""
 
 
@@ -88,6 +89,17 @@ class Message:
             shared().registered,
             fields if whole else None,
         )
+
+    def another(self) -> Pairs:
+        """Begin another recipient; what is kept of those before him, for `settle`."""
+        self.counted.discard(Stage.RCPT)
+        return self.started.pop(Stage.RCPT, [])
+
+    def settle(self, before: Pairs, *, let_in: bool) -> None:
+        """What was found of a recipient goes with him, or stays where he is the first let in."""
+        found = self.started.setdefault(Stage.RCPT, before)
+        if before or not let_in or not any(pending.result() for _check, pending in found):
+            self.started[Stage.RCPT] = before
 
     def keep(self, spool: Spool, limit: int) -> None:
         """Begin to keep the whole message, of at most `limit` bytes, for checks that read it."""

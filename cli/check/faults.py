@@ -19,7 +19,6 @@ from iems.settings.schema import Settings
 from iems.store.keys import Keyring, KeyringError
 from milters.account import COMMIT_SECONDS
 from milters.assembly import build_checks
-from milters.checks.guard import Guard
 from milters.checks.protocol import Tools
 
 
@@ -41,7 +40,7 @@ def _checks(written: Written) -> Iterable[str]:
         yield f"{file}: dns.servers is {list(settings.dns.servers)}; {error}"
         return
     try:
-        build_checks(Tools(settings, resolver, Guard(settings.milter.state / "health.json")))
+        build_checks(Tools.within(settings, resolver, settings.milter.state))
     except SettingsError as error:
         yield from error.faults
 

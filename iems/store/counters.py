@@ -100,11 +100,20 @@ class _Window:
 
 
 class Counters:
-    """The file; for all threads of one process. `clock` gives seconds of the epoch."""
+    """The file; for all threads of one process.
 
-    def __init__(self, path: Path, clock: Callable[[], float] = time.time) -> None:
+    `clock` gives seconds of the epoch; `note` is told the text of each CountersError.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        clock: Callable[[], float] = time.time,
+        note: Callable[[str], None] = lambda _why: None,
+    ) -> None:
         self._path = path
         self._clock = clock
+        self._note = note
         self._lock = threading.Lock()
         self._connection: sqlite3.Connection | None = None
         self._file = 0
@@ -157,7 +166,7 @@ class Counters:
     def _opened(self, deadline: Deadline) -> Iterator[sqlite3.Connection]:
         """The connection for this thread alone; whatever fails closes it."""
         if not self._lock.acquire(timeout=deadline.remaining()):
-            raise CountersError(f"{self._path}: other threads count for too long")
+            raise self._failed("other threads count for too long")
         try:
             connection = self._connect(deadline)
             connection.execute(f"PRAGMA busy_timeout = {math.ceil(deadline.remaining() * 1000)}")
@@ -168,9 +177,14 @@ class Counters:
             if damaged:
                 self._remove()
             told = " (it is removed and begun anew)" if damaged else ""
-            raise CountersError(f"{self._path}: {error}{told}") from None
+            raise self._failed(f"{error}{told}") from None
         finally:
             self._lock.release()
+
+    def _failed(self, why: str) -> CountersError:
+        text = f"{self._path}: {why}"
+        self._note(text)
+        return CountersError(text)
 
     def _connect(self, deadline: Deadline) -> sqlite3.Connection:
         """The file that has the name now: somebody may have removed the one that is open."""

@@ -4,7 +4,8 @@ A check never decides, never touches the wire and never blocks in `start`: what 
 it waits for in `Pending.result`, and no longer than the deadline it was given; where it can only
 then ask on, it has as long again, or a client who dawdles would get by. A check that cannot
 find out says so by the band `temperror`; it raises nothing. Findings of CONNECT and HELO hold for
-the connection, those of the later stages for one message.
+the connection, those of the later stages for one message. At RCPT a check is started for each
+recipient: what it finds is held against him, and stays with the message only where he is let in.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Protocol, TypeAlias
 
 from iems.dns.resolver import Resolver
@@ -21,6 +23,7 @@ from iems.model.finding import Finding
 from iems.model.message import HeaderBlock
 from iems.serve.deadline import Deadline
 from iems.settings.schema import Settings
+from iems.store.counters import Counters
 from iems.store.spool import Spooled
 from milters.checks.guard import Guard
 
@@ -112,6 +115,13 @@ class Tools:
     site: Settings
     resolver: Resolver
     guard: Guard
+    counters: Counters
+
+    @classmethod
+    def within(cls, site: Settings, resolver: Resolver, state: Path) -> Tools:
+        """With the files that the daemon keeps in the folder `state`; none is opened yet."""
+        guard, counters = Guard(state / "health.json"), Counters(state / "counters.sqlite")
+        return cls(site, resolver, guard, counters)
 
 
 @dataclass(frozen=True, slots=True)

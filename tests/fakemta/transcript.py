@@ -2,7 +2,8 @@
 
 A line of the script stands as it is; `< ` is the reply to it, `! ` an edit that the filter asked
 for, `= ` the message as it goes on. What differs from run to run is named: references become REF1,
-REF2 in the order in which they appear; the findings header shows what is in it, not its bytes.
+REF2 in the order in which they appear, a time to wait becomes TIME; the findings header shows what
+is in it, not its bytes.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from tests.fakemta.session import Step
 
 Secrets = Callable[[str], bytes | None]
 _REFERENCE = re.compile(r"\breference ([A-Za-z0-9_-]+)$")
+_WAIT = re.compile(r"\btry again in \d+ \w+")
 OWN_RECEIVED = "= (the MTA's own Received)"
 
 
@@ -54,7 +56,8 @@ class Printer:
 
     def reply(self, text: str) -> str:
         """A reply with its reference named."""
-        return _REFERENCE.sub(lambda found: f"reference {self._named(found.group(1))}", text)
+        named = _REFERENCE.sub(lambda found: f"reference {self._named(found.group(1))}", text)
+        return _unhurried(named)
 
     def message(self, message: Message) -> Iterable[str]:
         """Envelope, header and body; Postfix keeps no order of recipients."""
@@ -105,7 +108,7 @@ class Printer:
                 evidence = "".join(f" {name}={value}" for name, value in seen.evidence)
                 yield (
                     f"{prefix[0]}   {seen.check} {seen.outcome} band={seen.band or '-'}"
-                    f" {seen.reason!r}{evidence}"
+                    f" {_unhurried(seen.reason)!r}{evidence}"
                 )
             return
         first, *rest = _text(one.raw).split("\n")
@@ -120,6 +123,10 @@ def _text(octets: bytes) -> str:
     """Bytes as text that shows every one of them."""
     text = octets.decode("utf-8", "backslashreplace")
     return text.replace("\r", "\\r").replace("\t", "\\t").replace("\0", "\\0")
+
+
+def _unhurried(text: str) -> str:
+    return _WAIT.sub("try again in TIME", text)
 
 
 def without_edits(transcript: str) -> str:

@@ -4,7 +4,8 @@ A folder holds `script` and `expected`, and where it needs them its own `setting
 `directory.toml` and `dns.zone`; those beside the folders stand in for what it lacks. A question
 that `dns.zone` does not hold is an error, so that every question of a case can be read there.
 `CONTENT_FILTER` in the settings is an spamd that gives each message the score that its field
-`X-Score` names, and hangs up where there is none.
+`X-Score` names, and hangs up where there is none. A file `counters` is laid where the milter keeps
+its counts.
 """
 
 from __future__ import annotations
@@ -25,7 +26,6 @@ from iems.store.spool import Spool
 from milters.account import Account
 from milters.assembly import build_checks
 from milters.chain import Chain, Runtime
-from milters.checks.guard import Guard
 from milters.checks.protocol import Tools
 from tests.contentfilter import ContentFilter, scoring
 from tests.fakemta.chain import ChainFilter
@@ -71,6 +71,13 @@ class Case:
         file = self.folder / "expected"
         return file.read_text() if file.exists() else ""
 
+    def prepare(self, state: Path) -> None:
+        """The folder of state before a run: nothing is counted, or what the case lays there."""
+        for file in state.glob("counters.sqlite*"):
+            file.unlink()
+        if (self.folder / "counters").exists():
+            (state / "counters.sqlite").write_text(self.text("counters"))
+
     def record(self, transcript: str) -> None:
         """Keep this transcript as the expected one."""
         (self.folder / "expected").write_text(transcript)
@@ -88,6 +95,7 @@ def printer() -> Printer:
 
 def through_chain(case: Case, folder: Path, *, one_filter: bool = False) -> str:
     """The transcript of the chain alone, with a fixed clock; its records go into `folder`."""
+    case.prepare(folder)
     with ContentFilter(scoring) as content_filter:
         runtime = _runtime(case, folder, content_filter.address)
         session = Session(lambda: ChainFilter(Chain(runtime)), one_filter=one_filter)
@@ -100,7 +108,7 @@ def _runtime(case: Case, folder: Path, content_filter: str) -> Runtime:
     references = itertools.count(1)
     return Runtime(
         settings=settings,
-        checks=build_checks(Tools(settings, resolver, Guard(folder / "health.json"))),
+        checks=build_checks(Tools.within(settings, resolver, folder)),
         directory=TomlDirectory.parse(case.text("directory.toml")),
         key=KEY,
         spool=Spool(folder),

@@ -25,7 +25,6 @@ from iems.serve.log import Log
 from iems.settings.load import from_table
 from milters import adapter
 from milters.checks import iprev
-from milters.checks.guard import Guard
 from milters.checks.protocol import Tools, View
 from milters.reply import Continue, Edit, Reply
 from tests.integration.dns_fake import answering, fake
@@ -149,9 +148,7 @@ def asked_by_us() -> dict[str, str]:
         }
     )
     stub = StubResolver([Server("127.0.0.1")], 5)
-    (check,) = iprev.make(
-        "", iprev.parse({}, "checks.iprev"), Tools(site, stub, Guard(Path("health.json")))
-    )
+    (check,) = iprev.make("", iprev.parse({}, "checks.iprev"), Tools.within(site, stub, Path()))
     outcomes = {}
     for client in REVERSE:
         view = View(Client(client), "", INTERNET, "", None, None)

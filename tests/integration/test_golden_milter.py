@@ -59,6 +59,7 @@ class Golden:
         if key not in self._daemons:
             self._daemons[key] = self._started(*key)
         daemon = self._daemons[key]
+        case.prepare(daemon.site.milter_state)
         beside = self.postfix.sockets / "golden.new"
         beside.symlink_to(daemon.socket.name)
         beside.rename(self.postfix.sockets / _SOCKET)

@@ -15,7 +15,6 @@ from iems.model.finding import Finding
 from iems.serve.deadline import Deadline
 from iems.settings.load import from_table
 from milters.checks import health, rhsbl
-from milters.checks.guard import Guard
 from milters.checks.protocol import Tools, View
 from tests.integration.conftest import BLACKLISTS, Fresh
 from tests.integration.stack.rbldnsd import Rbldnsd
@@ -36,7 +35,7 @@ def stub(rbldnsd: Rbldnsd) -> Iterator[StubResolver]:
 def test_the_name_of_a_client_and_the_domain_of_a_sender_are_looked_up(
     rbldnsd: Rbldnsd, stub: StubResolver, fresh: Fresh, tmp_path: Path
 ) -> None:
-    checks = rhsbl.make("names", SETTINGS, Tools(SITE, stub, Guard(tmp_path / "health.json")))
+    checks = rhsbl.make("names", SETTINGS, Tools.within(SITE, stub, tmp_path))
     sender = Address("a", f"sender.{fresh.domain}")
     view = View(Client(fresh.ip), f"mx.{fresh.domain}", INTERNET, "", sender, None)
 

@@ -13,7 +13,6 @@ from iems.dns.zonefile import ZoneResolver
 from iems.settings.load import from_table
 from iems.settings.policy import BANDS
 from milters.assembly import FAMILIES, build_checks
-from milters.checks.guard import Guard
 from milters.checks.protocol import Tools
 from tests.conftest import ROOT
 
@@ -37,7 +36,7 @@ def test_every_example_is_taken(section: reference.Section, tmp_path: Path) -> N
     others = "" if section is TOP else TOP.example
     table = tomllib.loads(f"{others}\n{section.example}\n")
     settings = from_table(table)
-    build_checks(Tools(settings, ZoneResolver(""), Guard(tmp_path / "health.json")))
+    build_checks(Tools.within(settings, ZoneResolver(""), tmp_path))
     head = section.head.strip("[]").partition("]")[0]
     shown = tomllib.loads(section.example)
     for name in re.findall(r'"[^"]*"|[^."]+', head):

@@ -88,6 +88,7 @@ class Daemon:
 
     def __init__(self, site: Site, name: str, module: str, user: str, socket: Path) -> None:
         self.name = name
+        self.site = site
         self.user = user
         self.socket = socket
         self._ground = site.ground

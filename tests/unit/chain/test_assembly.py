@@ -12,7 +12,6 @@ from iems.settings.policy import CheckSettings, Mode
 from iems.settings.read import SettingsError
 from iems.settings.schema import Settings
 from milters.assembly import build_checks, lists
-from milters.checks.guard import Guard
 from milters.checks.protocol import Tools
 
 
@@ -28,7 +27,7 @@ def site(**checks: object) -> Settings:
 
 
 def built(settings: Settings, tmp_path: Path) -> list[str]:
-    checks = build_checks(Tools(settings, ZoneResolver(""), Guard(tmp_path / "health.json")))
+    checks = build_checks(Tools.within(settings, ZoneResolver(""), tmp_path))
     return [check.name for check in checks]
 
 

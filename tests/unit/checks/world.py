@@ -12,6 +12,7 @@ from iems.model.envelope import INTERNET, Client
 from iems.serve.deadline import Deadline
 from iems.settings.load import from_table
 from iems.settings.schema import Settings
+from iems.store.counters import Counters
 from milters.checks.guard import Guard
 from milters.checks.protocol import Tools, View
 
@@ -31,9 +32,17 @@ def site(**changes: object) -> Settings:
     return from_table({**SITE_TABLE, **changes})
 
 
-def tools(resolver: Resolver, guard: Guard | None = None) -> Tools:
+def tools(
+    resolver: Resolver, guard: Guard | None = None, counters: Counters | None = None
+) -> Tools:
     """What checks of this site are made with; without a guard nothing was ever published."""
-    return Tools(site(), resolver, guard or Guard(Path("/nowhere/health.json")))
+    nowhere = Path("/nowhere")
+    return Tools(
+        site(),
+        resolver,
+        guard or Guard(nowhere / "health.json"),
+        counters or Counters(nowhere / "counters.sqlite"),
+    )
 
 
 def view(

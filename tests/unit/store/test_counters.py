@@ -167,9 +167,11 @@ def _rows(counters: Counters) -> int:
 
 
 def test_a_file_that_cannot_be_opened_is_told(tmp_path: Path) -> None:
-    counters = Counters(tmp_path / "missing" / "counters.sqlite")
-    with pytest.raises(CountersError, match=r"missing/counters\.sqlite: unable to open"):
+    notes: list[str] = []
+    counters = Counters(tmp_path / "missing" / "counters.sqlite", note=notes.append)
+    with pytest.raises(CountersError, match=r"missing/counters\.sqlite: unable to open") as error:
         counters.add("a", 1, 60.0, soon())
+    assert notes == [str(error.value)]
     (tmp_path / "missing").mkdir()
     assert counters.add("a", 1, 60.0, soon()) == 1
 
