@@ -47,6 +47,8 @@ _CODECS = {
         "utf_7": "utf-7 unicode-1-1-utf-7",
         "utf_8": "utf-8 utf8",
         "utf_16": "utf-16",
+        "utf_16_be": "utf-16be",
+        "utf_16_le": "utf-16le",
         **{f"iso8859_{part}": f"iso-8859-{part}" for part in (*range(2, 11), *range(13, 17))},
         **{f"windows_125{page}": f"windows-125{page} cp125{page}" for page in range(9)},
     }.items()
@@ -54,6 +56,11 @@ _CODECS = {
 }
 """Charsets of mail; a superset stands in where mail programs take it for one. Others are not looked
 up: Python keeps each name it was asked for, and some of its codecs are slow or no charsets."""
+
+
+def codec(charset: str) -> str:
+    """The codec that reads this charset."""
+    return _CODECS.get(charset.lower(), "utf_8")
 
 
 def text(value: bytes) -> str:
@@ -65,7 +72,7 @@ def decoded(value: bytes) -> str:
     """The value on one line as a mail program shows it."""
     runs = itertools.groupby(_pieces(unfold(value)), key=lambda piece: piece[0])
     return "".join(
-        b"".join(octets for _codec, octets in run).decode(codec, "replace") for codec, run in runs
+        b"".join(octets for _name, octets in run).decode(name, "replace") for name, run in runs
     ).translate(_CLEAN)
 
 
@@ -77,15 +84,20 @@ def _pieces(value: bytes) -> Iterator[tuple[str, bytes]]:
         if not between.isspace():  # blanks between words are none of the text (section 6.2)
             yield "utf_8", between
         charset, encoding, payload = word.group(1, 2, 3)
-        name = charset.partition(b"*")[0].decode("ascii").lower()  # RFC 2231 section 5: a language
-        yield _CODECS.get(name, "utf_8"), _octets(encoding, payload)
+        name = charset.partition(b"*")[0].decode("ascii")  # RFC 2231 section 5: a language
+        yield codec(name), _octets(encoding, payload)
         end = word.end()
     yield "utf_8", value[end:]
+
+
+def base64_octets(payload: bytes) -> bytes:
+    """The bytes of base64 without padding; what is no letter of it is passed over."""
+    letters = payload.translate(None, _OTHERS)
+    whole = letters[: len(letters) - (len(letters) % 4 == 1)]
+    return binascii.a2b_base64(whole + b"=" * (-len(whole) % 4))
 
 
 def _octets(encoding: bytes, payload: bytes) -> bytes:
     if encoding in b"Qq":
         return binascii.a2b_qp(payload, header=True)
-    letters = payload.partition(b"=")[0].translate(None, _OTHERS)
-    whole = letters[: len(letters) - (len(letters) % 4 == 1)]
-    return binascii.a2b_base64(whole + b"=" * (-len(whole) % 4))
+    return base64_octets(payload.partition(b"=")[0])

@@ -25,6 +25,11 @@ class Suffixes:
         """
         return self._list.privatesuffix(domain) or ""
 
+    def known(self, domain: str) -> bool:
+        """Whether the list says anything of the top label: such a name may well be one."""
+        top = domain.rpartition(".")[2]
+        return bool(self._list.publicsuffix(top, accept_unknown=False))
+
 
 @functools.cache
 def shared() -> Suffixes:

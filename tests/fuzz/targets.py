@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from tests.fuzz import chain, codec, lmtp, readers, signatures, verdicts
+from tests.fuzz import chain, codec, links, lmtp, readers, signatures, verdicts
 
 CORPUS = Path(__file__).parent / "corpus"
 
@@ -16,6 +16,7 @@ TARGETS: Mapping[str, Callable[[bytes], None]] = {
     "encoded": codec.encoded,
     "address": codec.address,
     "senders": codec.senders,
+    "links": links.messages,
     "chain": chain.chain,
     "lmtp": lmtp.lmtp,
     "commands": lmtp.commands,
