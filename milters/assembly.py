@@ -26,6 +26,7 @@ from milters.checks import (
     rhsbl,
     sender,
     spf,
+    uribl,
 )
 from milters.checks.protocol import Check, Tools
 from milters.checks.zone import ZoneSettings
@@ -81,23 +82,19 @@ FAMILIES: Mapping[str, Family] = MappingProxyType(
         "rhsbl": rhsbl,
         "sender": sender,
         "spf": spf,
+        "uribl": uribl,
     }
 )
 
 
 def lists(settings: Settings) -> dict[str, ZoneSettings]:
     """The options of each list in the DNS by the name under which its health is kept."""
-    found: dict[str, ZoneSettings] = {}
-    for check in settings.checks:
-        if check.family == "dnsbl":
-            found[dnsbl.health_key(label(check))] = dnsbl.parse(
-                check.options, check.key, check.where
-            )
-        elif check.family == "rhsbl":
-            found[rhsbl.health_key(label(check))] = rhsbl.parse(
-                check.options, check.key, check.where
-            )
-    return found
+    families = {"dnsbl": dnsbl, "rhsbl": rhsbl, "uribl": uribl}
+    return {
+        family.health_key(label(check)): family.parse(check.options, check.key, check.where)
+        for check in settings.checks
+        if (family := families.get(check.family)) is not None
+    }
 
 
 def content_engine(settings: Settings) -> Engine | None:

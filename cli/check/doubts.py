@@ -46,7 +46,7 @@ def find(written: Written, postfix: Postfix | None) -> Iterator[str]:
     yield from _directory(written)
     yield from _channels(written, postfix)
     yield from _evidence(settings)
-    lists = [check for check in settings.checks if check.family in {"dnsbl", "rhsbl"}]
+    lists = [check for check in settings.checks if check.family in {"dnsbl", "rhsbl", "uribl"}]
     yield from filter(None, map(_zone, lists))
     if lists:
         yield from _resolvers(written)

@@ -64,13 +64,14 @@ BANDS: Mapping[str, Mapping[str, Action]] = {
         "permerror": Action.DELIVER,
         TEMPERROR: Action.DELIVER,
     },
+    "uribl": {"listed": Action.JUNK, TEMPERROR: Action.DELIVER},
 }
 """Family of checks -> band -> what the site does where its settings say nothing."""
 
 _CHANNEL_BANDS: Mapping[str, Iterable[str]] = {**BANDS, BLOCKED.check: (BLOCKED.band,)}
 """What a channel may have rules for."""
 
-FAMILIES_WITH_NAMES = frozenset({"dnsbl", "header", "rhsbl"})
+FAMILIES_WITH_NAMES = frozenset({"dnsbl", "header", "rhsbl", "uribl"})
 """Families of which there are many: `[checks.dnsbl.NAME]` is the check `dnsbl/NAME`."""
 
 T = TypeVar("T")

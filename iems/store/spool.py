@@ -13,10 +13,11 @@ import os
 import re
 import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 
+from iems.codec.links import Link
 from iems.model.message import Body
 
 HEADER_LIMIT = 1 << 20
@@ -78,10 +79,16 @@ class FileBody:
 
 @dataclass(frozen=True, slots=True)
 class Spooled:
-    """A message that has arrived whole: header block with its last line end, and the rest."""
+    """A message that has arrived whole: header block with its last line end, and the rest.
+
+    `links` keeps what readers found by how many bytes they read: several lists ask about the same.
+    """
 
     header: bytes
     body: Body
+    links: dict[int, tuple[Link, ...]] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
 
     @property
     def size(self) -> int:

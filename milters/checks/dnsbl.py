@@ -7,7 +7,7 @@ it may be. Exempt clients get no finding at all.
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from iems.model.envelope import IpAddress
@@ -43,16 +43,21 @@ class Settings(ZoneSettings):
 
     def entries(self) -> Mapping[str, Entries]:
         """The test entries of the families that the list knows."""
-        return {
-            family: Entries(str(yes), str(no), (question(yes), question(no)))
-            for family, (yes, no) in _ENTRIES.items()
-            if family in self.families
-        }
+        return entries(self.families)
 
 
 def parse(options: Table, key: str, where: Where = somewhere) -> Settings:
     """The options of `[checks.dnsbl.LABEL]`; SettingsError names file, key, value, expected."""
     return zone.parse(Settings, options, key, where)
+
+
+def entries(families: Collection[str]) -> Mapping[str, Entries]:
+    """The test entries of these families."""
+    return {
+        family: Entries(str(yes), str(no), (question(yes), question(no)))
+        for family, (yes, no) in _ENTRIES.items()
+        if family in families
+    }
 
 
 def question(address: IpAddress) -> str:
@@ -84,8 +89,9 @@ class Dnsbl:
         family = f"ipv{address.version}" if address else ""
         if address is None or family not in self.families:
             return Known()
-        subject = Subject(family, ("client", str(address)), f"client {address}")
-        return self.zone.ask(subject, question(address), deadline)
+        told = ("client", str(address))
+        subject = Subject(family, question(address), told, f"client {address}")
+        return self.zone.ask([subject], deadline)
 
 
 def make(name: str, settings: Settings, tools: Tools) -> tuple[Check, ...]:

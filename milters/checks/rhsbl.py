@@ -23,10 +23,12 @@ from milters.checks.zone import Entries, Subject, Zone, ZoneSettings
 
 HELO, SENDER = "helo", "sender"
 NAMES = (HELO, SENDER)
-_KIND = "names"
-_LENGTH = 253
+KIND = "names"
+ENTRIES = Entries("test", "invalid", ("test", "invalid"))
+"""Whom every list of names has and has not (RFC 5782 section 5)."""
+
 _SHOWN = 100
-"""Characters of a domain name, and of one that is shown."""
+"""Characters of a domain name that are shown."""
 
 
 @reads("list of `helo`, `sender`")
@@ -46,8 +48,8 @@ class Settings(ZoneSettings):
     )
 
     def entries(self) -> Mapping[str, Entries]:
-        """Whom every list of names has and has not (RFC 5782 section 5)."""
-        return {_KIND: Entries("test", "invalid", ("test", "invalid"))}
+        """The test entries of every list of names."""
+        return {KIND: ENTRIES}
 
 
 def parse(options: Table, key: str, where: Where = somewhere) -> Settings:
@@ -79,13 +81,12 @@ class Rhsbl:
         else:
             exempt, words = self.clients.known(view) is None, "the sender's domain"
             name = view.sender.domain if view.sender else ""
-        if exempt or "." not in name or name.startswith("["):
-            return Known()
-        if len(name) + 1 + len(self.zone.settings.zone) > _LENGTH:
+        if exempt or "." not in name or name.startswith("[") or not self.zone.holds(name):
             return Known()
         shown = printable(name, _SHOWN)
         key = "helo" if self.stage is Stage.HELO else "domain"
-        return self.zone.ask(Subject(_KIND, (key, shown), f"{words} {shown}"), name, deadline)
+        subject = Subject(KIND, name, (key, shown), f"{words} {shown}")
+        return self.zone.ask([subject], deadline)
 
 
 def make(name: str, settings: Settings, tools: Tools) -> tuple[Check, ...]:

@@ -1,10 +1,11 @@
 """What lists in the DNS have in common (RFC 5782): their zone, their answers, and asking one.
 
-`dnsbl` asks about addresses, `rhsbl` about names. Four ends are told apart: `listed`, `clear`,
-`error` (the list answers with an error code, or its server fails) and `timeout`; a list that is not
-asked is `aside`. Only `listed` has the band `listed`, the last three have `temperror`: an error is
-never a listing. What the list says in its TXT record is evidence if it came by the time the answer
-is needed, and nobody waits for it.
+`dnsbl` asks about addresses, `rhsbl` about names, `uribl` about whom the links of a message lead
+to; several are one question, and the finding is about the first that is listed. Four ends are told
+apart: `listed`, `clear`, `error` (the list answers with an error code, or its server fails) and
+`timeout`; a list that is not asked is `aside`. Only `listed` has the band `listed`, the last three
+have `temperror`: an error is never a listing. What the list says in its TXT record is evidence if
+it came by the time the answer is needed, and nobody waits for it.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from __future__ import annotations
 import abc
 import ipaddress
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -35,8 +36,9 @@ _TEXT = 200
 _SHOWN = 8
 """Characters of the list's own text and codes of its answer that are kept as evidence."""
 
-_ZONE = 180
-"""Characters of a zone at most: 64 of reversed nibbles and dots before it must fit into 253."""
+_LENGTH, _ZONE = 253, 180
+"""Characters of a name, and of a zone at most: 64 of reversed nibbles and dots must fit before it.
+"""
 
 
 @reads("list of IPv4 networks")
@@ -140,9 +142,13 @@ def _within(code: ipaddress.IPv4Address, networks: tuple[ipaddress.IPv4Network, 
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """Whom a list is asked about: the kind of its test entries, its evidence, and its words."""
+    """Whom a list is asked about, and its `name` below the zone.
+
+    What is told of it: the kind of its test entries, its evidence, and its words.
+    """
 
     kind: str
+    name: str
     evidence: tuple[str, str]
     words: str
 
@@ -158,12 +164,20 @@ class Zone:
     resolver: Resolver
     guard: Guard
 
-    def ask(self, subject: Subject, name: str, deadline: Deadline) -> Pending:
-        """Ask whether there is this name below the zone, unless the list is set aside."""
-        reason = self.guard.reason(self.key, subject.kind)
-        if reason:
-            return Known((self.unknown(subject, "aside", reason),))
-        return Lookup(self, subject, f"{name}.{self.settings.zone}", deadline)
+    def holds(self, name: str) -> bool:
+        """Whether this name fits before the zone."""
+        return len(name) + 1 + len(self.settings.zone) <= _LENGTH
+
+    def ask(self, subjects: Iterable[Subject], deadline: Deadline) -> Pending:
+        """Ask about all of them, one at least, but where the list is set aside for their kind."""
+        asked, aside = [], []
+        for subject in subjects:
+            reason = self.guard.reason(self.key, subject.kind)
+            if reason:
+                aside.append(self.unknown(subject, "aside", reason))
+            else:
+                asked.append(subject)
+        return Lookup(self, asked, deadline, aside) if asked else Known(tuple(aside[:1]))
 
     def unknown(self, subject: Subject, outcome: str, reason: str) -> Finding:
         """The finding where the list does not tell whether it has the subject."""
@@ -177,38 +191,60 @@ class Zone:
 
 
 class Lookup:
-    """One question to one list; collected by one thread at a time."""
+    """Questions to one list, and one finding; collected by one thread at a time."""
 
-    def __init__(self, zone: Zone, subject: Subject, name: str, deadline: Deadline) -> None:
+    def __init__(
+        self, zone: Zone, subjects: list[Subject], deadline: Deadline, aside: list[Finding]
+    ) -> None:
         self._zone = zone
-        self._subject = subject
         self._deadline = deadline
+        self._aside = aside
         self._findings: tuple[Finding, ...] | None = None
-        self._text: Question | None = None
-        self._name = name
-        self._question = zone.resolver.ask(name, "A", self._answered)
+        self._asked = [_Asked(zone, subject) for subject in subjects]
 
     def result(self) -> tuple[Finding, ...]:
         """The finding; what it was at first it stays."""
         if self._findings is None:
-            self._findings = (self._finding(self._question.result(self._deadline)),)
+            self._findings = (self._finding(),)
         return self._findings
+
+    def _finding(self) -> Finding:
+        """Of the first subject that is listed, else of the first of which nothing is known."""
+        zone = self._zone
+        answers = [(one, one.question.result(self._deadline)) for one in self._asked]
+        words = [outcome(zone.settings, answer) for _one, answer in answers]
+        if any(word != "timeout" for word in words):
+            zone.guard.answered(zone.key)
+        else:
+            zone.guard.timed_out(zone.key)
+        for sought in (LISTED, "error", "timeout"):
+            if sought in words:
+                one, answer = answers[words.index(sought)]
+                return one.finding(sought, answer)
+        return self._aside[0] if self._aside else Finding(zone.check, "clear")
+
+
+class _Asked:
+    """One subject of a lookup."""
+
+    def __init__(self, zone: Zone, subject: Subject) -> None:
+        self._zone = zone
+        self._subject = subject
+        self._text: Question | None = None
+        self._name = f"{subject.name}.{zone.settings.zone}"
+        self.question = zone.resolver.ask(self._name, "A", self._answered)
 
     def _answered(self, answer: Answer) -> None:
         """As soon as a listing is known its text is asked for, while SMTP goes on."""
         if outcome(self._zone.settings, answer) == LISTED:
             self._text = self._zone.resolver.ask(self._name, "TXT")
 
-    def _finding(self, answer: Answer) -> Finding:
+    def finding(self, word: str, answer: Answer) -> Finding:
+        """What is found where the answer is not that the list is clear of it."""
         zone, subject = self._zone, self._subject
-        word = outcome(zone.settings, answer)
-        if word == "timeout":
-            zone.guard.timed_out(zone.key)
-            return zone.unknown(subject, word, "no answer in time")
-        zone.guard.answered(zone.key)
         codes = " ".join(answer.records[:_SHOWN])
-        if word == "clear":
-            return Finding(zone.check, word)
+        if word == "timeout":
+            return zone.unknown(subject, word, "no answer in time")
         if word == "error":
             said = f"its answer is {codes}" if codes else f"its server says {answer.status.value}"
             return zone.unknown(subject, word, said)

@@ -6,11 +6,9 @@ import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import pytest
 
-from iems.serve.status import published
 from tests.integration.conftest import Fresh
 from tests.integration.stack.imap import Mailbox
 from tests.integration.stack.mailsystem import DELEGATED, ENFORCED, MailSystem
@@ -62,26 +60,8 @@ class World:
 @pytest.fixture(scope="module")
 def checked(mailsystem: MailSystem) -> Iterator[MailSystem]:
     """The system with the checks that prove senders."""
-    file = mailsystem.site.write("conf.d/senders.toml", CHECKS)
-    reload(mailsystem)
-    yield mailsystem
-    file.unlink()
-    reload(mailsystem)
-
-
-def reload(system: MailSystem) -> None:
-    """Both daemons read the settings anew, and nobody serves by the old ones any more."""
-    site = system.site
-    files = [state / "status.json" for state in (site.milter_state, site.agent_state)]
-    before = [published(file).generation for file in files]
-    for daemon in (system.milter, system.agent):
-        daemon.reload()
-
-    def alone(file: Path, generation: int) -> bool:
-        now = published(file)
-        return now.generation > generation and not any(one.draining for one in now.processes)
-
-    eventually(lambda: all(map(alone, files, before)), 40)
+    with mailsystem.settings("senders", CHECKS):
+        yield mailsystem
 
 
 @pytest.fixture(params=["junk"])

@@ -15,6 +15,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from iems.serve.status import published
 from iems.store.quarantine import Quarantine
 from tests.conftest import ROOT
 from tests.integration.directory import tree
@@ -149,6 +150,30 @@ class MailSystem:
             timeout=50,
             check=False,
         )
+
+    @contextmanager
+    def settings(self, name: str, text: str) -> Iterator[None]:
+        """Both daemons run with one more file of settings, until the end of the block."""
+        file = self.site.write(f"conf.d/{name}.toml", text)
+        self.reload()
+        try:
+            yield
+        finally:
+            file.unlink()
+            self.reload()
+
+    def reload(self) -> None:
+        """Both daemons read the settings anew, and nobody serves by the old ones any more."""
+        files = [state / "status.json" for state in (self.site.milter_state, self.site.agent_state)]
+        before = [published(file).generation for file in files]
+        for daemon in (self.milter, self.agent):
+            daemon.reload()
+
+        def alone(file: Path, generation: int) -> bool:
+            now = published(file)
+            return now.generation > generation and not any(one.draining for one in now.processes)
+
+        eventually(lambda: all(map(alone, files, before)), 40)
 
     def quarantined_for(self, recipient: str) -> list[bytes]:
         """The messages in quarantine that name this recipient in their description."""

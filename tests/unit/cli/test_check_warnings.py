@@ -162,7 +162,7 @@ def test_a_postfix_that_cannot_be_read(site: Site) -> None:
 LIST = '[checks.{family}.a]\nmode = "enforce"\nzone = "{zone}"\n[dns]\nservers = ["{server}"]\n'
 
 
-@pytest.mark.parametrize("family", ["dnsbl", "rhsbl"])
+@pytest.mark.parametrize("family", ["dnsbl", "rhsbl", "uribl"])
 def test_a_resolver_for_everybody_and_a_zone_that_is_none(
     family: str, site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
