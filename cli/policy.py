@@ -1,16 +1,20 @@
 """`iems policy show|set|unset`: what a user or a domain has decided about the site's checks.
 
 A choice that the site or the domain does not allow is refused, with who forbids it and what is
-allowed. With `--as` only what that user may see and choose himself.
+allowed. With `--as` only what that user may see and choose himself. What Postfix refuses by itself
+is shown as a part of the whole.
 Exit 0 done, 1 refused, 75 the directory cannot answer, 77 not allowed.
 """
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict
 
 from cli import bulk, entries
+from cli.postfix import PostfixError, read_postfix
+from cli.refusals import Refusal, refusals
 from iems.directory.admin import Admin
 from iems.directory.authority import Thing
 from iems.directory.policy import Standing, forbidden_by, read_policy, standings
@@ -24,7 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """`show SUBJECT`, `set SUBJECT CHECK[:BAND] ACTION`, `unset SUBJECT CHECK[:BAND]`."""
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
     show = verbs.add_parser("show", help="what happens at each check, who decided, who may")
-    show.add_argument("--json", action="store_true", help="one JSON array")
+    show.add_argument("--json", action="store_true", help="one JSON object")
     choose = verbs.add_parser("set", help="make a choice")
     unset = verbs.add_parser("unset", help="take a choice back")
     bulk.add_verbs(verbs, "policy")
@@ -90,18 +94,23 @@ def _choose(arguments: argparse.Namespace, admin: Admin, above: Sequence[Layer],
 
 
 def _show(rows: Sequence[Standing], *, as_json: bool) -> int:
-    table = [
-        {
-            "check": row.check,
-            "band": row.band,
-            "action": row.action.word,
-            "decided_by": str(row.decided_by),
-            "allowed": [action.word for action in sorted(row.may)],
-            "choice": row.choice.word if row.choice is not None else None,
-            "notes": list(row.notes),
-        }
-        for row in rows
-    ]
+    rules, missing = _postfix()
+    table = {
+        "checks": [
+            {
+                "check": row.check,
+                "band": row.band,
+                "action": row.action.word,
+                "decided_by": str(row.decided_by),
+                "allowed": [action.word for action in sorted(row.may)],
+                "choice": row.choice.word if row.choice is not None else None,
+                "notes": list(row.notes),
+            }
+            for row in rows
+        ],
+        "postfix": [asdict(rule) for rule in rules],
+        "postfix_missing": missing,
+    }
     lines = [
         (
             f"{row.check}:{row.band}",
@@ -112,7 +121,35 @@ def _show(rows: Sequence[Standing], *, as_json: bool) -> int:
         for row in rows
     ]
     text = [*_columns(lines), *(f"note: {note}" for row in rows for note in row.notes)]
-    return entries.listed(text, table, as_json=as_json)
+    return entries.listed([*text, *_postfix_lines(rules, missing)], table, as_json=as_json)
+
+
+def _postfix() -> tuple[Sequence[Refusal], str | None]:
+    """What Postfix refuses by itself, or why that cannot be told."""
+    try:
+        postfix = read_postfix()
+    except PostfixError as error:
+        return (), str(error)
+    return (tuple(refusals(postfix)), None) if postfix else ((), "there is no Postfix here")
+
+
+def _postfix_lines(rules: Sequence[Refusal], missing: str | None) -> Iterator[str]:
+    yield ""
+    if missing is not None:
+        yield f"What Postfix refuses by itself is not known: {missing}"
+        return
+    yield "Postfix refuses by itself, whoever the mail is for:"
+    yield from _columns(
+        [
+            (
+                rule.about,
+                f"{rule.channel} ({rule.service})",
+                " but for ".join([rule.rule or "off", *filter(None, [", ".join(rule.but_for)])]),
+                rule.reply or ("" if rule.rule is None else "its own reply"),
+            )
+            for rule in rules
+        ]
+    )
 
 
 def _columns(lines: Sequence[Sequence[str]]) -> list[str]:

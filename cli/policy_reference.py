@@ -38,7 +38,8 @@ of clients behind `trusted_relays` everything is known at the end of DATA.
 _POSTFIX = """
 ## What binds everybody
 
-These are Postfix's own and not to be chosen about; the playbook sets them up.
+These are Postfix's own and not to be chosen about; the playbook sets them up, and
+`iems policy show` shows what Postfix has ([more](pass-through.md#what-postfix-refuses-by-itself)).
 
 | what | where |
 | --- | --- |
@@ -47,6 +48,8 @@ These are Postfix's own and not to be chosen about; the playbook sets them up.
 | unknown recipients are refused | `virtual_mailbox_maps`, `virtual_alias_maps` |
 | passwords over TLS alone, none on port 25 | `smtpd_tls_auth_only`, master.cf |
 | loops by hop count | `hopcount_limit` |
+| clients without a name in the DNS (`refuse_nameless_clients`) | `smtpd_client_restrictions` |
+| senders whom their own site refuses (`verify_senders`) | `smtpd_recipient_restrictions` |
 """
 
 

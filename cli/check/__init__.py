@@ -16,8 +16,8 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
 from cli.check import doubts, faults, judged, live
-from cli.check.postfix import Postfix, PostfixError, read_postfix
 from cli.check.row import Row
+from cli.postfix import Postfix, PostfixError, read_postfix
 from iems.settings.load import Written, read_files
 from iems.settings.read import SettingsError
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from urllib.parse import urlsplit
 
 from cli.check.networks import wide
-from cli.check.postfix import Postfix
+from cli.postfix import Postfix
 from iems.dns.resolver import Status
 from iems.dns.servers import Server, servers
 from iems.dns.stub import StubResolver

@@ -9,7 +9,7 @@ import stat
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from cli.check.postfix import Postfix, seconds
+from cli.postfix import Postfix, seconds
 from iems.directory.connect import connect
 from iems.dns.servers import servers
 from iems.dns.stub import StubResolver

@@ -12,8 +12,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from cli.check.networks import parsed, wide
-from cli.check.postfix import Milter, Postfix, milters
 from cli.check.row import Row, row
+from cli.postfix import Milter, Postfix, milters
 from iems.settings.schema import Settings
 
 _ENDS = frozenset({"reject_unauth_destination", "defer_unauth_destination", "reject", "defer"})

@@ -17,8 +17,8 @@ from functools import partial
 from pathlib import Path
 
 from cli.check import judged
-from cli.check.postfix import Postfix, PostfixError, loaded, run
 from cli.check.row import Row, row
+from cli.postfix import Postfix, PostfixError, loaded, run
 from iems.codec.printable import printable
 from iems.directory.connect import connect
 from iems.directory.reader import DirectoryUnavailable

@@ -28,7 +28,7 @@ _NOT_IN_TESTS = {
 }
 
 _TIME_OF_DAY = {
-    "cli.check.postfix": "compared with the time of a file",
+    "cli.postfix": "compared with the time of a file",
     "cli.rehearsal": "told in records and findings",
     "iems.backup.archive": "told in the manifest",
     "iems.dns.spf": "told in an explanation, by the macro t",

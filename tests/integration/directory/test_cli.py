@@ -152,7 +152,7 @@ def test_policy(iems: Iems) -> None:
     assert iems(*choose) == (0, f"unchanged {told} reject\n", "")
     rows = {
         (row["check"], row["band"]): row
-        for row in json.loads(iems("policy", "show", ALICE, "--json")[1])
+        for row in json.loads(iems("policy", "show", ALICE, "--json")[1])["checks"]
     }
     assert rows["dnsbl/open", "listed"]["action"] == "reject"
     assert rows["dnsbl/open", "listed"]["decided_by"] == f"user {ALICE}"
@@ -183,7 +183,7 @@ def test_policy_forbidden(server: Slapd, iems: Iems, domain: str) -> None:
         assert code == 1
         assert f"domain {domain} forbids it; allowed: junk, reject" in error
     assert iems("policy", "set", domain, "dnsbl/open", "reject")[0] == 0
-    assert json.loads(iems("policy", "show", ALICE, "--json")[1])[2] == {
+    assert json.loads(iems("policy", "show", ALICE, "--json")[1])["checks"][2] == {
         "check": "dnsbl/open",
         "band": "listed",
         "action": "reject",

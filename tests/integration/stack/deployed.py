@@ -12,7 +12,7 @@ import functools
 import json
 import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -41,15 +41,16 @@ class Service:
         return "\n".join([" ".join(self.words), *rows])
 
 
-def text(name: str) -> str:
-    """A file below /etc on a server, such as `postfix/main.cf`."""
-    return _rendered()[name]
+def text(name: str, *switched_on: str) -> str:
+    """A file below /etc on a server, such as `postfix/main.cf`; with these switches on."""
+    return _rendered(switched_on, name if switched_on else "")[name]
 
 
 @functools.cache
-def values(name: str) -> Mapping[str, str]:
+def values(name: str, *switched_on: str) -> Mapping[str, str]:
     """Its lines `name = value`."""
-    lines = (line.partition("=") for line in text(name).splitlines() if line[:1] not in {"", "#"})
+    written = text(name, *switched_on).splitlines()
+    lines = (line.partition("=") for line in written if line[:1] not in {"", "#"})
     return {name.strip(): value.strip() for name, equals, value in lines if equals}
 
 
@@ -79,13 +80,14 @@ def transport() -> dict[str, str]:
 
 
 @functools.cache
-def _rendered() -> Mapping[str, str]:
+def _rendered(switched_on: tuple[str, ...] = (), only: str = "") -> Mapping[str, str]:
+    """Every file, or only this one, since each takes its time."""
     with tempfile.TemporaryDirectory(prefix="iems-deployed-") as place:
         folder = Path(place)
         (folder / "postfix/ldap").mkdir(parents=True)
         (folder / "dovecot").mkdir()
         (folder / "openldap").mkdir()
-        _play(folder)
+        _play(folder, switched_on, only)
         files = [path for path in folder.rglob("*") if path.is_file() and path.suffix != ".json"]
         return {str(path.relative_to(folder)): path.read_text() for path in files}
 
@@ -96,7 +98,7 @@ def _rules() -> list[str]:
     return [f"olcAccess: {rule}" for rule in access_rules(table)]
 
 
-def _play(folder: Path) -> None:
+def _play(folder: Path, switched_on: Iterable[str], only: str) -> None:
     """Render with the values that the roles have; what a task would read of a server is given."""
     given = {
         "templates": str(ROOT / "templates"),
@@ -108,6 +110,7 @@ def _play(folder: Path) -> None:
         "openldap_files": [{"path": "config.ldif"}],
         "openldap_rights": {"stdout_lines": _rules()},
         "checked_stage": "/staged",
+        **dict.fromkeys(switched_on, True),
     }
     files = {"postfix": "{{ postfix_files + postfix_maps }}", "dovecot": "{{ dovecot_files }}"}
     files["openldap"] = "{{ openldap_files }}"
@@ -120,6 +123,7 @@ def _play(folder: Path) -> None:
             {
                 "template": {"src": source % role, "dest": f"{folder}/{role}/{{{{ item.path }}}}"},
                 "loop": names,
+                "when": f"'{only}' in ['', '{role}/' ~ item.path]",
             }
             for role, names in files.items()
         ],

@@ -209,7 +209,7 @@ def started(ground: Ground, lists: Rbldnsd, resolver: Unbound) -> Iterator[MailS
 
 def _postfix(ground: Ground, slapd: Slapd, outside: Sink) -> Postfix:
     """The deployed configuration, with this run's certificate, ports and neighbours."""
-    certificate = _certificate(ground.place("tls"))
+    pair = certificate(ground.place("tls"))
     own = {
         "inet_interfaces": "127.0.0.1",
         "mydestination": "",
@@ -218,8 +218,8 @@ def _postfix(ground: Ground, slapd: Slapd, outside: Sink) -> Postfix:
         "local_recipient_maps": "",
         "default_transport": f"smtp:[127.0.0.1]:{outside.port}",
         "smtpd_sasl_path": "iems/auth",
-        "smtpd_tls_cert_file": str(certificate),
-        "smtpd_tls_key_file": str(certificate),
+        "smtpd_tls_cert_file": str(pair),
+        "smtpd_tls_key_file": str(pair),
     }
     services = {"internet": "smtp", "submission": "submission", "submissions": "submissions"}
     server = Postfix(
@@ -229,7 +229,7 @@ def _postfix(ground: Ground, slapd: Slapd, outside: Sink) -> Postfix:
             Listener(channel, ground.port(), deployed.service(name, "inet").options)
             for channel, name in services.items()
         ],
-        services=[deployed.service("iems-lmtp").line()],
+        services=[deployed.service(name).line() for name in ("iems-lmtp", "verify-smtp")],
     )
     (server.config / "ldap").mkdir()
     for name in deployed.maps():
@@ -279,13 +279,13 @@ smtp = "127.0.0.1:{postfix.port()}"
     return site
 
 
-def _certificate(folder: Path) -> Path:
+def certificate(folder: Path) -> Path:
     """A self-signed certificate and its key in one file."""
-    key, certificate = folder / "key.pem", folder / "cert.pem"
+    key, public = folder / "key.pem", folder / "cert.pem"
     run(
         *("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"),
-        *("-nodes", "-days", "2", "-subj", f"/CN={HOSTNAME}", "-keyout", key, "-out", certificate),
+        *("-nodes", "-days", "2", "-subj", f"/CN={HOSTNAME}", "-keyout", key, "-out", public),
     )
     both = folder / "both.pem"
-    both.write_text(key.read_text() + certificate.read_text())
+    both.write_text(key.read_text() + public.read_text())
     return owned(both, "root", "root", 0o600)

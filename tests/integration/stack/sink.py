@@ -31,13 +31,17 @@ class Caught:
 
 
 class Sink:
-    """The server; `reply` decides what is said to a recipient at the end of DATA."""
+    """The server; `known` decides what is said to a RCPT, `reply` to it at the end of DATA."""
 
-    def __init__(self, reply: Callable[[str], str] = lambda _recipient: "250 2.0.0 ok") -> None:
+    def __init__(
+        self,
+        reply: Callable[[str], str] = lambda _recipient: "250 2.0.0 ok",
+        known: Callable[[str], str] = lambda _recipient: "250 ok",
+    ) -> None:
         self._caught: list[Caught] = []
         self._server = _Server(("127.0.0.1", 0), _Session)
         self._server.keep = self._caught.append
-        self._server.reply = reply
+        self._server.reply, self._server.known = reply, known
         self._thread = threading.Thread(
             target=self._server.serve_forever, args=(0.05,), daemon=True
         )
@@ -71,6 +75,7 @@ class _Server(socketserver.ThreadingTCPServer):
     daemon_threads = True
     keep: Callable[[Caught], None]
     reply: Callable[[str], str]
+    known: Callable[[str], str]
 
 
 class _Session(socketserver.StreamRequestHandler):
@@ -94,7 +99,7 @@ class _Session(socketserver.StreamRequestHandler):
                 self._say(b"250 ok\r\n")
             elif verb.startswith("RCPT TO:"):
                 recipients.append(_path(text))
-                self._say(b"250 ok\r\n")
+                self._say(f"{self.server.known(recipients[-1])}\r\n".encode())
             elif verb == "DATA":
                 self._say(b"354 go on\r\n")
                 self.server.keep(Caught(sender, tuple(recipients), self._message(), ident))

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from cli.check import live
-from cli.check.postfix import Milter, milters, seconds
 from cli.main import main
+from cli.postfix import Milter, milters, seconds
 from iems.serve.status import STALE, Status, publish
 from iems.settings.load import read_files
 from tests.unit.cli.conftest import Site

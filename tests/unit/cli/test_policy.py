@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import pytest
 
+import cli.postfix
 from cli import domain, policy, user
 from iems.directory.tree import POLICY, domain_entry
 from tests.unit.cli.memory import Bench
@@ -81,3 +85,32 @@ def test_show_warns_of_nonsense(bench: Bench, capsys: pytest.CaptureFixture[str]
     told = capsys.readouterr()
     assert "warning: user alice@example.test: policy value b'nonsense' is left out" in told.err
     assert "note: iprev mismatch: user alice@example.test says reject" in told.out
+
+
+def test_show_says_where_there_is_no_postfix(
+    bench: Bench,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    monkeypatch.setattr(cli.postfix, "_PATH", str(tmp_path))
+    assert bench.run(policy, "show", ALICE) == 0
+    told = capsys.readouterr().out.splitlines()
+    assert told[-1] == "What Postfix refuses by itself is not known: there is no Postfix here"
+    assert bench.run(policy, "show", ALICE, "--json") == 0
+    shown = json.loads(capsys.readouterr().out)
+    assert (shown["postfix"], shown["postfix_missing"]) == ([], "there is no Postfix here")
+
+
+def test_show_says_that_postfix_cannot_be_read(
+    bench: Bench,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    """The site's own policy is shown all the same."""
+    monkeypatch.setenv("MAIL_CONFIG", str(tmp_path))
+    assert bench.run(policy, "show", ALICE) == 0
+    told = capsys.readouterr().out
+    assert "iprev:mismatch" in told
+    assert "What Postfix refuses by itself is not known: postconf -x: " in told
