@@ -19,6 +19,7 @@ from iems.directory.admin import Admin
 from iems.directory.authority import Thing
 from iems.directory.policy import Standing, forbidden_by, read_policy, standings
 from iems.directory.store import NoEntryError
+from iems.directory.tree import read_layer
 from iems.model.finding import TEMPERROR
 from iems.model.policy import Action, Kind, Layer, Subject, allowed
 from iems.settings.schema import Settings
@@ -65,7 +66,7 @@ def _layers(subject: Subject, admin: Admin, settings: Settings) -> tuple[list[La
     if subject.kind is Kind.USER:
         domain = Subject(Kind.DOMAIN, subject.name.rpartition("@")[2])
         above.append(read_policy(admin.policy(domain), domain, entries.warn))
-    return above, read_policy(admin.policy(subject), subject, entries.warn)
+    return above, read_layer(admin.subject(subject), subject, entries.warn)
 
 
 def _choose(arguments: argparse.Namespace, admin: Admin, above: Sequence[Layer], own: Layer) -> int:

@@ -10,14 +10,15 @@ from __future__ import annotations
 import argparse
 
 from cli import bulk, entries, secret
-from iems.directory.account import KINDS, SEND_ONLY, reason
+from iems.directory.account import KINDS, POP3, SEND_ONLY, reason
 from iems.directory.admin import Admin
 from iems.directory.store import EntryExistsError, NoEntryError
-from iems.directory.tree import ADDRESS, DISABLED, FORWARD, KIND, LOCKED, TARGET, canonical
+from iems.directory.tree import ADDRESS, DISABLED, FORWARD, KIND, LOCKED, READS, TARGET, canonical
 from iems.model.address import Address
 from iems.settings.schema import Settings
 
 _FULL = "full"
+_POP3_ONLY = "he reads by POP3 alone and never sees Junk: junk is tagged unless he chose it"
 _FOR_GOOD = b"000001010000Z"
 """What pwdAccountLockedTime holds of an account that no lapse of time unlocks."""
 
@@ -28,6 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = verbs.add_parser("add", help="give somebody a mailbox; prints the password it makes")
     add.add_argument("address", type=entries.address)
     entries.exists_ok(add)
+    add.add_argument("--pop3-only", action="store_true", help=_POP3_ONLY)
     give = verbs.add_parser("password", help="give a user another password; prints what it makes")
     give.add_argument("address", type=entries.address)
     for verb in (add, give):
@@ -62,6 +64,9 @@ def _set_arguments(verb: argparse.ArgumentParser) -> None:
         "--unlocked", action="store_true", help="let him in again, after wrong passwords too"
     )
     verb.add_argument("--kind", choices=(_FULL, *KINDS), help="what the account is for")
+    reads = verb.add_mutually_exclusive_group()
+    reads.add_argument("--pop3-only", action="store_true", help=_POP3_ONLY)
+    reads.add_argument("--imap", action="store_true", help="he sees Junk, too")
     forward = verb.add_mutually_exclusive_group()
     forward.add_argument(
         "--forward",
@@ -101,7 +106,7 @@ def _add(arguments: argparse.Namespace, admin: Admin) -> int:
     address: Address = arguments.address
     try:
         password = _password(arguments)
-        admin.add_user(address, password)
+        admin.add_user(address, password, [POP3.encode()] if arguments.pop3_only else [])
     except EntryExistsError:
         if arguments.exists_ok:
             return entries.changed("unchanged", f"user {canonical(address)}")
@@ -163,6 +168,8 @@ def _wanted(arguments: argparse.Namespace) -> dict[str, list[bytes]]:
         wanted[LOCKED] = [_FOR_GOOD] if arguments.locked else []
     if arguments.kind:
         wanted[KIND] = [] if arguments.kind == _FULL else [arguments.kind.encode()]
+    if arguments.pop3_only or arguments.imap:
+        wanted[READS] = [POP3.encode()] if arguments.pop3_only else []
     if arguments.forward or arguments.no_forward:
         targets = {canonical(one) for one in arguments.forward or ()}
         targets |= {canonical(arguments.address)} if arguments.keep else set()
@@ -180,6 +187,7 @@ def _show(address: Address, admin: Admin, *, as_json: bool) -> int:
         "disabled": next(iter(row.texts(DISABLED)), None),
         "locked": bool(row.attributes.get(LOCKED)),
         "kind": next(iter(row.texts(KIND)), _FULL),
+        "pop3_only": row.texts(READS) == (POP3,),
         "forward": sorted(row.texts(FORWARD)),
         "aliases": sorted(_leading_to(address, admin)),
         "administers": sorted(admin.acting_as(address).actor.domains),

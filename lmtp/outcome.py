@@ -43,18 +43,21 @@ def outcome(
     decision = target.closed or decide(
         provenance.findings, layers, role=target.role, ruling=rule(target.layers, facts)
     )
-    action, note = _possible(decision.action, provenance, settings, now)
+    action, note = _possible(decision.action, target, provenance, settings, now)
     if note:
         decision = replace(decision, notes=(*decision.notes, note))
     return Outcome(target, decision, action)
 
 
 def _possible(
-    action: Action, provenance: Provenance, settings: Settings, now: float
+    action: Action, target: Target, provenance: Provenance, settings: Settings, now: float
 ) -> tuple[Action, str]:
     if action is Action.REJECT and provenance.channel not in {SUBMISSION, LOCAL}:
         instead = _AFTER_QUEUE[settings.reject_after_queue]
-        return instead, f"reject after the queue is {settings.reject_after_queue} on this site"
+        note = f"reject after the queue is {settings.reject_after_queue} on this site"
+        if instead is Action.JUNK and not all(layer.sees_junk for layer in target.layers):
+            return Action.TAG, f"{note}, and tag for who never sees Junk"
+        return instead, note
     if action is Action.DEFER and now - provenance.time > DEFER_LIMIT:
         return Action.QUARANTINE, "deferred for 24 hours"
     return action, ""

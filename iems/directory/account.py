@@ -19,6 +19,9 @@ ENHANCED = {CLOSED: "5.2.1", UNKNOWN: "5.1.1", LOOP: "5.4.6"}
 SEND_ONLY, RECEIVE_ONLY = "send-only", "receive-only"
 KINDS = (SEND_ONLY, RECEIVE_ONLY)
 
+POP3 = "pop3"
+"""How a user reads who never sees another folder than INBOX."""
+
 _REASON = 200
 """Characters of a reason: it stands in a reply line, with address, help and reference."""
 

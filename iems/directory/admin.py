@@ -36,6 +36,7 @@ from iems.directory.tree import (
     NAME,
     PASSWORD,
     POLICY,
+    READS,
     SENDER,
     TARGET,
     USER,
@@ -252,10 +253,11 @@ class Admin:
         everyone = ((CLASS, USER), (CLASS, ALIAS))
         return self.rows(*everyone, below=domain_entry(domain))
 
-    def add_user(self, address: Address, password: str) -> None:
+    def add_user(self, address: Address, password: str, reads: Sequence[bytes] = ()) -> None:
         """Add a user who can log in; ValueError where the address is none that could."""
         name = user_entry(login(address))
-        values = {**user_values(address), PASSWORD: [clear_password(password)]}
+        more = {PASSWORD: [clear_password(password)], **({READS: reads} if reads else {})}
+        values = {**user_values(address), **more}
         with self._acting("add", Thing("user", address.key)):
             self._store.add(name, values, self._soon())
 
@@ -303,7 +305,7 @@ class Admin:
 
         The caller has seen to it that the choice is allowed.
         """
-        row = self._subject(subject)
+        row = self.subject(subject)
         name = row.name
         start = f"{check} {band} choice ".encode()
         present = [value for value in row.attributes.get(POLICY, ()) if value.startswith(start)]
@@ -319,14 +321,14 @@ class Admin:
 
     def policy(self, subject: Subject) -> Sequence[bytes]:
         """The policy values of a domain or user; NoEntryError where there is none such."""
-        return self._subject(subject).attributes.get(POLICY, ())
+        return self.subject(subject).attributes.get(POLICY, ())
 
     def set_sender(self, subject: Subject, pattern: str, entry: SenderEntry | None) -> bool:
         """Make this the subject's entry for a pattern, or with None have none; whether it is new.
 
         ValueError where the list is full.
         """
-        row = self._subject(subject)
+        row = self.subject(subject)
         values = row.attributes.get(SENDER, ())
         present = [value for value in values if _pattern(value) == pattern]
         wanted = [str(entry).encode()] if entry is not None else []
@@ -340,7 +342,7 @@ class Admin:
 
     def senders(self, subject: Subject) -> Sequence[bytes]:
         """The list of senders of a domain or user; NoEntryError where there is none such."""
-        return self._subject(subject).attributes.get(SENDER, ())
+        return self.subject(subject).attributes.get(SENDER, ())
 
     def named(self, dn: bytes) -> Name:
         """The name in the text of one, as LDIF has it; ValueError where it is none of the tree."""
@@ -358,7 +360,8 @@ class Admin:
         """The entry of a domain; NoEntryError where there is none such."""
         return self._entry(domain_entry(name), (DOMAIN_NAME, name))
 
-    def _subject(self, subject: Subject) -> Row:
+    def subject(self, subject: Subject) -> Row:
+        """The entry of a domain or user; NoEntryError where there is none such."""
         if subject.kind is Kind.DOMAIN:
             return self.domain(subject.name)
         return self.user(Address.parse(subject.name))

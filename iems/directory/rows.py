@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-from iems.directory.account import KINDS, reason
+from iems.directory.account import KINDS, POP3, reason
 from iems.directory.admin import clear_password
 from iems.directory.authority import Thing
 from iems.directory.policy import read_policy, read_senders
@@ -24,6 +24,7 @@ from iems.directory.tree import (
     NAME,
     PASSWORD,
     POLICY,
+    READS,
     SENDER,
     TARGET,
     alias_entry,
@@ -75,6 +76,11 @@ def user(line: Line) -> Wanted:
         if kind and kind not in KINDS:
             raise ValueError(f"kind is {kind!r}; expected one of {', '.join(KINDS)}, or nothing")
         wanted[KIND] = _bytes(kind)
+    if "reads" in line.values:
+        reads = _maybe(line, "reads")
+        if reads not in {"", POP3}:
+            raise ValueError(f"reads is {reads!r}; expected {POP3}, or nothing")
+        wanted[READS] = _bytes(reads)
     if "forward" in line.values:
         wanted[FORWARD] = _addresses(line.values["forward"])
     if "policy" in line.values:

@@ -24,6 +24,7 @@ from iems.directory.tree import (
     NAME,
     PASSWORD,
     POLICY,
+    READS,
     SENDER,
     TARGET,
 )
@@ -37,6 +38,7 @@ COLUMNS: Mapping[str, Mapping[str, str]] = {
         "disabled": DISABLED,
         "kind": KIND,
         "forward": FORWARD,
+        "reads": READS,
         "policy": POLICY,
         "senders": SENDER,
         "password": "",

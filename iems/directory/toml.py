@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from iems.directory.account import KINDS, refusal
+from iems.directory.account import KINDS, POP3, refusal
 from iems.directory.policy import MAX_SENDERS
 from iems.directory.reader import Alias, CatchAll, Entry, User, user_of
 from iems.model.address import Address, AddressError, domain_name
@@ -22,7 +22,7 @@ from iems.settings.read import SettingsError, Table, action, actions, join, text
 
 _TABLES = frozenset({"domains", "users", "aliases"})
 _OF_LAYER = frozenset({"policy", "senders"})
-_OF_USER = frozenset({"policy", "senders", "disabled", "kind", "forward"})
+_OF_USER = frozenset({"policy", "senders", "disabled", "kind", "forward", "reads"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,8 +129,11 @@ class _Reading:
             self._fault(f"{key}.disabled", disabled, "expected the reason as a string")
         if kind and kind not in KINDS:
             self._fault(f"{key}.kind", kind, f"expected one of {', '.join(KINDS)}")
+        if content.get("reads", POP3) != POP3:
+            self._fault(f"{key}.reads", content["reads"], f"expected {POP3!r} or nothing")
         told = refusal(str(disabled), str(kind))
-        user = User(address, self._layer(key, own, subject), domain, told)
+        layer = replace(self._layer(key, own, subject), sees_junk="reads" not in content)
+        user = User(address, layer, domain, told)
         forward = (
             self._addresses(f"{key}.forward", content["forward"]) if "forward" in content else ()
         )

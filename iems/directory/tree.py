@@ -12,7 +12,7 @@ import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 
-from iems.directory.account import refusal
+from iems.directory.account import POP3, refusal
 from iems.directory.policy import read_policy, read_senders
 from iems.directory.reader import Alias, CatchAll, DirectoryUnavailable, Entry, User, user_of
 from iems.directory.store import Attributes, Name, Reader, Row
@@ -25,10 +25,11 @@ CLASS = "objectClass"
 USER, ALIAS, DOMAIN = "iemsUser", "iemsAlias", "iemsDomain"
 ADDRESS, TARGET, DOMAIN_NAME = "iemsAddress", "iemsTarget", "iemsDomainName"
 POLICY, SENDER = "iemsPolicy", "iemsSender"
-DISABLED, KIND, FORWARD = "iemsDisabled", "iemsKind", "iemsForward"
+DISABLED, KIND, FORWARD, READS = "iemsDisabled", "iemsKind", "iemsForward", "iemsReads"
 NAME = "cn"
 ADMIN, PASSWORD, LOCKED = "iemsAdmin", "userPassword", "pwdAccountLockedTime"
-ATTRIBUTES = (CLASS, ADDRESS, TARGET, DOMAIN_NAME, POLICY, SENDER, DISABLED, KIND, FORWARD)
+_OF_USER = (DISABLED, KIND, FORWARD, READS)
+ATTRIBUTES = (CLASS, ADDRESS, TARGET, DOMAIN_NAME, POLICY, SENDER, *_OF_USER)
 
 Note = Callable[[str], None]
 
@@ -179,8 +180,15 @@ def read_domains(rows: Iterable[Row], note: Note) -> Mapping[str, Layer]:
     for row in _of_class(rows, DOMAIN):
         name = _one(row, DOMAIN_NAME).lower()
         if len(row.name) == len(domain_entry(name)):
-            layers[name] = _layer(row, Subject(Kind.DOMAIN, name), note)
+            layers[name] = read_layer(row, Subject(Kind.DOMAIN, name), note)
     return layers
+
+
+def read_layer(row: Row, subject: Subject, note: Note) -> Layer:
+    """What the entry of a domain or user says of mail to it."""
+    policy = read_policy(row.attributes.get(POLICY, ()), subject, note)
+    senders = read_senders(row.attributes.get(SENDER, ()), subject, note)
+    return replace(policy, senders=senders, sees_junk=_maybe(row, READS).lower() != POP3)
 
 
 def read_catch_all(row: Row, note: Note) -> CatchAll:
@@ -207,13 +215,8 @@ def _user(row: Row, layers: Mapping[str, Layer], note: Note) -> User:
     if layer is None:
         raise _nonsense(row, f"the domain of {address} has no entry")
     subject = Subject(Kind.USER, address.key)
-    own = _layer(row, subject, note)
+    own = read_layer(row, subject, note)
     return User(address, own, layer, refusal(_maybe(row, DISABLED), _maybe(row, KIND)))
-
-
-def _layer(row: Row, subject: Subject, note: Note) -> Layer:
-    policy = read_policy(row.attributes.get(POLICY, ()), subject, note)
-    return replace(policy, senders=read_senders(row.attributes.get(SENDER, ()), subject, note))
 
 
 def _targets(row: Row, note: Note) -> tuple[Address, ...]:

@@ -86,12 +86,14 @@ class Rule:
 class Layer:
     """All that one subject says: rules keyed by (check, band), and his list of senders.
 
-    `("dnsbl/*", band)` speaks for a family.
+    `("dnsbl/*", band)` speaks for a family. Who does not see Junk reads by POP3 alone: what he
+    did not choose himself to be filed there is tagged instead.
     """
 
     subject: Subject
     rules: Mapping[tuple[str, str], Rule] = field(default_factory=dict)
     senders: Senders = field(default_factory=dict)
+    sees_junk: bool = True
 
     def rule(self, check: str, band: str) -> Rule | None:
         """The rule for this band: the check's own, else its family's."""
@@ -201,6 +203,12 @@ def _walk(
     if role and not enforced and action in REFUSALS:
         notes.append(f"{finding.check} {finding.band}: a role address is not refused")
         action = Action.DELIVER
+    blind = next((one.subject for one in layers if not one.sees_junk), subject)
+    # Whoever is on somebody's list, the owner of the list wants to be out of sight.
+    hidden = action is Action.JUNK and finding.check != BLOCKED.check
+    if hidden and subject != blind and Action.TAG in may:
+        notes.append(f"{finding.check} {finding.band}: junk is tag, for {blind} never sees Junk")
+        action = Action.TAG
     return Reason(finding, action, subject, enforced)
 
 

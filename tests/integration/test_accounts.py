@@ -13,7 +13,7 @@ import pytest
 
 from tests.integration.conftest import Fresh
 from tests.integration.stack.imap import Mailbox
-from tests.integration.stack.mailsystem import MailSystem
+from tests.integration.stack.mailsystem import DELEGATED, MailSystem
 from tests.integration.stack.smtp import Client, Sent, send
 
 SENDER = "a@sender.example"
@@ -235,3 +235,29 @@ def test_why_as_a_user_tells_him_nothing_of_others(mailsystem: MailSystem, fresh
     assert json.loads(mailsystem.iems("why", "--json", "--as", carol, word)) == everything
     with pytest.raises(RuntimeError, match="ended with 77"):
         mailsystem.iems("why", "--as", fresh.address("nobody"), word)
+
+
+@pytest.mark.usefixtures("domain")
+def test_who_reads_by_pop3_alone_gets_junk_into_his_inbox_with_a_tag(
+    mailsystem: MailSystem, fresh: Fresh
+) -> None:
+    """Others of the domain have it in Junk, and so has he what he wants there himself."""
+    old = mailsystem.add_user(fresh.address("old"))
+    own = mailsystem.add_user(fresh.address("own"), "dnsbl/delegated listed choice junk")
+    for box in (old, own):
+        mailsystem.iems("user", "set", box.user, "--pop3-only")
+    mailsystem.iems("policy", "set", fresh.domain, "dnsbl/delegated", "junk")
+    note = f"dnsbl/delegated listed: junk is tag, for user {old.user} never sees Junk"
+    assert f"note: {note}\n" in mailsystem.iems("policy", "show", old.user).decode()
+    mailsystem.lists.list(DELEGATED, fresh.ip)
+    mail(mailsystem, fresh, old.user, own.user, fresh.address("bob"))
+    [message] = old.wait()
+    assert b"X-IEMS-Verdict: tag;" in message
+    own.wait(folder="Junk")
+    bob(mailsystem, fresh).wait(folder="Junk")
+    mailsystem.postfix.wait_empty()
+    assert not old.messages("Junk")
+    told = mailsystem.why(f"<{fresh.domain}@sender.example>", 4)
+    notes = {str(row["recipient"]): str(row["details"]) for row in told if row["recipient"]}
+    assert note in notes[old.user]
+    assert "never sees Junk" not in notes[own.user]

@@ -61,13 +61,22 @@ def stored(server: Slapd, address: str) -> dict[str, list[bytes]]:
 @pytest.mark.usefixtures("domain")
 def test_users(server: Slapd, load: Load) -> None:
     """Made, left, changed; a password counts for who is new, and is hashed like every other."""
-    header = ("address", "name", "password", "password_hash", "disabled", "kind", "forward")
+    header = (
+        "address",
+        "name",
+        "password",
+        "password_hash",
+        "disabled",
+        "kind",
+        "forward",
+        "reads",
+    )
     ready = "{SSHA}vn5Z9lt0RUDzQd0XCmr2gu0nBPNzYWx0"
     rows = [
-        (f"Bob@{DOMAIN}", "Bob Bäcker", "größer als zwölf 🦊", "", "", "", ""),
-        (f"carol@{DOMAIN}", "", "", ready, "has left", "", ""),
-        (f"dave@{DOMAIN}", "", "", "", "", "send-only", ""),
-        (f"erin@{DOMAIN}", "", "", "", "", "", f"far@example.net\nerin@{DOMAIN}"),
+        (f"Bob@{DOMAIN}", "Bob Bäcker", "größer als zwölf 🦊", "", "", "", "", ""),
+        (f"carol@{DOMAIN}", "", "", ready, "has left", "", "", ""),
+        (f"dave@{DOMAIN}", "", "", "", "", "send-only", "", ""),
+        (f"erin@{DOMAIN}", "", "", "", "", "", f"far@example.net\nerin@{DOMAIN}", "pop3"),
     ]
     assert counts(load("user", table(header, *rows), "--dry-run")[1]) == (4, 0, 0, 0)
     assert counts(load("user", table(header, *rows))[1]) == (4, 0, 0, 0)
@@ -80,12 +89,13 @@ def test_users(server: Slapd, load: Load) -> None:
     assert carol["userPassword"] == [ready.encode()]
     assert carol["iemsDisabled"] == [b"has left"]
     assert len(stored(server, f"erin@{DOMAIN}")["iemsForward"]) == 2
-    rows[0] = (rows[0][0], "Bob Baker", "another password", "", "", "receive-only", "")
-    rows[3] = (*rows[3][:6], "")
+    rows[0] = (rows[0][0], "Bob Baker", "another password", "", "", "receive-only", "", "")
+    assert stored(server, f"erin@{DOMAIN}")["iemsReads"] == [b"pop3"]
+    rows[3] = (*rows[3][:6], "", "")
     assert counts(load("user", table(header, *rows))[1]) == (0, 2, 2, 0)
     assert stored(server, f"bob@{DOMAIN}")["userPassword"] == bob["userPassword"]
     assert stored(server, f"bob@{DOMAIN}")["iemsKind"] == [b"receive-only"]
-    assert "iemsForward" not in stored(server, f"erin@{DOMAIN}")
+    assert not {"iemsForward", "iemsReads"} & stored(server, f"erin@{DOMAIN}").keys()
     # What has no column is left alone.
     assert counts(load("user", table(("address",), (f"bob@{DOMAIN}",)))[1]) == (0, 0, 1, 0)
 
@@ -93,31 +103,32 @@ def test_users(server: Slapd, load: Load) -> None:
 @pytest.mark.usefixtures("domain")
 def test_every_problem_is_told_with_its_line_and_keeps_no_other_row(load: Load) -> None:
     """The first and the last, in what cannot be read, cannot be meant, and slapd refuses."""
-    header = ("address", "password", "password_hash", "kind", "disabled", "policy")
+    header = ("address", "password", "password_hash", "kind", "disabled", "policy", "reads")
     good = "dnsbl/open listed choice junk\niprev mismatch choice tag"
     text = table(
         header,
-        (f"a1@{DOMAIN}", "", "", "", "", good),
-        ("no address", "", "", "", "", ""),
-        (f"ü@{DOMAIN}", "", "", "", "", ""),
-        (f"a2@{DOMAIN}", "", "", "half", "", ""),
-        (f"a3@{DOMAIN}", "a password", "{SSHA}xx", "", "", ""),
-        (f"a4@{DOMAIN}", "", "{NONE}xx", "", "", ""),
-        (f"a5@{DOMAIN}", "{SSHA}a password", "", "", "", ""),
-        (f"a6@{DOMAIN}", "short", "", "", "", ""),
-        (f"a7@{DOMAIN}", "", "", "", "zu spät", ""),
-        (f"a8@{DOMAIN}", "", "", "", "", "dnsbl/closed listed choice deliver"),
-        (f"a9@{DOMAIN}", "", "", "", "", "dnsbl/none listed choice junk"),
-        (f"b1@{DOMAIN}", "", "", "", "", "nonsense"),
-        (f"A1@{DOMAIN}", "", "", "", "", ""),
-        ("b2@nowhere.test", "", "", "", "", ""),
+        (f"a1@{DOMAIN}", "", "", "", "", good, ""),
+        ("no address", "", "", "", "", "", ""),
+        (f"ü@{DOMAIN}", "", "", "", "", "", ""),
+        (f"a2@{DOMAIN}", "", "", "half", "", "", ""),
+        (f"a3@{DOMAIN}", "a password", "{SSHA}xx", "", "", "", ""),
+        (f"a4@{DOMAIN}", "", "{NONE}xx", "", "", "", ""),
+        (f"a5@{DOMAIN}", "{SSHA}a password", "", "", "", "", ""),
+        (f"a6@{DOMAIN}", "short", "", "", "", "", ""),
+        (f"a7@{DOMAIN}", "", "", "", "zu spät", "", ""),
+        (f"a8@{DOMAIN}", "", "", "", "", "dnsbl/closed listed choice deliver", ""),
+        (f"a9@{DOMAIN}", "", "", "", "", "dnsbl/none listed choice junk", ""),
+        (f"b1@{DOMAIN}", "", "", "", "", "nonsense", ""),
+        (f"A1@{DOMAIN}", "", "", "", "", "", ""),
+        (f"b2@{DOMAIN}", "", "", "", "", "", "imap"),
+        ("b2@nowhere.test", "", "", "", "", "", ""),
         ("one cell",),
     )
-    bad = text.encode() + b"\xff@cli.test,,,,,\n" + f'b3@{DOMAIN},"x"y,,,,\n'.encode()
-    code, summary, _error = load("user", bad + f"b4@{DOMAIN},,,,,\n".encode())
+    bad = text.encode() + b"\xff@cli.test,,,,,,\n" + f'b3@{DOMAIN},"x"y,,,,,\n'.encode()
+    code, summary, _error = load("user", bad + f"b4@{DOMAIN},,,,,,\n".encode())
     problems = {row["line"]: row["problem"] for row in summary["problems"]}  # type: ignore[attr-defined]
     assert code == 1
-    assert (summary["added"], summary["read"]) == (2, 18)
+    assert (summary["added"], summary["read"]) == (2, 19)
     told = {
         4: "no domain in",
         5: "cannot log in",
@@ -131,10 +142,11 @@ def test_every_problem_is_told_with_its_line_and_keeps_no_other_row(load: Load) 
         13: "no check dnsbl/none:listed",
         14: "left out",
         15: "comes a second time",
-        16: "no domain nowhere.test",
-        17: "1 cells; expected 6",
-        18: "not UTF-8",
-        19: "expected after",
+        16: "reads is 'imap'",
+        17: "no domain nowhere.test",
+        18: "1 cells; expected 7",
+        19: "not UTF-8",
+        20: "expected after",
     }
     assert list(problems) == list(told)
     for number, words in told.items():

@@ -32,6 +32,7 @@ def test_user_set_and_show(iems: Iems, domain: str) -> None:
         "disabled": None,
         "locked": False,
         "kind": "send-only",
+        "pop3_only": False,
         "forward": [ALICE, "far@example.net"],
         "aliases": [f"abuse@{domain}", f"both@{domain}", f"postmaster@{domain}"],
         "administers": [],
@@ -40,6 +41,10 @@ def test_user_set_and_show(iems: Iems, domain: str) -> None:
     assert iems("user", "set", ALICE, "--kind", "full", "--no-forward")[0] == 0
     shown = json.loads(iems("user", "show", ALICE, "--json")[1])
     assert (shown["kind"], shown["forward"]) == ("full", [])
+    assert iems("user", "set", ALICE, "--pop3-only")[1].startswith("set ")
+    assert json.loads(iems("user", "show", ALICE, "--json")[1])["pop3_only"] is True
+    assert iems("user", "set", ALICE, "--imap")[1].startswith("set ")
+    assert json.loads(iems("user", "show", ALICE, "--json")[1])["pop3_only"] is False
     assert iems("user", "set", ALICE, "--keep")[0] == 2
     for verb in ("set", "show"):
         words = ("--enabled",) if verb == "set" else ()

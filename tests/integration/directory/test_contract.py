@@ -39,6 +39,7 @@ forward = ["far@example.net"]
 [users."printer@one.contract.test"]
 kind = "send-only"
 [users."lobby@one.contract.test"]
+reads = "pop3"
 kind = "receive-only"
 [users."dora@one.contract.test"]
 forward = ["far@example.net"]
@@ -111,7 +112,7 @@ def populated(server: Slapd) -> Slapd:
             "gone@one.contract.test", "iemsDisabled: has left", "iemsForward: far@example.net"
         )
         + tree.user("printer@one.contract.test", "iemsKind: send-only")
-        + tree.user("lobby@one.contract.test", "iemsKind: receive-only")
+        + tree.user("lobby@one.contract.test", "iemsKind: receive-only", "iemsReads: POP3")
         + tree.user("dora@one.contract.test", "iemsForward: far@example.net")
         + tree.user(
             "erik@one.contract.test",
@@ -188,6 +189,14 @@ def test_user(directory: Directory) -> None:
             Layer(Subject(Kind.DOMAIN, "one.contract.test"), ONE, senders(SPAM)),
         )
     }
+
+
+def test_who_reads_by_pop3_alone(directory: Directory) -> None:
+    """He never sees Junk."""
+    found = directory.find([address("lobby"), address("alice")], soon())
+    users = {key: user_of(entry) for key, entry in found.items()}
+    sees = {key: user.layer.sees_junk for key, user in users.items() if user is not None}
+    assert sees == {"lobby@one.contract.test": False, "alice@one.contract.test": True}
 
 
 def test_alias(directory: Directory) -> None:

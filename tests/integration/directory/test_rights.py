@@ -47,6 +47,7 @@ SAMPLES = (
     Sample("user forward", ALICE, "iemsForward", b"far@example.net"),
     Sample("user kind", SHUT, "iemsDisabled", b"has left"),
     Sample("user kind", ALICE, "iemsKind", b"receive-only"),
+    Sample("how a user reads", ALICE, "iemsReads", b"pop3"),
     Sample("user name", ALICE, "cn", b"alice"),
     Sample("lock of a user", LARS, "pwdAccountLockedTime", b"000001010000Z"),
     Sample("age of a password", BOB, "pwdPolicySubentry", RULES.encode()),
@@ -84,7 +85,7 @@ def populated(server: Slapd) -> Slapd:
         tree.domain(DOMAIN, *rules, f"iemsAdmin: {DAN}")
         + tree.domain("elsewhere.rights.test", f"iemsAdmin: {EVE}")
         + tree.user("eve@elsewhere.rights.test")
-        + tree.user(f"alice@{DOMAIN}", *rules, *more)
+        + tree.user(f"alice@{DOMAIN}", *rules, *more, "iemsReads: pop3")
         + tree.user(f"bob@{DOMAIN}", rules[0], f"pwdPolicySubentry: {RULES}")
         + tree.user(f"dan@{DOMAIN}")
         + tree.user(f"lars@{DOMAIN}", "pwdAccountLockedTime: 000001010000Z")
@@ -245,10 +246,9 @@ def test_readers_see_where_mail_goes(populated: Slapd, actor: str) -> None:
     with acting(populated, actor) as connection:
         shown = seen(connection)
     assert {ALICE, BOB, BOTH, DOMAIN_DN} <= shown.keys()
-    attributes = set().union(*shown.values())
     places = {"objectClass", "uid", "iemsAddress", "iemsTarget", "iemsForward", "iemsDomainName"}
-    policy = {"iemsPolicy", "iemsSender", "iemsKind", "iemsDisabled"}
-    assert attributes == places | (set() if actor == "postfix" else policy)
+    policy = {"iemsPolicy", "iemsSender", "iemsKind", "iemsDisabled", "iemsReads"}
+    assert set().union(*shown.values()) == places | (set() if actor == "postfix" else policy)
 
 
 @pytest.mark.parametrize("actor", ACTORS)

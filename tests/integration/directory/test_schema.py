@@ -23,6 +23,7 @@ NUMBERS = {
     "1.7": "iemsForward",
     "1.8": "iemsAdmin",
     "1.9": "iemsSender",
+    "1.10": "iemsReads",
     "2.1": "iemsDomain",
     "2.2": "iemsUser",
     "2.3": "iemsAlias",

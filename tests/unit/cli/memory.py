@@ -177,7 +177,7 @@ def settings() -> Settings:
             "hostname": "mail.example.test",
             "postmaster": "postmaster@example.test",
             "checks": {
-                "iprev": {"mode": "delegate", "allow": {"mismatch": ["deliver", "tag"]}},
+                "iprev": {"mode": "delegate", "allow": {"mismatch": ["deliver", "tag", "junk"]}},
                 "dnsbl": {"x": {"mode": "enforce", "zone": "bl.test"}},
             },
         }

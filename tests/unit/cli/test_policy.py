@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -55,7 +56,7 @@ def test_unchanged_writes_nothing(bench: Bench, capsys: pytest.CaptureFixture[st
 @pytest.mark.parametrize(
     ("check", "action", "told"),
     [
-        ("iprev", "reject", "iprev:mismatch: site forbids it; allowed: deliver, tag"),
+        ("iprev", "reject", "iprev:mismatch: site forbids it; allowed: deliver, tag, junk"),
         ("dnsbl/x", "deliver", "dnsbl/x:listed: site forbids it; allowed: junk"),
         ("dnsbl/y", "junk", "no check dnsbl/y:; known: dnsbl/x:listed, dnsbl/x:temperror, iprev"),
         ("iprev:listed", "tag", "no check iprev:listed; known: "),
@@ -85,6 +86,24 @@ def test_show_warns_of_nonsense(bench: Bench, capsys: pytest.CaptureFixture[str]
     told = capsys.readouterr()
     assert "warning: user alice@example.test: policy value b'nonsense' is left out" in told.err
     assert "note: iprev mismatch: user alice@example.test says reject" in told.out
+
+
+def test_show_says_what_becomes_of_junk_that_is_never_seen(
+    bench: Bench, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Of what is enforced, nothing else."""
+    bob = "bob@example.test"
+    assert bench.run(user, "add", bob, "--pop3-only") == 0
+    bench.run(policy, "set", "example.test", "iprev", "junk")
+    capsys.readouterr()
+    bench.run(policy, "show", bob)
+    told = capsys.readouterr().out
+    assert re.search(r"^iprev:mismatch +tag +by domain example.test", told, re.MULTILINE)
+    assert f"note: iprev mismatch: junk is tag, for user {bob} never sees Junk" in told
+    assert re.search(r"^dnsbl/x:listed +junk +by site +enforced", told, re.MULTILINE)
+    bench.run(policy, "set", bob, "iprev", "junk")
+    bench.run(policy, "show", bob)
+    assert "iprev mismatch: junk is tag" not in capsys.readouterr().out
 
 
 def test_show_says_where_there_is_no_postfix(

@@ -26,6 +26,7 @@ DOMAIN = '[domains."example.test"]\n'
             DOMAIN + '[users."a@example.test"]\nkind = "half"',
             "expected one of send-only, receive-only",
         ),
+        (DOMAIN + '[users."a@example.test"]\nreads = "imap"', "expected 'pop3' or nothing"),
         (DOMAIN + '[users."a@example.test"]\ndisabled = true', "expected the reason as a string"),
         (DOMAIN + '[users."a@example.test"]\nforward = []', "expected a list of addresses"),
         ('[aliases]\n"@a.test" = ["@b.test", "x@b.test"]', "expected an address"),

@@ -67,6 +67,35 @@ def test_an_entry_is_its_owner_s(
     assert verdict(lists, "bob") == ("junk" if found else "deliver")
 
 
+@pytest.mark.parametrize(
+    ("policy", "findings", "word"),
+    [
+        ("", (LISTED,), "tag"),
+        ('"dnsbl/one" = { listed = "junk" }', (LISTED,), "junk"),
+        ('"dnsbl/one" = { listed = "reject" }', (LISTED,), "tag"),
+        ("", (HARD,), "junk"),
+    ],
+)
+def test_nothing_is_filed_where_the_owner_never_looks(
+    office: Office, policy: str, findings: tuple[Finding, ...], word: str
+) -> None:
+    """What he chose himself is done, and what is enforced; a rejection comes too late to be one."""
+    text = f"""
+        [domains."b.test"]
+        policy = {{ "dnsbl/one" = {{ listed = "junk" }} }}
+        [users."old@b.test"]
+        reads = "pop3"
+        policy = {{ {policy} }}
+    """
+    directory = TomlDirectory.parse(text)
+    site = replace(office, agent=replace(office.agent, directory=directory))
+    assert site.deliver("old", findings=findings) == ["250 2.0.0 Saved"]
+    assert verdict(site, "old") == word
+    [record] = site.records()
+    assert record.action == word
+    assert ("never sees Junk" in str(record.details["notes"])) == (word == "tag")
+
+
 def test_a_client_is_whom_postfix_names(lists: Office) -> None:
     """The fixture's client is 192.0.2.1; this one has an entry."""
     lists.deliver("alice", sender="s@y.test")

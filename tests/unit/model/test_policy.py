@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -230,6 +232,31 @@ rulings = st.builds(
     st.sampled_from([DOMAIN, ALICE]),
 )
 allows = rulings.filter(lambda one: one.entry.allows)
+
+
+@given(site, below, layers_of(ALICE), findings, st.booleans())
+def test_who_never_sees_junk_gets_it_tagged_unless_he_chose_it(
+    top: Layer, lower: list[Layer], own: Layer, seen: list[Finding], role: bool
+) -> None:
+    """Where he may have it tagged; everything else stays what it is, but for the note."""
+    layers = [top, *(one for one in lower if one.subject != ALICE)]
+    before = decide(seen, [*layers, own], role=role)
+    after = decide(seen, [*layers, replace(own, sees_junk=False)], role=role)
+    for was, now in zip(before.reasons, after.reasons, strict=True):
+        may = allowed(was.finding.check, was.finding.band, [*layers, own])
+        hidden = was.action is Action.JUNK and was.layer != ALICE and Action.TAG in may
+        assert now == (replace(was, action=Action.TAG) if hidden else was)
+    tagged = [one for one in after.notes if "junk is tag" in one]
+    changed = [one for one in after.reasons if one not in before.reasons]
+    assert len(tagged) == len(changed)
+    assert [one for one in after.notes if one not in tagged] == list(before.notes)
+
+
+def test_a_sender_whom_he_blocks_stays_out_of_his_sight() -> None:
+    top = Layer(SITE, {BLOCKED_BAND: Rule(EVERY_ACTION, Action.JUNK)})
+    layers = [top, Layer(ALICE, sees_junk=False)]
+    ruling = Ruling(SenderEntry.parse("block a.test"), ALICE)
+    assert decide([], layers, ruling=ruling).action is Action.JUNK
 
 
 @given(site, below, findings, allows, st.booleans())
