@@ -102,6 +102,9 @@ def _lines(record: Record) -> Iterable[str]:
     for row in _rows(record.details, "findings"):
         if (row.get("check"), row.get("band")) not in explained:
             yield f"    {row.get('check')}: {row.get('outcome')} {row.get('reason') or ''}".rstrip()
+    name, by, past = (record.details.get(one) for one in ("released", "by", "past"))
+    if name:
+        yield f"    released from quarantine by {by}, past {past}: {name}"
     notes = record.details.get("notes")
     for note in notes if isinstance(notes, list) else []:
         yield f"    note: {note}"

@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import functools
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from iems.codec.delivered import delivered_to
+from iems.codec.findings import rows_of
 from iems.codec.printable import printable
 from iems.codec.senders import facts
 from iems.directory.account import ENHANCED, looped
@@ -47,12 +48,12 @@ DIRECTORY = 15.0
 RECORDS = 15.0
 """Seconds; a directory or disk that takes longer is as good as gone."""
 
-_NO_DIRECTORY = reply(451, "4.3.0", "Directory is not available")
+NO_DIRECTORY = reply(451, "4.3.0", "Directory is not available")
 _NO_QUARANTINE = reply(451, "4.3.1", "Quarantine is not available")
 _NO_RECORD = reply(451, "4.3.0", "Verdict cannot be recorded")
-_UNKNOWN = reply(550, "5.1.1", "User unknown")
+UNKNOWN = reply(550, "5.1.1", "User unknown")
 
-_FORWARDED = (Action.DELIVER, Action.TAG, Action.JUNK)
+FORWARDED = (Action.DELIVER, Action.TAG, Action.JUNK)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,21 +99,28 @@ class Agent:
     def deliver(self, transaction: Transaction) -> Sequence[Reply]:
         """One reply for each recipient; recipients that are one mailbox share the delivery."""
         with self.meter.timed("stage_seconds", stage="delivery"):
-            return _Delivery(self, transaction).run()
+            return Delivery(self, transaction).run()
 
 
-class _Delivery:
-    """One transaction on its way through the agent."""
+class Delivery:
+    """One transaction on its way through the agent; `marks` stand in its records and log lines."""
 
-    def __init__(self, agent: Agent, transaction: Transaction) -> None:
+    stage = "delivery"
+    past: Collection[tuple[str, str]] = ()
+    """Rules that count as if they had found nothing."""
+
+    def __init__(
+        self, agent: Agent, transaction: Transaction, provenance: Provenance | None = None
+    ) -> None:
         self._agent = agent
         self._transaction = transaction
         self._deadline = Deadline.after(TOTAL)
         self._block = headers.read(transaction.message.header)
         ident = transaction.forward.get("IDENT", "")
-        self._provenance: Provenance = agent.origin.of(self._block, ident)
-        unchecked = agent.settings.hostname if self._provenance.fault else ""
-        self._cleaned = headers.clean(self._block, unchecked)
+        self._provenance: Provenance = provenance or agent.origin.of(self._block, ident)
+        fault = self._provenance.fault
+        self.marks: dict[str, object] = {"fault": fault} if fault else {}
+        self._cleaned = headers.clean(self._block, agent.settings.hostname if fault else "")
 
     def run(self) -> Sequence[Reply]:
         """Find the subjects, decide, carry out, record, report."""
@@ -123,8 +131,8 @@ class _Delivery:
         except DirectoryUnavailable as error:
             self._agent.log.warning("directory is not available", error=printable(str(error)))
             lost = [Target(recipient, None, LOCAL) for recipient in recipients]
-            self._log(Result(target, _NO_DIRECTORY, "tempfail") for target in lost)
-            return [_NO_DIRECTORY] * len(recipients)
+            self._log(Result(target, NO_DIRECTORY, "tempfail") for target in lost)
+            return [NO_DIRECTORY] * len(recipients)
         unique: dict[str, Target] = {}
         for target in targets:
             unique.setdefault(target.key, target)
@@ -134,20 +142,28 @@ class _Delivery:
         return [results[target.key].reply for target in targets]
 
     def _results(self, targets: Iterable[Target]) -> list[Result]:
-        had = delivered_to((field.name, field.value) for field in self._block.fields)
         results: list[Result] = []
         decided: dict[Action, list[Outcome]] = {}
         for target in targets:
             if not target.known:
-                results.append(_refused(target, _UNKNOWN, "no such user in the directory"))
+                results.append(_refused(target, UNKNOWN, "no such user in the directory"))
             else:
-                settings, now = self._agent.settings, self._agent.now()
-                again = replace(target, closed=looped()) if target.key in had else target
-                one = outcome(again, self._provenance, self._facts, settings, now)
+                one = self._outcome(target)
                 decided.setdefault(one.action, []).append(one)
         results += self._kept_back(decided)
         recorded = self._recorded(results)
         return recorded + self._recorded(self._forwarded(decided))
+
+    def _outcome(self, target: Target) -> Outcome:
+        """What is done for a recipient who is known."""
+        agent = self._agent
+        again = replace(target, closed=looped()) if target.key in self._had else target
+        return outcome(again, self._provenance, self._facts, agent.settings, agent.now(), self.past)
+
+    @functools.cached_property
+    def _had(self) -> frozenset[str]:
+        """Who has had the message before."""
+        return delivered_to((field.name, field.value) for field in self._block.fields)
 
     @functools.cached_property
     def _facts(self) -> Facts:
@@ -201,7 +217,7 @@ class _Delivery:
 
     def _forwarded(self, decided: Mapping[Action, list[Outcome]]) -> Iterator[Result]:
         """What goes on to the next hops, recipients with equal bytes together."""
-        outcomes = [one for action in _FORWARDED for one in decided.get(action, ())]
+        outcomes = [one for action in FORWARDED for one in decided.get(action, ())]
         by_key = {one.target.key: one for one in outcomes}
         for parcel in group(self._copy(one) for one in outcomes):
             delivered = self._forward(parcel)
@@ -259,7 +275,7 @@ class _Delivery:
         provenance = self._provenance
         return Record(
             reference=provenance.reference,
-            stage="delivery",
+            stage=self.stage,
             action=one.action,
             reply=str(one.reply),
             recipient=one.target.recipient.address,
@@ -273,9 +289,7 @@ class _Delivery:
         )
 
     def _details(self, one: Outcome) -> dict[str, object]:
-        told = details(one.decision, self._provenance.findings)
-        fault = self._provenance.fault
-        return {**told, "fault": fault} if fault else told
+        return {**details(one.decision, self._provenance.findings), **self.marks}
 
     def _description(self, outcomes: list[Outcome]) -> dict[str, object]:
         provenance, mail = self._provenance, self._transaction.mail
@@ -283,13 +297,16 @@ class _Delivery:
             "reference": provenance.reference,
             "queue_id": provenance.queue_id,
             "channel": provenance.channel,
+            "client": self._transaction.forward.get("ADDR", ""),
             "time": self._agent.now(),
             "sender": mail.sender,
             "smtputf8": mail.utf8,
             "eight_bit": mail.eight_bit,
+            "passed": rows_of(provenance.findings),
             "recipients": [
                 {
                     "address": one.target.recipient.address,
+                    "orcpt": one.target.recipient.orcpt,
                     "subject": str(one.target.subject or ""),
                     **self._details(one),
                 }
@@ -317,9 +334,9 @@ class _Delivery:
                 action=one.action,
                 reply=one.reply,
                 channel=provenance.channel,
-                **({"fault": provenance.fault} if provenance.fault else {}),
+                **self.marks,
             )
-            self._agent.meter.count("verdicts_total", stage="delivery", **_labels(one))
+            self._agent.meter.count("verdicts_total", stage=self.stage, **_labels(one))
 
 
 def _address(text: str) -> Address | None:

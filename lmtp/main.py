@@ -35,6 +35,7 @@ from iems.store.spool import Spool
 from lmtp.agent import Agent
 from lmtp.dsn import Reports
 from lmtp.provenance import Origin
+from lmtp.release import Releases
 from lmtp.server import Server
 from lmtp.session import Limits, Session
 from lmtp.upstream import Upstream, greeted
@@ -108,10 +109,13 @@ class AgentGeneration:
         limits = Limits(message=self.settings.agent.max_message + _GROWTH)
         recorder = Recorder(state / "records.sqlite")
         agent = self._agent(recorder, log, control.meter)
+        releases = Releases(agent, spool, self.keyring.secret)
         hostname = self.settings.hostname
         control.meter.watch("records_dropped_total", lambda: recorder.dropped)
         server = Server(
-            lambda wire: Session(wire, hostname, spool, agent, log, limits), log, control.meter
+            lambda wire: Session(wire, hostname, spool, agent, releases.release, log, limits),
+            log,
+            control.meter,
         )
         server.serve(listener, control)
         recorder.close(Deadline.after(_CLOSE))

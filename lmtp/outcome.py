@@ -7,10 +7,11 @@ deferral ends after 24 hours in quarantine, because Postfix would bounce the mes
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 
 from iems.model.envelope import LOCAL, SUBMISSION
-from iems.model.policy import Action, Decision, decide, rule
+from iems.model.policy import BLOCKED, Action, Decision, decide, rule
 from iems.model.senders import Facts
 from iems.settings.schema import Settings
 from lmtp.provenance import Provenance
@@ -36,13 +37,23 @@ class Outcome:
 
 
 def outcome(
-    target: Target, provenance: Provenance, facts: Facts, settings: Settings, now: float
+    target: Target,
+    provenance: Provenance,
+    facts: Facts,
+    settings: Settings,
+    now: float,
+    past: Collection[tuple[str, str]] = (),
 ) -> Outcome:
-    """Decide for one recipient; `facts` is who sent it, `now` in seconds of the epoch."""
+    """Decide for one recipient; `facts` is who sent it, `now` in seconds of the epoch.
+
+    The rules in `past`, check and band, count as if nothing had been found.
+    """
     layers = (*settings.layers(provenance.channel), *target.layers)
-    decision = target.closed or decide(
-        provenance.findings, layers, role=target.role, ruling=rule(target.layers, facts)
-    )
+    findings = [one for one in provenance.findings if (one.check, one.band) not in past]
+    ruling = rule(target.layers, facts)
+    if ruling and not ruling.entry.allows and (BLOCKED.check, BLOCKED.band) in past:
+        ruling = None
+    decision = target.closed or decide(findings, layers, role=target.role, ruling=ruling)
     action, note = _possible(decision.action, target, provenance, settings, now)
     if note:
         decision = replace(decision, notes=(*decision.notes, note))

@@ -3,6 +3,9 @@
 The session knows the protocol and nothing of policy. It accepts every recipient; what becomes of
 each is said after DATA, one reply per accepted recipient. Whatever goes wrong while a message is
 taken or delivered costs a delay (4xx), and no client is told what an exception said.
+
+One command is our own: `XRELEASE TOKEN` delivers a message out of quarantine (`lmtp.release`), and
+its reply says what became of it.
 """
 
 from __future__ import annotations
@@ -69,7 +72,14 @@ class Session:
     """The state of one connection; `run` is called once, in a thread of its own."""
 
     def __init__(
-        self, wire: Wire, hostname: str, spool: Spool, agent: Deliver, log: Log, limits: Limits
+        self,
+        wire: Wire,
+        hostname: str,
+        spool: Spool,
+        agent: Deliver,
+        release: Callable[[str], Reply],
+        log: Log,
+        limits: Limits,
     ) -> None:
         self._lock = threading.Lock()
         """Held where it is settled whether the session or `leave` comes first at a boundary."""
@@ -85,6 +95,7 @@ class Session:
         self._hostname = hostname
         self._spool = spool
         self._agent = agent
+        self._release = release
         self._log = log
         self._limits = limits
         self._errors = 0
@@ -98,6 +109,7 @@ class Session:
             "MAIL": self._mail_from,
             "RCPT": self._rcpt_to,
             "DATA": self._data,
+            "XRELEASE": self._xrelease,
             "RSET": self._rset,
             "NOOP": lambda _argument: _OK,
             "VRFY": lambda _argument: _VERIFY,
@@ -200,6 +212,7 @@ class Session:
             "DSN",
             f"SIZE {self._limits.message}",
             f"XFORWARD {' '.join(FORWARD_NAMES)}",
+            "XRELEASE",
         )
         return Reply(250, tuple(word.encode("ascii") for word in words))
 
@@ -238,6 +251,16 @@ class Session:
             self._send(answer)
         self._reset()
         self._expectant = False
+
+    def _xrelease(self, argument: str) -> Reply:
+        if not self._greeted or self._mail:
+            raise CommandError(_SEQUENCE)
+        try:
+            answer = self._release(argument)
+        except Exception as error:  # noqa: BLE001 - who asks must be told that it did not happen
+            answer = self._failed("release failed", error)
+        self._expectant = False
+        return answer
 
     def _rset(self, argument: str) -> Reply:
         if argument:
@@ -281,11 +304,13 @@ class Session:
             transaction = Transaction(mail, recipients, self._forward, incoming.finish())
             return _one_each(self._agent.deliver(transaction), recipients)
         except Exception as error:  # noqa: BLE001 - the client must be told to keep the message
-            reference = new_reference()
             queue_id = self._forward.get("IDENT", "")
-            self._log.failure("delivery failed", error, reference=reference, queue_id=queue_id)
-            failed = reply(451, "4.3.0", f"Internal error; ref={reference}")
-            return [failed] * len(recipients)
+            return [self._failed("delivery failed", error, queue_id=queue_id)] * len(recipients)
+
+    def _failed(self, text: str, error: Exception, **fields: object) -> Reply:
+        reference = new_reference()
+        self._log.failure(text, error, reference=reference, **fields)
+        return reply(451, "4.3.0", f"Internal error; ref={reference}")
 
 
 def _one_each(replies: Sequence[Reply], recipients: tuple[Recipient, ...]) -> Sequence[Reply]:

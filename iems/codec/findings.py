@@ -13,10 +13,11 @@ import base64
 import bisect
 import hmac
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
+from iems.codec.mac import mac
 from iems.model.finding import TEMPERROR, Finding
 
 NAME = b"X-IEMS-Findings"
@@ -67,14 +68,13 @@ def decode(value: bytes, secret_of: Callable[[str], bytes | None]) -> Passed:
         raise FindingsError("unknown key")
     if given["v"] != VERSION:
         raise FindingsError("unknown version")
-    expected = _mac(secret, [given[name] for name in _PARAMETERS[:-1]])
+    expected = mac(secret, [given[name] for name in _PARAMETERS[:-1]])
     if not hmac.compare_digest(expected, given["h"]):
         raise FindingsError("wrong HMAC")
     try:
         rows = json.loads(base64.b64decode(given["f"], validate=True))
         sender = base64.b64decode(given["s"], validate=True).decode("utf-8", "surrogateescape")
-        findings = tuple(_finding(row) for row in rows)
-        return Passed(given["r"], given["q"], given["c"], sender, int(given["t"]), findings)
+        return Passed(given["r"], given["q"], given["c"], sender, int(given["t"]), of_rows(rows))
     except (ValueError, TypeError, RecursionError) as error:
         raise FindingsError(f"damaged field: {type(error).__name__}") from None
 
@@ -99,18 +99,7 @@ def _rank(finding: Finding) -> tuple[bool, bool, bool]:
 
 
 def _encode(passed: Passed, key_id: str, secret: bytes) -> bytes:
-    rows = [
-        [
-            one.check,
-            one.outcome,
-            one.band,
-            one.reason,
-            one.score,
-            [list(pair) for pair in one.evidence],
-        ]
-        for one in passed.findings
-    ]
-    text = json.dumps(rows, separators=(",", ":"))
+    text = json.dumps(rows_of(passed.findings), separators=(",", ":"))
     parts = [
         VERSION,
         key_id,
@@ -121,7 +110,7 @@ def _encode(passed: Passed, key_id: str, secret: bytes) -> bytes:
         base64.b64encode(passed.sender.encode("utf-8", "surrogateescape")).decode(),
         base64.b64encode(text.encode()).decode(),
     ]
-    parts.append(_mac(secret, parts))
+    parts.append(mac(secret, parts))
     words = [f"{name}={part};" for name, part in zip(_PARAMETERS, parts, strict=True)]
     return _fold(words).encode()
 
@@ -149,10 +138,24 @@ def _parameters(value: bytes) -> dict[str, str]:
     return dict(pairs)
 
 
-def _mac(secret: bytes, parts: list[str]) -> str:
-    octets = [part.encode() for part in parts]
-    told = b"".join(len(one).to_bytes(4, "big") + one for one in octets)
-    return base64.b64encode(hmac.digest(secret, told, "sha256")).decode()
+def rows_of(findings: Iterable[Finding]) -> list[list[object]]:
+    """Findings as JSON has them."""
+    return [
+        [
+            one.check,
+            one.outcome,
+            one.band,
+            one.reason,
+            one.score,
+            [list(pair) for pair in one.evidence],
+        ]
+        for one in findings
+    ]
+
+
+def of_rows(rows: Any) -> tuple[Finding, ...]:  # noqa: ANN401 - whatever JSON can hold
+    """The findings of `rows_of`; ValueError or TypeError where it is anything else."""
+    return tuple(_finding(row) for row in rows)
 
 
 def _finding(row: Any) -> Finding:  # noqa: ANN401 - whatever JSON can hold

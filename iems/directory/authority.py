@@ -30,7 +30,10 @@ class Actor:
 
 @dataclass(frozen=True, slots=True)
 class Thing:
-    """What is acted upon and whose: domain, admin, user, alias, policy, sender or password."""
+    """What is acted upon and whose.
+
+    The kinds are domain, admin, user, alias, policy, sender, password and quarantine.
+    """
 
     kind: str
     name: str
@@ -50,17 +53,20 @@ Audit = Callable[[Actor, str, Thing, str], None]
 _OWN = frozenset(
     {
         *(("show", "policy"), ("set", "policy"), ("show", "sender"), ("set", "sender")),
+        *(("show", "quarantine"), ("release", "quarantine"), ("delete", "quarantine")),
         ("change", "password"),
     }
 )
-_IN_DOMAIN = frozenset({"user", "alias", "policy", "sender", "password"})
+_IN_DOMAIN = frozenset({"user", "alias", "policy", "sender", "password", "quarantine"})
 
 
 def authorise(actor: Actor, verb: str, thing: Thing) -> None:
-    """NotAuthorisedError unless `actor` may do `verb` (add, delete, set, change, show) to `thing`.
+    """NotAuthorisedError unless `actor` may do `verb` to `thing`.
 
-    The site's administrator may do everything, that of a domain everything with what is in it, a
-    user see and set his own policy and list of senders, and change his password by the old one.
+    The verbs are add, delete, set, change, show and release. The site's administrator may do
+    everything, that of a domain everything with what is in it, a user see and set his own policy
+    and list of senders, see, release and delete his own messages in quarantine, and change his
+    password by the old one.
     """
     if actor.subject.kind is Kind.SITE:
         return

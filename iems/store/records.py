@@ -37,7 +37,10 @@ _BUSY = 5.0
 _EXPIRED, _PAUSE = 500, 0.1
 """So many old records are deleted at once, and then so many seconds none: writers come between."""
 
-_END_OF_TIME = float(1 << 37)
+RELEASE = "release"
+"""The stage at which a person let a message out of quarantine."""
+
+END_OF_TIME = float(1 << 37)
 """Seconds of the epoch, in the year 6325: what is later is no time that a calendar can show."""
 
 _SCHEMA = """
@@ -87,8 +90,8 @@ class RecordsError(Exception):
 class Record:
     """One verdict, or (with an empty `recipient`) one message as it passed a daemon.
 
-    `stage` is where it was decided: `rcpt`, `end-of-message`, `delivery`. `time` is in seconds of
-    the epoch. `details` holds reasons, findings and notes as `iems why` prints them.
+    `stage` is where it was decided: `rcpt`, `end-of-message`, `delivery`, `release`. `time` is in
+    seconds of the epoch. `details` holds reasons, findings and notes as `iems why` prints them.
     """
 
     reference: str
@@ -342,7 +345,7 @@ def _read(row: tuple[object, ...]) -> Record:
     named = dict(zip(_COLUMNS, row, strict=True))
     time, texts = named.pop("time"), {name: str(value) for name, value in named.items()}
     told = json.loads(texts.pop("details"))
-    if not isinstance(time, float) or not 0 <= time < _END_OF_TIME or not isinstance(told, dict):
+    if not isinstance(time, float) or not 0 <= time < END_OF_TIME or not isinstance(told, dict):
         raise ValueError
     return Record(**texts, time=time, details=told)
 

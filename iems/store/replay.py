@@ -2,7 +2,8 @@
 
 What the checks found is taken as it was; what is decided anew is the policy, with the layers that
 are given now. Only what the policy decided is compared: a record of an unknown user, a closed
-account, a mail loop or a message too large has nothing that a policy could change. A record does
+account, a mail loop, a message too large or a release out of quarantine, which a person decided,
+has nothing that a policy could change. A record does
 not say who the sender was proven to be, so of the lists of senders the entry that counted then
 counts again, whatever stands in them now.
 """
@@ -32,7 +33,7 @@ from iems.model.policy import (
 from iems.model.senders import SenderEntry
 from iems.serve.deadline import Deadline
 from iems.settings.schema import Settings
-from iems.store.records import Record, RecordsError
+from iems.store.records import RELEASE, Record, RecordsError
 
 DELIVERY = "delivery"
 
@@ -136,7 +137,7 @@ def _with(layer: Layer, changes: Iterable[Change]) -> Layer:
 def _decided(record: Record) -> Decision | None:
     """The verdict as it was; None where no policy made it."""
     rows = _rows(record, "reasons")
-    if not record.recipient or "findings" not in record.details:
+    if not record.recipient or "findings" not in record.details or record.stage == RELEASE:
         return None
     if any(row.get("check") == ACCOUNT for row in rows):
         return None

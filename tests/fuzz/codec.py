@@ -12,7 +12,12 @@ from iems.codec.delivered import delivered_to
 from iems.codec.encoded import decoded, text
 from iems.codec.findings import LIMIT, FindingsError, Passed, decode, encode
 from iems.codec.header import parse_header, split_message, unfold
+from iems.codec.mac import mac
 from iems.codec.printable import printable
+from iems.codec.release import LIMIT as TOKEN_LIMIT
+from iems.codec.release import ReleaseError
+from iems.codec.release import decode as read_token
+from iems.codec.release import encode as make_token
 from iems.codec.senders import facts
 from iems.model.address import Address, AddressError, domain_name
 from iems.model.finding import Finding
@@ -22,6 +27,7 @@ from lmtp.provenance import received_id, received_time
 
 SECRET = bytes(range(32))
 HOST = "mail.example.test"
+_NOW = 1_700_000_000.5
 _WORDS = re.compile(r"[A-Za-z0-9/_-]*")
 """What reference, queue id and channel are made of: nothing that folding could take away."""
 
@@ -55,6 +61,20 @@ def _signed(data: bytes) -> bytes:
         digest.update(len(octets).to_bytes(4, "big") + octets)
     values["h"] = base64.b64encode(digest.digest()).decode()
     return "".join(f"{name}={value};" for name, value in values.items()).encode("latin-1")
+
+
+def release(data: bytes) -> None:
+    """A token is a release or a ReleaseError; a release comes back as it was."""
+    payload = base64.urlsafe_b64encode(data).decode()
+    signed = f"k1.{payload}.{mac(SECRET, ('release 1', 'k1', payload))}"
+    for token in (data.decode("utf-8", "replace"), signed):
+        try:
+            told = read_token(token, lambda _key: SECRET, _NOW)
+            again = make_token(told, "k1", SECRET)
+        except ReleaseError:
+            continue
+        assert len(again) <= TOKEN_LIMIT
+        assert read_token(again, lambda _key: SECRET, _NOW) == told
 
 
 def header(data: bytes) -> None:

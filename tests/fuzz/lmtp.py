@@ -7,6 +7,7 @@ import socket
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from iems.codec.release import ReleaseError, decode
 from iems.store.spool import Spool
 from lmtp import headers
 from lmtp.commands import CommandError, parse_mail, parse_rcpt, parse_xforward
@@ -54,6 +55,15 @@ class _Keeper:
         return [_OK] * len(transaction.recipients)
 
 
+def _released(token: str) -> Reply:
+    """Nobody but `iems` has the key."""
+    try:
+        decode(token, {"k1": b"k" * 32}.get, 1e9)
+    except ReleaseError:
+        return reply(535, "5.7.8", "Token is not valid")
+    raise AssertionError(token)
+
+
 def lmtp(data: bytes) -> None:
     """Every command has a reply, each message one a recipient, and none ends but at CRLF.CRLF."""
     data = data[:_MOST]
@@ -63,7 +73,8 @@ def lmtp(data: bytes) -> None:
         theirs.sendall(data)
         theirs.shutdown(socket.SHUT_WR)
         limits = Limits(message=_KEPT, idle=5.0)
-        Session(Wire(ours), HOST, Spool(Path("/nonexistent")), agent, log, limits).run()
+        spool = Spool(Path("/nonexistent"))
+        Session(Wire(ours), HOST, spool, agent, _released, log, limits).run()
         ours.shutdown(socket.SHUT_WR)
         said = b"".join(iter(lambda: theirs.recv(1 << 16), b""))
     assert _REPLY.sub(b"", said) == b"", said

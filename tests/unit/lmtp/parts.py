@@ -38,7 +38,8 @@ class Hop:
     """An LMTP server on a unix socket that replies as it is told.
 
     `rcpt` and `final` map an address to the reply at RCPT and after DATA. `moments` maps a moment
-    (`connect`, `mail`, `data`, `text`, `final`) to what is done there; False cuts the connection.
+    (`connect`, `mail`, `data`, `text`, `final`, or `other`, which is any other command) to what is
+    done there; False cuts the connection.
     """
 
     path: Path
@@ -128,6 +129,7 @@ class Hop:
                 if taken.recipients and self.start.startswith("354"):
                     self._message(talk, taken)
             else:
+                self._moment("other")
                 talk.say("250 2.0.0 OK")
 
     def _message(self, talk: _Talk, taken: Taken) -> None:

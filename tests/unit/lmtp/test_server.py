@@ -34,6 +34,12 @@ class Gate:
         self.opened.wait(20)
         return [reply(250, "2.0.0", "Saved")] * len(transaction.recipients)
 
+    def release(self, token: str) -> Reply:
+        """See `lmtp.release`."""
+        self.waiting += 1
+        self.opened.wait(20)
+        return reply(250, "2.0.0", f"Released {token}")
+
 
 class Caller:
     """One client."""
@@ -104,7 +110,7 @@ def running(tmp_path: Path) -> Iterator[Running]:
     spool = Spool(tmp_path)
 
     def make(wire: Wire) -> Session:
-        return Session(wire, "mail.example.test", spool, gate, log, limits)
+        return Session(wire, "mail.example.test", spool, gate, gate.release, log, limits)
 
     server = Server(make, log, control.meter, connections=3)
     thread = threading.Thread(target=server.serve, args=(listener, control))

@@ -55,6 +55,12 @@ class Scripted:
         )
         return self.answer(transaction)
 
+    def release(self, token: str) -> Reply:
+        """See `lmtp.release`."""
+        if token == "fault":
+            raise RuntimeError("a secret")
+        return reply(250, "2.0.0", f"Released {token}")
+
 
 @dataclass
 class Caller:
@@ -108,7 +114,8 @@ def calling(folder: Path, agent: Scripted, limits: Limits) -> Iterator[Caller]:
     """A client that has been greeted."""
     near, far = socket.socketpair()
     log = Heard()
-    session = Session(Wire(near), "mail.example.test", Spool(folder), agent, log, limits)
+    spool = Spool(folder)
+    session = Session(Wire(near), "mail.example.test", spool, agent, agent.release, log, limits)
     thread = threading.Thread(target=session.run, daemon=True)
     far.settimeout(10)
     caller = Caller(far, session, agent, log, thread)
@@ -134,7 +141,7 @@ def caller(tmp_path: Path) -> Iterator[Caller]:
 
 def test_what_is_announced(caller: Caller) -> None:
     caller.say(b"LHLO me\r\n")
-    lines = [caller._file.readline().decode().rstrip() for _line in range(8)]
+    lines = [caller._file.readline().decode().rstrip() for _line in range(9)]
     assert [line[4:] for line in lines] == [
         "mail.example.test",
         "PIPELINING",
@@ -144,7 +151,24 @@ def test_what_is_announced(caller: Caller) -> None:
         "DSN",
         "SIZE 100000",
         "XFORWARD NAME ADDR PORT PROTO HELO IDENT SOURCE",
+        "XRELEASE",
     ]
+
+
+def test_a_release_has_its_own_command_outside_of_transactions(caller: Caller) -> None:
+    assert caller.codes(b"XRELEASE early\r\n", 1) == [503]
+    caller.ask(b"LHLO me\r\n")
+    assert caller.ask(b"XRELEASE one.two\r\n", 1) == ["250 2.0.0 Released one.two"]
+    assert caller.codes(b"MAIL FROM:<>\r\nXRELEASE inside\r\n", 2) == [250, 503]
+
+
+def test_a_release_that_fails_tells_nothing_of_why(caller: Caller) -> None:
+    caller.ask(b"LHLO me\r\n")
+    [answer] = caller.ask(b"XRELEASE fault\r\n", 1)
+    assert answer.startswith("451 4.3.0 Internal error; ref=")
+    [line] = [line for line in caller.log.lines if "release failed" in line]
+    assert answer.rpartition("=")[2] in line
+    assert caller.codes(b"NOOP\r\n", 1) == [250]
 
 
 def test_a_pipelined_transaction_and_a_second_one(caller: Caller) -> None:

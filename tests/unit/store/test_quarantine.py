@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import stat
 from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 import pytest
 
@@ -20,6 +22,12 @@ def test_a_message_and_its_description(tmp_path: Path) -> None:
     assert stat.S_IMODE((tmp_path / "quarantine").stat().st_mode) & 0o027 == 0
     assert quarantine.message(name).read_bytes() == b"Subject: x\r\n\r\nbody"
     assert quarantine.describe(name) == {"id": name, "recipient": "a@b.test"}
+
+
+def test_no_id_is_taken_for_an_option(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn = iter(["-ptionAbCdEf", "AbCdEfGh0_-1"])
+    monkeypatch.setattr("secrets.token_urlsafe", lambda _size: next(drawn))
+    assert Quarantine(tmp_path).put([b"x"], {}) == "AbCdEfGh0_-1"
 
 
 def test_a_disk_that_refuses_leaves_nothing(tmp_path: Path) -> None:
@@ -146,3 +154,86 @@ def test_so_many_are_removed_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyP
     for _number in range(3):
         quarantine.put([b"x"], {})
     assert [quarantine.expire(1e12) for _run in range(3)] == [2, 1, 0]
+
+
+def test_the_oldest_come_first_between_two_times(tmp_path: Path) -> None:
+    quarantine = Quarantine(tmp_path)
+    assert Quarantine(tmp_path / "none").oldest_first() == []
+    names = [quarantine.put([b"x"], {}) for _ in range(4)]
+    for age, name in enumerate(reversed(names)):
+        os.utime(tmp_path / f"{name}.json", (1000 + age, 1000 + age))
+    for other in (".half.json", "a b.json", "x.eml", "notes.txt"):
+        (tmp_path / other).write_text("x")
+    assert quarantine.oldest_first() == names[::-1]
+    assert quarantine.oldest_first(since=1001) == names[2::-1]
+    assert quarantine.oldest_first(before=1002) == [names[3], names[2]]
+
+
+def test_only_one_claims_a_message(tmp_path: Path) -> None:
+    quarantine = Quarantine(tmp_path)
+    name = quarantine.put([b"text"], {"recipients": [{"address": "a@b.test"}]})
+    with quarantine.claimed(name) as file:
+        assert file.read() == b"text"
+        with pytest.raises(BlockingIOError), quarantine.claimed(name):
+            pass
+        assert quarantine.expire(1e12) == 0
+    with quarantine.claimed(name):
+        quarantine.drop(name, {"a@b.test"})
+        with pytest.raises(FileNotFoundError), quarantine.claimed(name):
+            pass
+    assert list(tmp_path.iterdir()) == []
+    assert open_below(tmp_path) == 0
+
+
+def test_who_opened_it_before_it_went_claims_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    quarantine = Quarantine(tmp_path)
+    name = quarantine.put([b"text"], {})
+    flock = fcntl.flock
+
+    def late(file: BinaryIO, how: int) -> None:
+        quarantine.remove(name)
+        flock(file, how)
+
+    monkeypatch.setattr(fcntl, "flock", late)
+    with pytest.raises(FileNotFoundError), quarantine.claimed(name):
+        pass
+
+
+@pytest.mark.parametrize("text", [b"", b"[]", b"\xff", b"[" * 100_000, b"1" * 5000])
+def test_a_damaged_description_is_a_value_error(tmp_path: Path, text: bytes) -> None:
+    quarantine = Quarantine(tmp_path)
+    name = quarantine.put([b"x"], {})
+    (tmp_path / f"{name}.json").write_bytes(text)
+    with pytest.raises(ValueError, match="description"):
+        quarantine.describe(name)
+
+
+@pytest.mark.parametrize("name", ["", ".", "..", "../x", "a/b", "a.b", "x\n", "/etc/passwd", "\0"])
+def test_a_name_is_one_that_we_gave(tmp_path: Path, name: str) -> None:
+    (tmp_path / "a").mkdir()
+    quarantine = Quarantine(tmp_path / "a")
+    quarantine.put([b"x"], {})
+    for suffix in (".eml", ".json"):
+        (tmp_path / f"x{suffix}").write_text("{}")
+    for read in (quarantine.opened, quarantine.describe):
+        with pytest.raises(FileNotFoundError):
+            read(name)
+
+
+def test_nothing_is_read_through_a_link(tmp_path: Path) -> None:
+    quarantine = Quarantine(tmp_path / "quarantine")
+    name = quarantine.put([b"x"], {})
+    outside = tmp_path / "outside"
+    outside.write_text("{}")
+    for suffix, read in ((".eml", quarantine.opened), (".json", quarantine.describe)):
+        file = tmp_path / "quarantine" / f"{name}{suffix}"
+        file.unlink()
+        file.symlink_to(outside)
+        with pytest.raises(FileNotFoundError):
+            read(name)
+        file.unlink()
+        os.mkfifo(file)
+        with pytest.raises(FileNotFoundError):
+            read(name)
