@@ -34,6 +34,7 @@ COMMANDS: Mapping[str, str] = {
     "password": "change one's password by the old one",
     "policy": "show and set who decides what about which check",
     "probe": "send a message through the server and read it",
+    "quarantine": "list, show, release and delete messages in quarantine",
     "replay": "show who would have got what under another policy",
     "restore": "put a backup onto a server that was just set up",
     "sender": "keep the lists of senders whom users and domains allow or block",

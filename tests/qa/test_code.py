@@ -29,6 +29,7 @@ _NOT_IN_TESTS = {
 
 _TIME_OF_DAY = {
     "cli.postfix": "compared with the time of a file",
+    "cli.quarantine": "told in a token",
     "cli.rehearsal": "told in records and findings",
     "iems.backup.archive": "told in the manifest",
     "iems.dns.spf": "told in an explanation, by the macro t",

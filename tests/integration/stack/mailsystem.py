@@ -142,14 +142,24 @@ class MailSystem:
 
     def iems_ends(self, *words: str) -> subprocess.CompletedProcess[bytes]:
         """Run `iems` as root, however it ends."""
+        with self.iems_begins(*words) as program:
+            out, err = program.communicate(timeout=50)
+            return subprocess.CompletedProcess(words, program.returncode, out, err)
+
+    @contextmanager
+    def iems_begins(self, *words: str) -> Iterator[subprocess.Popen[bytes]]:
+        """`iems` as root, running; killed where it has not ended by the end of the block."""
         call = "import sys; from cli.main import main; sys.exit(main())"
-        return subprocess.run(
+        with subprocess.Popen(
             [sys.executable, "-c", call, "--settings", str(self.site.settings), *words],
             env={"PYTHONPATH": str(ROOT), "MAIL_CONFIG": str(self.postfix.config)},
-            capture_output=True,
-            timeout=50,
-            check=False,
-        )
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        ) as program:
+            try:
+                yield program
+            finally:
+                program.kill()
 
     @contextmanager
     def settings(self, name: str, text: str) -> Iterator[None]:
