@@ -35,6 +35,7 @@ COMMANDS: Mapping[str, str] = {
     "policy": "show and set who decides what about which check",
     "probe": "send a message through the server and read it",
     "quarantine": "list, show, release and delete messages in quarantine",
+    "queue": "show what waits in Postfix's queues; hold, release, requeue and delete it",
     "replay": "show who would have got what under another policy",
     "restore": "put a backup onto a server that was just set up",
     "sender": "keep the lists of senders whom users and domains allow or block",

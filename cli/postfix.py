@@ -114,20 +114,27 @@ def loaded(postfix: Postfix) -> float | None:
     return None
 
 
-def run(name: str, *words: str) -> subprocess.CompletedProcess[str]:
-    """One of Postfix's commands; PostfixError where it is missing or does not end."""
+def run(
+    name: str, *words: str, given: str = "", timeout: float = _TIMEOUT
+) -> subprocess.CompletedProcess[str]:
+    """One of Postfix's commands, `given` this to read; PostfixError where it misses or hangs."""
     try:
         return subprocess.run(
-            [shutil.which(name, path=_PATH) or name, *words],
+            [program(name), *words],
             capture_output=True,
             text=True,
             errors="replace",
             check=False,
-            timeout=_TIMEOUT,
-            stdin=subprocess.DEVNULL,
+            timeout=timeout,
+            input=given,
         )
     except (OSError, subprocess.TimeoutExpired) as error:
         raise PostfixError(f"{name} cannot be asked: {error}") from None
+
+
+def program(name: str) -> str:
+    """Where one of Postfix's commands is: for root alone some are in the PATH."""
+    return shutil.which(name, path=_PATH) or name
 
 
 def milters(value: str) -> Iterator[Milter]:
