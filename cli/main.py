@@ -29,6 +29,7 @@ COMMANDS: Mapping[str, str] = {
     "backup": "write all that this server knows into one file",
     "check": "check the settings",
     "domain": "add, list and delete mail domains and their administrators",
+    "flow": "list, hold and free accounts that sent too much",
     "key": "make the keyring of the findings header and turn its keys over",
     "metrics": "print what the daemons have measured, for Prometheus",
     "password": "change one's password by the old one",

@@ -18,6 +18,8 @@ from iems.directory.connect import connect, unavailable
 from iems.directory.reader import Directory
 from iems.dns.servers import servers
 from iems.dns.stub import StubResolver
+from iems.notices import holds
+from iems.notices.holds import HoldNotices
 from iems.notices.postmaster import Postmaster
 from iems.serve.backends import backends
 from iems.serve.deadline import Deadline
@@ -35,6 +37,7 @@ from milters import adapter
 from milters.account import Account
 from milters.assembly import build_checks, content_engine, lists
 from milters.chain import Chain, Runtime
+from milters.checks import flow
 from milters.checks.guard import Guard
 from milters.checks.health import HealthTest
 from milters.checks.protocol import Tools
@@ -148,7 +151,13 @@ class MilterGeneration:
         old = expiry.of_records(
             settings.milter.state / "records.sqlite", settings.keep.records, log
         )
-        return health, backends(questions, control.meter, log), old
+        jobs = [health, backends(questions, control.meter, log), old]
+        if any(check.family == flow.NAME for check in settings.checks):
+            state = settings.milter.state
+            counters = Counters(state / "counters.sqlite")
+            notices = HoldNotices(counters, state / "held", postmaster, log)
+            jobs.append(Job("held", holds.INTERVAL, notices.run))
+        return jobs
 
     def directory(self, note: Callable[[str], None]) -> Directory:
         """The directory; SettingsError where its file or password cannot be used."""

@@ -43,7 +43,7 @@ BANDS: Mapping[str, Mapping[str, Action]] = {
         TEMPERROR: Action.DELIVER,
     },
     "dnsbl": {"listed": Action.JUNK, TEMPERROR: Action.DELIVER},
-    "flow": {"exceeded": Action.DEFER, TEMPERROR: Action.DELIVER},
+    "flow": {"exceeded": Action.DEFER, "held": Action.DEFER, TEMPERROR: Action.DELIVER},
     "header": {"matched": Action.TAG, TEMPERROR: Action.DELIVER},
     "helo": {
         "ours": Action.JUNK,

@@ -1,4 +1,4 @@
-"""How much of something there was of late: counts that all workers of a daemon share.
+"""How much of something there was of late, and who is held: what all workers of a daemon share.
 
 One SQLite file, opened at the first count of a process and so after the fork; it outlives a reload
 and need not outlive the machine, so that nothing is synced. A window slides in steps of a tenth of
@@ -6,9 +6,11 @@ its length: what was counted stays counted for the length of the window and at m
 that in no window there is ever more than a limit allows. Counts that are over go as others are
 written, and the file has a bound: beyond it those go first that would be over first.
 
+An account that is held stays so until it is released; that is synced.
+
 Failure: a file that is locked, full or unreadable is a `CountersError`; one that is damaged is
-removed too, and the next count begins a new one, as it does where the file is missing. A clock that
-is set forgets what was counted and keeps nobody waiting.
+removed too, and the next count begins a new one in which nobody is held, as it does where the file
+is missing. A clock that is set forgets what was counted and keeps nobody waiting.
 """
 
 from __future__ import annotations
@@ -48,6 +50,12 @@ CREATE TABLE IF NOT EXISTS counter (
     PRIMARY KEY (key, window)
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS counter_ends ON counter (ends);
+CREATE TABLE IF NOT EXISTS held (
+    user TEXT PRIMARY KEY,
+    since REAL NOT NULL,
+    why TEXT NOT NULL,
+    told INTEGER NOT NULL DEFAULT 0
+) WITHOUT ROWID;
 PRAGMA user_version = 1;
 """
 _READ = "SELECT step, slots FROM counter WHERE key = ? AND window = ?"
@@ -71,6 +79,16 @@ class Claim:
     window: float
     limit: int
     amount: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """An account that is held, since a time of the epoch, and whether postmaster was told."""
+
+    user: str
+    since: float
+    why: str
+    told: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +168,47 @@ class Counters:
         """How much of it there is within the `window` of seconds that ends now."""
         with self._opened(deadline) as connection:
             return _read(connection, key, window, self._clock()).total
+
+    def hold(self, user: str, why: str, deadline: Deadline, *, told: bool = False) -> bool:
+        """Hold an account from now on; whether it was not held before."""
+        with self._opened(deadline) as connection:
+            connection.execute("PRAGMA synchronous = FULL")
+            row = (_text(user), self._clock(), _text(why), told)
+            new = connection.execute(
+                "INSERT OR IGNORE INTO held (user, since, why, told) VALUES (?, ?, ?, ?)", row
+            ).rowcount
+            connection.execute("PRAGMA synchronous = OFF")
+        return new == 1
+
+    def is_held(self, user: str, deadline: Deadline) -> bool:
+        """Whether this account is held."""
+        with self._opened(deadline) as connection:
+            found = connection.execute(
+                "SELECT 1 FROM held WHERE user = ?", (_text(user),)
+            ).fetchone()
+        return found is not None
+
+    def held(self, deadline: Deadline) -> list[Held]:
+        """All accounts that are held, the first one first."""
+        with self._opened(deadline) as connection:
+            rows = connection.execute(
+                "SELECT user, since, why, told FROM held ORDER BY since, user"
+            ).fetchall()
+        return [Held(user, since, why, bool(told)) for user, since, why, told in rows]
+
+    def tell(self, one: Held, deadline: Deadline) -> None:
+        """Postmaster was told of this hold."""
+        with self._opened(deadline) as connection:
+            row = (one.user, one.since)
+            connection.execute("UPDATE held SET told = 1 WHERE user = ? AND since = ?", row)
+
+    def release(self, user: str, keys: Sequence[str], deadline: Deadline) -> bool:
+        """Hold it no longer, and forget what was counted under these keys; whether it was held."""
+        with self._transaction(deadline) as (connection, _now):
+            for key in keys:
+                connection.execute("DELETE FROM counter WHERE key = ?", (_bytes(key),))
+            held = connection.execute("DELETE FROM held WHERE user = ?", (_text(user),)).rowcount
+        return held == 1
 
     def close(self) -> None:
         """Close the file; a count after that opens it again."""
@@ -242,6 +301,10 @@ def _read(connection: sqlite3.Connection, key: str, window: float, now: float) -
 
 def _bytes(key: str) -> bytes:
     return key.encode("utf-8", "surrogatepass")
+
+
+def _text(text: str) -> str:
+    return text.encode("utf-8", "replace").decode()
 
 
 def _number(path: Path) -> int:

@@ -6,6 +6,9 @@ the first of them the message and the connection. He is counted under every limi
 them would be exceeded, under none: whoever goes on trying uses up nothing and gets through at the
 rate that is allowed. What other checks and the policy then say of him changes no count.
 
+A user who would exceed a limit that holds is held from then on: all that he sends is `held`, and
+nothing of it is counted, until he is released (`iems flow`).
+
 Failure: where nothing can be counted the finding is `temperror`.
 """
 
@@ -28,7 +31,7 @@ from milters.checks.clients import Clients
 from milters.checks.protocol import Check, Known, Pending, Stage, Tools, View
 
 NAME = "flow"
-EXCEEDED = "exceeded"
+EXCEEDED, HELD = "exceeded", "held"
 CONNECTIONS, MESSAGES, RECIPIENTS = "connections", "messages", "recipients"
 NETWORK, USER, DOMAIN = "network", "user", "domain"
 _COUNTED: Mapping[Stage, str] = {
@@ -57,6 +60,12 @@ class Limit:
     channels: tuple[str, ...] = setting(
         read.texts, "source channels whose mail is counted", (INTERNET, SUBMISSION)
     )
+    hold: bool = setting(
+        read.flag, "whether a user who would exceed it is held until he is released", default=False
+    )
+
+    def __str__(self) -> str:
+        return f"{self.count} are limited to {self.limit} within {span(self.window)}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,7 +74,7 @@ class Settings:
 
     limits: Mapping[str, Limit] = setting(
         read.elsewhere("table: name to table"),
-        "limits, each with `count`, `per`, `limit`, `window`, `channels`",
+        "limits, each with `count`, `per`, `limit`, `window`, `channels`, `hold`",
         example='{ users = { count = "recipients", per = "user", limit = 500, window = 3600 } }',
     )
     ipv4_prefix: int = setting(
@@ -101,6 +110,9 @@ def _limit(table: object, key: str, where: Where) -> Limit:
     if limit.count == CONNECTIONS and limit.per == DOMAIN:
         path = join(key, "per")
         raise SettingsError([f"{where(path)}: {path} is 'domain'; expected network, user"])
+    if limit.hold and limit.per != USER:
+        path = join(key, "hold")
+        raise SettingsError([f"{where(path)}: {path} is true; expected false, or per = 'user'"])
     if LOCAL in limit.channels:
         path = join(key, "channels")
         raise SettingsError(
@@ -177,7 +189,9 @@ class Flow:
             for name, one in self.settings.limits.items()
             if whom[one.per] and view.channel in one.channels
         }
-        return Counting(self.counters, limits, whom, view, deadline) if limits else Known()
+        if not limits and not whom[USER]:
+            return Known()
+        return Counting(self.counters, limits, whom, view, deadline)
 
     def _whom(self, view: View) -> Mapping[str, str]:
         """For whom it is counted; empty where there is none, or he is not counted."""
@@ -220,36 +234,55 @@ class Counting:
         return self._findings
 
     def _counted(self) -> tuple[Finding, ...]:
-        """Count what is not counted yet, or tell the limit that is in the way for the longest."""
+        """Count what is not counted yet, or tell what is in the way."""
+        try:
+            return self._held() or self._exceeded()
+        except CountersError:
+            return (Finding(NAME, TEMPERROR, TEMPERROR, "what is sent cannot be counted now"),)
+
+    def _held(self) -> tuple[Finding, ...]:
+        user = self._whom[USER]
+        return (held(user),) if user and self._counters.is_held(user, self._deadline) else ()
+
+    def _exceeded(self) -> tuple[Finding, ...]:
+        """The limit that is in the way for the longest, if any is."""
         due = [one for _check, one in self._view.running() if isinstance(one, Due) and not one.done]
         kinds = {RECIPIENTS, *(one.count for one in due)}
         limits = {name: one for name, one in self._limits.items() if one.count in kinds}
-        try:
-            waits = self._counters.take(
-                [
-                    Claim(f"{NAME} {name} {self._whom[one.per]}", one.window, one.limit)
-                    for name, one in limits.items()
-                ],
-                self._deadline,
-            )
-        except CountersError:
-            return (Finding(NAME, TEMPERROR, TEMPERROR, "what is sent cannot be counted now"),)
-        wait, name = max(zip(waits, limits, strict=True), default=(0.0, ""))
-        if wait:
-            limit = limits[name]
-            return (finding(name, limit, self._whom[limit.per], wait),)
-        for one in due:
-            one.done = True
-        return ()
+        claims = [
+            Claim(key(name, self._whom[one.per]), one.window, one.limit)
+            for name, one in limits.items()
+        ]
+        waits = dict(zip(limits, self._counters.take(claims, self._deadline), strict=True))
+        name = max(waits, key=waits.__getitem__, default="")
+        if not name or not waits[name]:
+            for one in due:
+                one.done = True
+            return ()
+        over = [limits[one] for one, wait in waits.items() if wait]
+        holding = next((one for one in over if one.hold), None)
+        if holding is not None:
+            self._counters.hold(self._whom[USER], str(holding), self._deadline)
+            return (held(self._whom[USER]),)
+        return (finding(name, limits[name], self._whom[limits[name].per], waits[name]),)
+
+
+def key(limit: str, whom: str) -> str:
+    """Under which key it is counted what of this network, user or domain a limit lets pass."""
+    return f"{NAME} {limit} {whom}"
+
+
+def held(user: str) -> Finding:
+    """The finding about a user who is held."""
+    shown = printable(user, _SHOWN)
+    reason = f"user {shown} has sent too much and is held until postmaster releases him"
+    return Finding(NAME, HELD, HELD, reason, None, ((USER, shown),))
 
 
 def finding(name: str, limit: Limit, whom: str, wait: float) -> Finding:
     """The finding about a limit, and in how many seconds it will let this pass."""
     shown = printable(whom, _SHOWN)
-    reason = (
-        f"{limit.per} {shown}: {limit.count} are limited to {limit.limit} within "
-        f"{span(limit.window)}; try again in {span(wait)}"
-    )
+    reason = f"{limit.per} {shown}: {limit}; try again in {span(wait)}"
     evidence = (("limit", printable(name)), (limit.per, shown))
     return Finding(NAME, EXCEEDED, EXCEEDED, reason, None, evidence)
 

@@ -23,7 +23,7 @@ from tests.unit.checks.world import OWN, RELAY, Answers, tools, view
 
 CLIENT, OTHER = "192.0.2.1", "192.0.2.2"
 KEY = "checks.flow"
-EXCEEDED, LET_IN = "exceeded", ""
+EXCEEDED, HELD, LET_IN = "exceeded", "held", ""
 
 
 def limit(count: str, per: str, most: int, window: int = 600, **more: object) -> dict[str, object]:
@@ -228,6 +228,44 @@ def test_a_limit_counts_the_mail_of_its_channels(tmp_path: Path) -> None:
     assert found == [[EXCEEDED], [EXCEEDED], [LET_IN], [LET_IN]]
 
 
+def test_who_exceeds_a_limit_that_holds_is_held_until_he_is_released(tmp_path: Path) -> None:
+    bots = limit("recipients", "user", 2, hold=True)
+    site = Site(tmp_path, {"bots": bots, "hosts": limit("messages", "network", 1)})
+    alice = site.connect(authenticated="Alice@a.test")
+    assert alice.send(4) == [LET_IN, LET_IN, HELD, HELD]
+    site.clock.now += 100_000
+    assert site.connect(OTHER, authenticated="alice@a.test").send() == [HELD]
+    seen = alice.rcpt()
+    assert seen is not None
+    assert seen.reason == (
+        "user alice@a.test has sent too much and is held until postmaster releases him"
+    )
+    assert dict(seen.evidence) == {"user": "alice@a.test"}
+    [held] = site.counters.held(Deadline.after(60))
+    assert (held.user, held.told) == ("alice@a.test", False)
+    assert held.why == "recipients are limited to 2 within 10 min"
+    assert site.connect(authenticated="bob@a.test").send() == [LET_IN]
+    assert site.connect().send() == [LET_IN]
+    keys = [flow.key("bots", "alice@a.test")]
+    assert site.counters.release("alice@a.test", keys, Deadline.after(60))
+    assert alice.send(2) == [LET_IN] * 2
+
+
+def test_a_released_user_begins_at_nothing(tmp_path: Path) -> None:
+    site = Site(tmp_path, {"bots": limit("recipients", "user", 2, hold=True)})
+    alice = site.connect(authenticated="alice@a.test")
+    assert alice.send(3) == [LET_IN, LET_IN, HELD]
+    site.counters.release("alice@a.test", [flow.key("bots", "alice@a.test")], Deadline.after(60))
+    assert alice.send(3) == [LET_IN, LET_IN, HELD]
+
+
+def test_who_was_held_by_hand_is_held_in_every_channel(tmp_path: Path) -> None:
+    site = Site(tmp_path, {"in": limit("messages", "network", 9, channels=[INTERNET])})
+    site.counters.hold("alice@a.test", "by hand", Deadline.after(60))
+    assert site.connect(authenticated="alice@a.test", channel="partner").send() == [HELD]
+    assert site.connect(channel="partner").send() == [LET_IN]
+
+
 def test_what_cannot_be_counted_is_temperror(tmp_path: Path) -> None:
     site = Site(tmp_path / "missing", {"hosts": limit("messages", "network", 1)})
     session = site.connect()
@@ -273,6 +311,7 @@ def test_no_name_of_a_user_or_sender_is_an_error(
         ({"limits": {"a": limit("messages", "user", 1, mode="x")}}, "limits.a.mode is no setting"),
         ({"limits": {"a": limit("connections", "domain", 1)}}, "limits.a.per is 'domain'"),
         ({"limits": {"a": limit("messages", "user", 1, channels=[LOCAL])}}, "names 'local'"),
+        ({"limits": {"a": limit("messages", "domain", 1, hold=True)}}, "limits.a.hold is true"),
         ({"limits": {"a": limit("messages", "user", 1)}, "ipv4_prefix": 33}, "ipv4_prefix is 33"),
     ],
 )
@@ -293,5 +332,5 @@ def test_all_faults_of_all_limits_are_told_at_once() -> None:
 
 def test_the_page_names_what_a_limit_holds() -> None:
     text = (ROOT / "docs/checks/flow.md").read_text()
-    for key in ("count", "per", "limit", "window", "channels"):
+    for key in ("count", "per", "limit", "window", "channels", "hold"):
         assert f"`{key}`" in text

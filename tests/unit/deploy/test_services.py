@@ -53,6 +53,14 @@ def test_both_units_are_hardened_alike() -> None:
     assert {k: milter[k] for k in milter.keys() - own} == {k: agent[k] for k in agent.keys() - own}
 
 
+def test_the_hold_of_queued_mail_follows_what_the_milter_writes() -> None:
+    watched = unit("iems-flow-hold.path")["Path"]["PathChanged"]
+    service = unit("iems-flow-hold.service")["Service"]
+    assert watched == f"{unit('iems-milter.service')['Service']['ReadWritePaths'].split()[0]}/held"
+    assert service["ExecStart"] == "/opt/iems/current/bin/iems flow hold"
+    assert service["Type"] == "oneshot"
+
+
 @pytest.mark.parametrize("daemon", [*DAEMONS, "rsyslog"])
 def test_the_init_script_is_one(daemon: str) -> None:
     script = TEMPLATES / "initd" / daemon

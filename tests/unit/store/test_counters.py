@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from iems.serve.deadline import Deadline
 from iems.store import counters as module
-from iems.store.counters import Claim, Counters, CountersError
+from iems.store.counters import Claim, Counters, CountersError, Held
 
 LONG = 60.0
 """Seconds for what takes milliseconds, on a machine that is busy."""
@@ -227,3 +227,47 @@ def test_all_go_on_with_the_file_that_has_the_name(tmp_path: Path) -> None:
     assert (one.add("a", 1, 60.0, soon()), two.add("a", 1, 60.0, soon())) == (1, 2)
     one.close()
     assert one.add("a", 1, 60.0, soon()) == 3
+
+
+def test_an_account_is_held_once_and_told_of_once(counters: Counters, clock: Clock) -> None:
+    assert counters.hold("bob", "too many", soon())
+    clock.now += 5
+    assert not counters.hold("bob", "far too many", soon())
+    assert counters.hold("alice\udcff", "also", soon())
+    assert counters.is_held("bob", soon())
+    assert counters.is_held("alice\udcff", soon())
+    assert not counters.is_held("carol", soon())
+    bob, alice = counters.held(soon())
+    assert bob == Held("bob", clock.now - 5, "too many", told=False)
+    counters.tell(bob, soon())
+    assert [one.told for one in counters.held(soon())] == [True, False]
+    assert counters.release("bob", [], soon())
+    assert not counters.release("bob", [], soon())
+    assert counters.held(soon()) == [alice]
+    clock.now += 5
+    counters.hold("bob", "again", soon())
+    counters.tell(bob, soon())
+    assert [one.told for one in counters.held(soon())] == [False, False], "it is another hold"
+
+
+def test_a_release_forgets_counts(counters: Counters) -> None:
+    for key, window in (("a", 60.0), ("a", 600.0), ("b", 60.0)):
+        counters.add(key, 3, window, soon())
+    counters.release("bob", ["a"], soon())
+    assert counters.peek("a", 60.0, soon()) == counters.peek("a", 600.0, soon()) == 0
+    assert counters.peek("b", 60.0, soon()) == 3
+
+
+def test_what_is_held_is_synced_and_counts_are_not(counters: Counters) -> None:
+    counters.add("a", 1, 60.0, soon())
+    connection = counters._connection
+    assert connection is not None
+    said: list[str] = []
+    connection.set_trace_callback(said.append)
+    counters.hold("bob", "w", soon())
+    counters.add("a", 1, 60.0, soon())
+    connection.set_trace_callback(None)
+    words = [one.split("(")[0].strip() for one in said]
+    at = words.index("INSERT OR IGNORE INTO held")
+    assert words[at - 1] == "PRAGMA synchronous = FULL"
+    assert words[at + 1] == "PRAGMA synchronous = OFF"

@@ -1,0 +1,67 @@
+"""Notices to postmaster of accounts that are held: a job of the jobs process.
+
+Each hold is told of once. A file beside the counts is written before, for whoever puts on hold what
+such an account has queued, which only root can. A mail server that does not take a notice is tried
+again; one that refuses it for good is not.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from iems.notices.postmaster import NoticeError, NoticeRefusedError
+from iems.serve.deadline import Deadline
+from iems.store.counters import Counters, Held
+
+NOTICE = "account-held"
+INTERVAL = 5.0
+"""Seconds between two looks, which cost a read of a row."""
+
+
+class Notifier(Protocol):
+    """Who writes to postmaster (`iems.notices.postmaster.Postmaster`)."""
+
+    def notify(self, name: str, **values: str) -> None:
+        """Send the notice; NoticeError where it cannot be sent."""
+        ...
+
+
+class Reporter(Protocol):
+    """Who writes the log."""
+
+    def warning(self, text: str, **fields: object) -> None:
+        """One line."""
+        ...
+
+
+@dataclass(frozen=True)
+class HoldNotices:
+    """The job; `file` is written when somebody is held."""
+
+    counters: Counters
+    file: Path
+    notifier: Notifier
+    log: Reporter
+
+    def run(self, deadline: Deadline) -> None:
+        """Tell of who was not told of; CountersError where nobody knows."""
+        new = [one for one in self.counters.held(deadline) if not one.told]
+        if not new:
+            return
+        self.file.write_text("".join(f"{one.user}\n" for one in new), "utf-8")
+        for one in new:
+            if self._sent(one):
+                self.counters.tell(one, deadline)
+
+    def _sent(self, one: Held) -> bool:
+        since = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(one.since))
+        try:
+            self.notifier.notify(NOTICE, user=one.user, why=one.why, since=since)
+        except NoticeError as error:
+            self.log.warning("notice not sent", notice=NOTICE, user=one.user, error=str(error))
+            return isinstance(error, NoticeRefusedError)
+        self.log.warning("account held", user=one.user, why=one.why)
+        return True

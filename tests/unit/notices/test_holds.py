@@ -1,0 +1,101 @@
+"""Notices of accounts that are held: one for each hold, tried again where mail cannot be sent."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from iems.notices.holds import HoldNotices
+from iems.notices.postmaster import NoticeError, NoticeRefusedError
+from iems.serve.deadline import Deadline
+from iems.store.counters import Counters
+
+
+@dataclass
+class Postmaster:
+    """Takes notices, or raises what the test says."""
+
+    fault: NoticeError | None = None
+    tried: list[str] = field(default_factory=list)
+
+    def notify(self, name: str, **values: str) -> None:
+        self.tried.append(f"{name} {values['user']} {values['since']} {values['why']}")
+        if self.fault is not None:
+            raise self.fault
+
+
+@dataclass
+class Log:
+    lines: list[str] = field(default_factory=list)
+
+    def warning(self, text: str, **fields: object) -> None:
+        self.lines.append(f"{text} {fields['user']}")
+
+
+class Office:
+    """The job, and what it stands on."""
+
+    def __init__(self, folder: Path) -> None:
+        self.counters = Counters(folder / "counters.sqlite", lambda: 1_800_000_000.0)
+        self.file = folder / "held"
+        self.postmaster, self.log = Postmaster(), Log()
+        self.notices = HoldNotices(self.counters, self.file, self.postmaster, self.log)
+
+    def hold(self, *users: str) -> None:
+        for user in users:
+            self.counters.hold(user, "too many", Deadline.after(60))
+
+    def run(self) -> None:
+        self.notices.run(Deadline.after(60))
+
+
+@pytest.fixture
+def office(tmp_path: Path) -> Office:
+    return Office(tmp_path)
+
+
+def test_each_hold_is_told_of_once(office: Office) -> None:
+    office.run()
+    assert not office.file.exists()
+    office.hold("alice", "bob")
+    office.run()
+    office.run()
+    since = "2027-01-15 08:00 UTC"
+    assert office.postmaster.tried == [
+        f"account-held {user} {since} too many" for user in ("alice", "bob")
+    ]
+    assert office.log.lines == ["account held alice", "account held bob"]
+
+
+def test_who_has_been_held_stands_in_a_file_that_changes_then_alone(office: Office) -> None:
+    office.hold("alice")
+    office.run()
+    assert office.file.read_text() == "alice\n"
+    office.file.unlink()
+    office.run()
+    assert not office.file.exists()
+    office.hold("bob")
+    office.run()
+    assert office.file.read_text() == "bob\n"
+
+
+def test_a_notice_that_was_not_taken_is_tried_again(office: Office) -> None:
+    office.hold("alice")
+    office.postmaster.fault = NoticeError("down")
+    office.run()
+    assert office.log.lines == ["notice not sent alice"]
+    assert office.file.exists(), "what is queued is held whether or not somebody was told"
+    office.postmaster.fault = None
+    office.run()
+    office.run()
+    assert len(office.postmaster.tried) == 2
+
+
+def test_a_notice_that_is_refused_for_good_is_not_tried_again(office: Office) -> None:
+    office.hold("alice")
+    office.postmaster.fault = NoticeRefusedError("no such user")
+    office.run()
+    office.run()
+    assert len(office.postmaster.tried) == 1
