@@ -6,7 +6,7 @@ One question goes to each DNS server, if there is a list that needs it; nothing 
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from urllib.parse import urlsplit
 
 from cli.check.networks import wide
@@ -18,7 +18,7 @@ from iems.model.envelope import INTERNET, LOCAL, SUBMISSION
 from iems.serve.deadline import Deadline
 from iems.settings.load import Written
 from iems.settings.policy import CheckSettings
-from iems.settings.read import Network
+from iems.settings.read import Network, Table, join
 from iems.settings.schema import Settings
 
 _PATIENCE = 3.0
@@ -91,18 +91,25 @@ def _channels(written: Written, postfix: Postfix | None) -> Iterator[str]:
         f"channels.{name}": (written.where(f"channels.{name}"), name) for name in settings.channels
     }
     for check in settings.checks:
-        listed = check.options.get("channels", ())
-        for name in listed if isinstance(listed, list) else ():
-            named[f"{check.key}.channels {name}"] = (
-                check.where(f"{check.key}.channels"),
-                str(name),
-            )
+        for key, table in _tables(check):
+            listed = table.get("channels", ())
+            for name in listed if isinstance(listed, list) else ():
+                named[f"{key}.channels {name}"] = (check.where(f"{key}.channels"), str(name))
     for key, (file, name) in named.items():
         if name not in known:
             yield (
                 f"{file}: {key.partition(' ')[0]} names the channel {name!r}, and no listener of "
                 f"Postfix does (milter_macro_daemon_name); known: {', '.join(sorted(known))}"
             )
+
+
+def _tables(check: CheckSettings) -> Iterator[tuple[str, Table]]:
+    """The table of a check, and those of its limits where it is `flow`."""
+    yield check.key, check.options
+    limits = check.options.get("limits")
+    for name, table in limits.items() if isinstance(limits, Mapping) else ():
+        if isinstance(table, Mapping):
+            yield join(f"{check.key}.limits", name), table
 
 
 def _evidence(settings: Settings) -> Iterator[str]:

@@ -38,7 +38,7 @@ _TIDY = 64
 """Writes between two looks for counts that are over; as many and half as many more may go."""
 
 _PAGES = 16_384
-"""Pages of 4 KiB: 64 MiB, which is 500,000 networks."""
+"""Pages of 4 KiB: 64 MiB, which is 400,000 networks (measured: 156 bytes each)."""
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS counter (

@@ -35,6 +35,11 @@ from tests.unit.cli.conftest import LISTENER, TRANSPORT, Site
             "checks.iprev.channels names the channel 'fax'",
         ),
         (
+            '[checks.flow]\nmode = "enforce"\n[checks.flow.limits.a]\ncount = "messages"\n'
+            'per = "user"\nlimit = 1\nwindow = 1\nchannels = ["submission", "fax"]\n',
+            "checks.flow.limits.a.channels names the channel 'fax'",
+        ),
+        (
             '[checks.dmarc]\nmode = "delegate"\n[checks.spf]\nmode = "delegate"\n',
             "checks.dmarc weighs what spf and dkim find, and dkim does not look at the channel",
         ),

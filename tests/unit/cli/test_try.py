@@ -97,6 +97,16 @@ def test_each_recipient_gets_his_own_verdict(bench: Bench) -> None:
     assert told["authentication_results"].startswith("mail.example.test;")
 
 
+def test_what_is_tried_is_counted_for_itself_alone(bench: Bench) -> None:
+    """The daemon's own counts are in a folder that there is not."""
+    limits = '[checks.flow.limits.a]\ncount = "recipients"\nper = "network"\nwindow = 60\n'
+    check = f'{SETTINGS}[checks.flow]\nmode = "enforce"\n{limits}'
+    for most, codes in ((1, ["250", "450"]), (1, ["250", "450"]), (0, ["450", "450"])):
+        (bench.folder / "settings").write_text(f"{check}limit = {most}\n")
+        told = bench.json("carol", "carol")
+        assert [answer[:3] for _recipient, answer in told["replies"]] == codes
+
+
 def test_the_copies_are_those_that_the_next_hop_would_get(bench: Bench, tmp_path: Path) -> None:
     told = bench.json("bob", "carol", options=("--output", str(tmp_path / "out")))
     files = {one["recipient"]: Path(one["file"]) for one in told["copies"]}
