@@ -34,13 +34,12 @@ actions = st.sampled_from(list(Action))
 keys = st.sampled_from([*BANDS, ("dnsbl/*", "listed")])
 sets = st.frozensets(actions, min_size=1)
 any_rules = st.builds(Rule, allow=st.none() | sets, choice=st.none() | actions)
-subjects = st.sampled_from(
-    [Subject(Kind.CHANNEL, "internet"), Subject(Kind.DOMAIN, "example.test"), ALICE]
-)
+subjects = st.sampled_from([ALICE, *(Subject(kind, "x") for kind in Kind if kind is not Kind.SITE)])
 
 
 def layers_of(subject: Subject) -> st.SearchStrategy[Layer]:
-    return st.builds(Layer, st.just(subject), st.dictionaries(keys, any_rules))
+    rules = st.dictionaries(keys, any_rules)
+    return st.builds(Layer, st.just(subject), rules, sees_junk=st.booleans())
 
 
 @st.composite
@@ -57,13 +56,16 @@ findings = st.lists(
 
 
 @given(site, below, findings)
-def test_every_action_stays_in_what_the_site_allows(
+def test_every_action_stays_in_what_is_allowed(
     top: Layer, lower: list[Layer], seen: list[Finding]
 ) -> None:
+    """By the site, and by every layer between it and the subject, as far as it is heeded."""
     for reason in decide(seen, [top, *lower]).reasons:
-        rule = top.rules[reason.finding.check, reason.finding.band]
+        band = (reason.finding.check, reason.finding.band)
+        rule = top.rules[band]
         assert rule.allow is not None
         assert reason.action in rule.allow
+        assert reason.action in allowed(*band, [top, *lower])
 
 
 @given(site, below, subjects.flatmap(layers_of), st.sampled_from(BANDS))
@@ -85,6 +87,20 @@ def test_enforced_means_the_site_s_action(
         for reason in decide(seen, [enforcing, *lower], role=role).reasons:
             assert reason.enforced
             assert reason.action is forced[reason.finding.check, reason.finding.band].choice
+
+
+@given(site, below, findings, actions)
+def test_nothing_below_a_channel_weakens_what_it_enforces(
+    top: Layer, lower: list[Layer], seen: list[Finding], action: Action
+) -> None:
+    """Where the site leaves it the choice; who is below may be of any kind."""
+    free = Layer(SITE, {key: Rule(EVERY_ACTION, rule.choice) for key, rule in top.rules.items()})
+    only = Rule(frozenset({action}), action)
+    channel = Layer(Subject(Kind.CHANNEL, "internet"), dict.fromkeys(BANDS, only))
+    inner = [one for one in lower if one.subject.kind is not Kind.CHANNEL]
+    for reason in decide(seen, [free, channel, *inner], role=True).reasons:
+        assert reason.enforced
+        assert reason.action is action
 
 
 @given(site, below, findings, st.randoms())
@@ -239,7 +255,8 @@ def test_who_never_sees_junk_gets_it_tagged_unless_he_chose_it(
     top: Layer, lower: list[Layer], own: Layer, seen: list[Finding], role: bool
 ) -> None:
     """Where he may have it tagged; everything else stays what it is, but for the note."""
-    layers = [top, *(one for one in lower if one.subject != ALICE)]
+    above = [replace(one, sees_junk=True) for one in lower if one.subject != ALICE]
+    layers, own = [top, *above], replace(own, sees_junk=True)
     before = decide(seen, [*layers, own], role=role)
     after = decide(seen, [*layers, replace(own, sees_junk=False)], role=role)
     for was, now in zip(before.reasons, after.reasons, strict=True):
