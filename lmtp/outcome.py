@@ -54,19 +54,22 @@ def outcome(
     if ruling and not ruling.entry.allows and (BLOCKED.check, BLOCKED.band) in past:
         ruling = None
     decision = target.closed or decide(findings, layers, role=target.role, ruling=ruling)
-    action, note = _possible(decision.action, target, provenance, settings, now)
+    action, note = _possible(decision, target, provenance, settings, now)
     if note:
         decision = replace(decision, notes=(*decision.notes, note))
     return Outcome(target, decision, action)
 
 
 def _possible(
-    action: Action, target: Target, provenance: Provenance, settings: Settings, now: float
+    decision: Decision, target: Target, provenance: Provenance, settings: Settings, now: float
 ) -> tuple[Action, str]:
+    action = decision.action
     if action is Action.REJECT and provenance.channel not in {SUBMISSION, LOCAL}:
         instead = _AFTER_QUEUE[settings.reject_after_queue]
         note = f"reject after the queue is {settings.reject_after_queue} on this site"
-        if instead is Action.JUNK and not all(layer.sees_junk for layer in target.layers):
+        blocked = any(reason.finding.check == BLOCKED.check for reason in decision.reasons)
+        blind = not blocked and not all(layer.sees_junk for layer in target.layers)
+        if instead is Action.JUNK and blind:
             return Action.TAG, f"{note}, and tag for who never sees Junk"
         return instead, note
     if action is Action.DEFER and now - provenance.time > DEFER_LIMIT:

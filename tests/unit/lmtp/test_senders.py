@@ -85,13 +85,16 @@ def test_nothing_is_filed_where_the_owner_never_looks(
         policy = {{ "dnsbl/one" = {{ listed = "junk" }} }}
         [users."old@b.test"]
         reads = "pop3"
+        senders = ["block spam.test"]
         policy = {{ {policy} }}
     """
     directory = TomlDirectory.parse(text)
     site = replace(office, agent=replace(office.agent, directory=directory))
     assert site.deliver("old", findings=findings) == ["250 2.0.0 Saved"]
     assert verdict(site, "old") == word
-    [record] = site.records()
+    assert site.deliver("old", findings=findings, sender="s@spam.test") == ["250 2.0.0 Saved"]
+    assert verdict(site, "old") == "junk", "he wants it out of sight"
+    record, *_later = site.records()
     assert record.action == word
     assert ("never sees Junk" in str(record.details["notes"])) == (word == "tag")
 
