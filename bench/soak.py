@@ -1,9 +1,11 @@
 """`python -m bench.soak`: half an hour of steady load, and whether anything of ours grows.
 
 The whole system as deployed, at 70 % of the rate that it reaches just before, or at `--rate`. One
-message a connection, each from one of 2,000 clients to one of 200 users. Resident memory,
-descriptors and threads of every process of ours are written down every ten seconds; exit 1 where
-one grows, one is replaced, a message is refused, deferred, lost or doubled, or an error is logged.
+message a connection, each from one of 2,000 clients to one of 200 users; after each ten seconds a
+fifth as much mail of every outcome, for others. Resident memory, descriptors and threads of every
+process of ours are written down every ten seconds; exit 1 where one grows, one is replaced, a
+message is refused, deferred, lost or doubled, an error is logged, or a line of the log has no
+record.
 """
 
 from __future__ import annotations
@@ -24,6 +26,8 @@ from bench import growth, load, names
 from bench.smtp import MESSAGE
 from iems.serve.status import resident
 from tests.integration.directory import tree
+from tests.integration.ledger import Ledger, ledgers
+from tests.integration.mixed import Mixed
 from tests.integration.stack import mailsystem
 from tests.integration.stack.daemons import Daemon
 from tests.integration.stack.ground import Ground, running, users
@@ -41,6 +45,9 @@ SHARE = 0.7
 
 _PEAK = 1500
 """Messages by which the peak rate is found."""
+
+_MIXED = 0.2
+"""Conversations of every outcome, for each message that is delivered."""
 
 _EVERY = 10.0
 _SAMPLES = 12
@@ -83,6 +90,7 @@ def main() -> int:
     parser.add_argument("--rate", type=float, help="messages a second; default: 70 %% of the peak")
     given = parser.parse_args()
     with _system() as system:
+        both = ledgers(system)
         if given.rate is None:
             peak = _peak(system)
             print(f"peak: {peak:.0f} messages/s", flush=True)
@@ -90,6 +98,7 @@ def main() -> int:
         before = _copies(system)
         course = _run(system, rate, given.seconds)
         course.faults += _aftermath(system, course.sent, before)
+        course.faults += [fault for one in both for fault in _unrecorded(one)]
         return _told(course, rate, given.seconds)
 
 
@@ -124,13 +133,17 @@ def _run(system: MailSystem, rate: float, seconds: float) -> Course:
     course = Course()
     daemons = {"milter": system.milter, "agent": system.agent}
     talks = _talks(math.inf)
+    mixed = Mixed(system, "mixed.test", "198.19.0.1", "198.19.0.2", "198.19.0.3", deferred=False)
+    others = mixed.talks(sys.maxsize)
     every = min(_EVERY, seconds / _SAMPLES)
     end = time.perf_counter() + seconds
     while time.perf_counter() < end:
         some = list(itertools.islice(talks, math.ceil(rate * every)))
         done = load.run(("127.0.0.1", system.port()), some, PARALLEL, rate)
         course.sent += done.accepted
-        course.faults += [f"refused: {reply!r}" for reply in done.refused]
+        some = list(itertools.islice(others, math.ceil(_MIXED * len(some))))
+        odd = load.run(("127.0.0.1", system.port()), some, PARALLEL)
+        course.faults += [f"refused: {reply!r}" for reply in (*done.refused, *odd.refused)]
         course.sample(daemons)
         left = max(0.0, end - time.perf_counter())
         print(f"{course.sent} sent, {len(course.faults)} faults, {left:.0f} s left", flush=True)
@@ -174,6 +187,17 @@ def _aftermath(system: MailSystem, sent: int, before: int) -> list[str]:
         with daemon.server.log.open(errors="replace") as lines:
             faults += [line.strip() for line in lines if _FAULT.search(line)]
     return faults
+
+
+def _unrecorded(ledger: Ledger) -> list[str]:
+    """What the log says was done and no record explains."""
+    try:
+        dropped = ledger.settle()
+    except AssertionError as error:
+        return [str(error)]
+    nameless = ledger.nameless()
+    print(f"{ledger.daemon.name}: {ledger.actions.total()} records, {dropped:.0f} dropped")
+    return [f"nobody is named: {details}" for details in nameless]
 
 
 def _copies(system: MailSystem) -> int:

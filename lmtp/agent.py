@@ -18,7 +18,7 @@ from iems.codec.delivered import delivered_to
 from iems.codec.findings import rows_of
 from iems.codec.printable import printable
 from iems.codec.senders import facts
-from iems.directory.account import ENHANCED, looped
+from iems.directory.account import ENHANCED, looped, unknown
 from iems.directory.reader import Directory, DirectoryUnavailable
 from iems.dns.suffixes import shared
 from iems.model.address import Address, AddressError
@@ -146,7 +146,7 @@ class Delivery:
         decided: dict[Action, list[Outcome]] = {}
         for target in targets:
             if not target.known:
-                results.append(_refused(target, UNKNOWN, "no such user in the directory"))
+                results.append(_unknown(target))
             else:
                 one = self._outcome(target)
                 decided.setdefault(one.action, []).append(one)
@@ -260,7 +260,10 @@ class Delivery:
         except RecordsError as error:
             self._agent.log.warning("records are not available", error=printable(str(error)))
             self._withdraw(done)
-            return [replace(one, reply=_NO_RECORD) if one.binding else one for one in done]
+            return [
+                replace(one, reply=_NO_RECORD, action="tempfail") if one.binding else one
+                for one in done
+            ]
         return done
 
     def _withdraw(self, results: Iterable[Result]) -> None:
@@ -367,5 +370,7 @@ def _closed(one: Outcome, reference: str) -> Reply | None:
     return reply(550, ENHANCED[found.band], f"{printable(found.reason, 300)}; ref={reference}")
 
 
-def _refused(target: Target, answer: Reply, note: str) -> Result:
-    return Result(target, answer, Action.REJECT.word, {"notes": [note]}, binding=True)
+def _unknown(target: Target) -> Result:
+    decision = unknown()
+    action = decision.action.word
+    return Result(target, UNKNOWN, action, details(decision), decision, binding=True)

@@ -54,9 +54,12 @@ class Account:
         )
 
     def refused(
-        self, message: Message, reply: Reject | TempFail, records: list[Record], checks: str = ""
+        self, message: Message, reply: Reject | TempFail, records: list[Record], checks: str
     ) -> None:
-        """Put the records on disk, then log the refusal; RecordsError where they cannot be."""
+        """Put the records on disk, then log the refusal; RecordsError where they cannot be.
+
+        One line tells of all: `verdicts` says of how many recipients behind it.
+        """
         self.recorder.commit(records, Deadline.after(COMMIT_SECONDS))
         recipients = {one.recipient for one in records}
         self.log.event(
@@ -69,6 +72,7 @@ class Account:
             recipient=recipients.pop() if len(recipients) == 1 else "",
             reply=f"{reply.code} {reply.enhanced}",
             check=checks,
+            verdicts=len(records),
         )
 
     def let_in(self, message: Message, seen: Sequence[Finding]) -> None:
@@ -97,6 +101,13 @@ class Account:
         """Something of ours keeps us from deciding."""
         self.meter.count("temporary_failures_total", cause=cause)
         self.log.error("cannot decide now", reference=message.reference, why=why)
+
+    def bound(
+        self, message: Message, stage: str, decision: Decision, reply: str, recipient: str = ""
+    ) -> Record:
+        """The record of a refusal that nobody's policy makes."""
+        fields = {"recipient": printable(recipient), "reply": reply, "details": details(decision)}
+        return self.record(message, stage, decision.action.word, **fields)
 
     def record(self, message: Message, stage: str, action: str, **more: Any) -> Record:  # noqa: ANN401
         """A record of this message."""

@@ -18,13 +18,14 @@ from dataclasses import dataclass
 from iems.codec.delivered import delivered_to
 from iems.codec.findings import Passed
 from iems.codec.printable import printable
-from iems.directory.account import closed, looped
+from iems.directory.account import CHECK as ACCOUNT
+from iems.directory.account import closed, looped, unreadable
 from iems.directory.reader import Directory, DirectoryUnavailable
 from iems.directory.resolve import Destination, resolve
 from iems.model.address import Address, AddressError
 from iems.model.envelope import INTERNET, LOCAL, SUBMISSION, Client
 from iems.model.finding import Finding
-from iems.model.policy import Action, Decision, allowed, decide, rule
+from iems.model.policy import Action, Decision, allowed, decide, refused_by, rule
 from iems.serve.deadline import Deadline
 from iems.settings.schema import Settings
 from iems.store.keys import Key
@@ -338,17 +339,17 @@ class Chain:
             return Continue()
         text = f"this address cannot be read; reference {message.reference}"
         reply = Reject(553, "5.1.3", text)
-        fields = {"recipient": printable(recipient), "reply": line(reply)}
-        record = self._run.account.record(message, "rcpt", "reject", **fields)
-        return self._refuse(message, reply, [record])
+        record = self._run.account.bound(message, "rcpt", unreadable(), line(reply), recipient)
+        return self._refuse(message, reply, [record], ACCOUNT)
 
     def _too_large(self, message: Message, excess: str) -> Reply:
         reply = Reject(552, "5.3.4", f"{excess}; reference {message.reference}")
-        record = self._run.account.record(message, "end-of-message", "reject", reply=line(reply))
-        return self._refuse(message, reply, [record])
+        found = Finding("message", "fail", "too-large", excess)
+        record = self._run.account.bound(message, "end-of-message", refused_by(found), line(reply))
+        return self._refuse(message, reply, [record], found.check)
 
     def _refuse(
-        self, message: Message, reply: Reject | TempFail, records: list[Record], checks: str = ""
+        self, message: Message, reply: Reject | TempFail, records: list[Record], checks: str
     ) -> Reply:
         """The refusal, once its records are on disk."""
         try:

@@ -9,10 +9,10 @@ from __future__ import annotations
 from iems.codec.printable import printable
 from iems.directory.reader import User
 from iems.model.finding import Finding
-from iems.model.policy import SITE, Action, Decision, Reason
+from iems.model.policy import Decision, refused_by
 
 CHECK = "account"
-CLOSED, UNKNOWN, LOOP = "closed", "unknown", "loop"
+CLOSED, UNKNOWN, UNREADABLE, LOOP = "closed", "unknown", "unreadable", "loop"
 ENHANCED = {CLOSED: "5.2.1", UNKNOWN: "5.1.1", LOOP: "5.4.6"}
 """Enhanced codes of RFC 3463 for these bands."""
 
@@ -46,7 +46,12 @@ def closed(user: User | None) -> Decision | None:
     """The refusal of mail to this mailbox, to none with None; None where mail is taken."""
     if user is not None and not user.refusal:
         return None
-    return _refused(CLOSED, user.refusal) if user else _refused(UNKNOWN, "no such user")
+    return _refused(CLOSED, user.refusal) if user else unknown()
+
+
+def unknown() -> Decision:
+    """The refusal of mail to nobody."""
+    return _refused(UNKNOWN, "no such user")
 
 
 def looped() -> Decision:
@@ -54,6 +59,10 @@ def looped() -> Decision:
     return _refused(LOOP, "mail loop, this address has had the message before")
 
 
+def unreadable() -> Decision:
+    """The refusal of an address that nobody can read: whose it is, is not known."""
+    return _refused(UNREADABLE, "this address cannot be read")
+
+
 def _refused(band: str, reason: str) -> Decision:
-    finding = Finding(CHECK, "fail", band, reason)
-    return Decision(Action.REJECT, (Reason(finding, Action.REJECT, SITE, enforced=True),))
+    return refused_by(Finding(CHECK, "fail", band, reason))

@@ -139,6 +139,11 @@ class Decision:
         return next((reason for reason in self.reasons if reason.action is self.action), None)
 
 
+def refused_by(finding: Finding) -> Decision:
+    """The refusal by what nobody can choose about: the site's, and enforced."""
+    return Decision(Action.REJECT, (Reason(finding, Action.REJECT, SITE, enforced=True),))
+
+
 def rule(layers: Sequence[Layer], facts: Facts, *, hope: bool = False) -> Ruling | None:
     """The entry that rules: the innermost layer that has one for this message, its most exact.
 

@@ -121,6 +121,7 @@ def details(decision: Decision, findings: Iterable[Finding] = ()) -> dict[str, o
                 "action": reason.action.word,
                 "layer": str(reason.layer),
                 "enforced": reason.enforced,
+                **({"evidence": dict(reason.finding.evidence)} if reason.finding.evidence else {}),
                 **({"entry": str(one.entry), "owner": str(one.owner)} if one else {}),
             }
             for reason, one in ((reason, reason.ruling) for reason in decision.reasons)

@@ -185,6 +185,11 @@ def test_a_recipient_that_cannot_be_read_is_refused_and_recorded(
     (record,) = world.recorder.committed
     assert (record.action, record.reply) == ("reject", f"553 5.1.3 {text}")
     assert record.recipient.isprintable()
+    reasons = record.details["reasons"]
+    assert isinstance(reasons, list)
+    (reason,) = reasons
+    assert (reason["check"], reason["band"]) == ("account", "unreadable")
+    assert (reason["layer"], reason["enforced"]) == ("site", True)
     assert chain.rcpt(str(Address("postmaster", "mail.example.test")), {}) == Continue()
     world.recorder.broken = True
     assert isinstance(chain.rcpt(recipient, {}), TempFail)

@@ -65,6 +65,7 @@ def test_a_refusal_is_recorded_and_logged_with_all_that_explains_it(world: World
             "recipient": "two@example.test",
             "reply": "450 4.7.1",
             "check": "dnsbl/free",
+            "verdicts": 2,
         }
     ]
 
@@ -204,6 +205,18 @@ def test_a_header_that_the_agent_would_not_take_is_refused_and_not_kept(world: W
     (record,) = world.recorder.committed
     assert (record.stage, record.action) == ("end-of-message", "reject")
     assert record.reply == f"552 5.3.4 {text}"
+    assert record.details["reasons"] == [
+        {
+            "check": "message",
+            "band": "too-large",
+            "outcome": "fail",
+            "reason": "more than 1048576 bytes of header",
+            "action": "reject",
+            "layer": "site",
+            "enforced": True,
+        }
+    ]
+    assert [(line["check"], line["verdicts"]) for line in world.log.lines] == [("message", 1)]
     chain.mail("<a@sender.example>", {})
     rcpt(chain, "bob")
     reply, edits = finish(chain, (b"X", MANY), (b"X-IEMS-Verdict", MANY[15:]))

@@ -196,6 +196,11 @@ def test_an_unknown_user_and_an_address_that_is_not_ours(office: Office) -> None
         "550 5.1.1 The next hop says so",
         "250 2.0.0 Saved",
     ]
+    [record] = [row for row in office.records() if row.recipient == "ghost@b.test"]
+    reasons = record.details["reasons"]
+    assert isinstance(reasons, list)
+    [reason] = reasons
+    assert (reason["check"], reason["band"], reason["layer"]) == ("account", "unknown", "site")
 
 
 def test_what_the_next_hop_says_is_passed_on(office: Office) -> None:
@@ -239,6 +244,9 @@ def test_no_final_word_without_its_record(office: Office, action: str) -> None:
     connection.close()
     answers = office.deliver(action, "deliver", channel="submission")
     assert answers == ["451 4.3.0 Verdict cannot be recorded", "250 2.0.0 Saved"]
+    lines = [line for line in office.log.lines if line.startswith("ref0")]
+    told = [[word for word in line.split() if word.startswith("action=")] for line in lines]
+    assert told == [['action="tempfail"'], ['action="deliver"']], "it was not carried out"
 
 
 def test_no_250_without_the_file_in_quarantine(office: Office) -> None:

@@ -288,7 +288,8 @@ def test_text_that_is_not_utf8_is_stored_readably(tmp_path: Path, recorder: Reco
 
 
 def test_details_name_check_action_and_layer() -> None:
-    finding = Finding("iprev", "fail", "mismatch", "no name")
+    evidence = (("policy.iprev", "192.0.2.1"),)
+    finding = Finding("iprev", "fail", "mismatch", "no name", None, evidence)
     reason = Reason(finding, Action.TAG, Subject(Kind.USER, "alice@example.test"), enforced=False)
     told = details(Decision(Action.TAG, (reason,), ("a note",)), [finding])
     assert told["reasons"] == [
@@ -300,6 +301,7 @@ def test_details_name_check_action_and_layer() -> None:
             "action": "tag",
             "layer": "user alice@example.test",
             "enforced": False,
+            "evidence": {"policy.iprev": "192.0.2.1"},
         }
     ]
     assert told["notes"] == ["a note"]
