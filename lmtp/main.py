@@ -16,7 +16,7 @@ from pathlib import Path
 
 from iems.directory.connect import connect, connect_store, unavailable
 from iems.directory.reader import Directory
-from iems.notices import passwords
+from iems.notices import outages, passwords
 from iems.notices.postmaster import Postmaster
 from iems.serve.backends import Question, backends
 from iems.serve.deadline import Deadline
@@ -132,8 +132,12 @@ class AgentGeneration:
             },
         }
         state, keep = settings.agent.state, settings.keep
+        postmaster = Postmaster(
+            settings.postmaster, settings.hostname, settings.notices.smtp, outages.TIMEOUT
+        )
+        told = outages.Outages(state / "outages.json", postmaster, log)
         return (
-            backends(questions, control.meter, log),
+            backends(questions, control.meter, log, told.seen),
             expiry.of_quarantine(Quarantine(state / "quarantine"), keep.quarantine, log),
             expiry.of_records(state / "records.sqlite", keep.records, log),
             *self._notices(log),

@@ -11,14 +11,14 @@ import socket as sockets
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from iems.directory.connect import connect, unavailable
 from iems.directory.reader import Directory
 from iems.dns.servers import servers
 from iems.dns.stub import StubResolver
-from iems.notices import holds
+from iems.notices import holds, outages
 from iems.notices.holds import HoldNotices
 from iems.notices.postmaster import Postmaster
 from iems.serve.backends import backends
@@ -151,7 +151,12 @@ class MilterGeneration:
         old = expiry.of_records(
             settings.milter.state / "records.sqlite", settings.keep.records, log
         )
-        jobs = [health, backends(questions, control.meter, log), old]
+        told = outages.Outages(
+            settings.milter.state / "outages.json",
+            replace(postmaster, timeout=outages.TIMEOUT),
+            log,
+        )
+        jobs = [health, backends(questions, control.meter, log, told.seen), old]
         if any(check.family == flow.NAME for check in settings.checks):
             state = settings.milter.state
             counters = Counters(state / "counters.sqlite")

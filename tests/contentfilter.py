@@ -21,12 +21,12 @@ Serve = Callable[[socket.socket, threading.Event], None]
 
 
 class ContentFilter:
-    """Listens within the `with` block; `asked` counts the connections."""
+    """Listens within the `with` block, on any port or this one; `asked` counts the connections."""
 
-    def __init__(self, serve: Serve) -> None:
+    def __init__(self, serve: Serve, port: int = 0) -> None:
         self._serve = serve
         self._over = threading.Event()
-        self._listener = socket.create_server(("127.0.0.1", 0), backlog=64)
+        self._listener = socket.create_server(("127.0.0.1", port), backlog=64)
         self._threads = [threading.Thread(target=self._accept)]
         self.port: int = self._listener.getsockname()[1]
         self.asked = 0

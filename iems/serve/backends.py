@@ -1,8 +1,8 @@
 """The periodic look at what a daemon stands on: does each server answer now?
 
-It is for people and alarms (`iems status`, `iems metrics`); no message is decided by it. Each
-server is asked by a question of its own that ends by the deadline; what it said is logged when it
-changes.
+It is for people and alarms (`iems status`, `iems metrics`, notices); no message is decided by it.
+Each server is asked by a question of its own that ends by the deadline; what it said is logged when
+it changes, and each look is told to `tell`.
 """
 
 from __future__ import annotations
@@ -25,7 +25,12 @@ Question: TypeAlias = Callable[[Deadline], str]
 """Ask a server; why it does not answer, or an empty text."""
 
 
-def backends(questions: Mapping[str, Question], meter: Meter, log: Log) -> Job:
+def backends(
+    questions: Mapping[str, Question],
+    meter: Meter,
+    log: Log,
+    tell: Callable[[Mapping[str, str]], None],
+) -> Job:
     """The job; `questions` by the names that `iems status` shows."""
     wrong: dict[str, str] = {}
 
@@ -38,5 +43,6 @@ def backends(questions: Mapping[str, Question], meter: Meter, log: Log) -> Job:
             elif wrong.get(name) and not why:
                 log.info("a server answers again", backend=name)
             wrong[name] = why
+        tell(wrong)
 
     return Job("backends", INTERVAL, run)

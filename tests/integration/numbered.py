@@ -50,14 +50,27 @@ class Accepted:
     recipients: dict[str, str] = field(default_factory=dict)
 
 
+def plain(token: str) -> bytes:
+    """A message that holds its token and little else."""
+    return f"Subject: token {token}\r\n\r\ntext\r\n".encode()
+
+
 class Load:
     """`clients` senders at work in the `with` block; at its end `count` numbers are accepted.
 
     `way` tells the way of a number. A number that is not accepted is sent again on a connection of
     its own, as a client would do after a temporary failure. Without `count` they send until `stop`.
+    `message` makes the message of a token, with the subject that `plain` gives it.
     """
 
-    def __init__(self, port: int, way: Callable[[int], Way], clients: int, count: int = 0) -> None:
+    def __init__(
+        self,
+        port: int,
+        way: Callable[[int], Way],
+        clients: int,
+        count: int = 0,
+        message: Callable[[str], bytes] = plain,
+    ) -> None:
         self.accepted = Accepted()
         self.delayed: list[str] = []
         """Attempts that were answered 4xx, and what was said."""
@@ -69,6 +82,7 @@ class Load:
         """How these connections ended."""
         self._port = port
         self._way = way
+        self._message = message
         self._numbers = iter(range(count)) if count else itertools.count()
         self._over = threading.Event()
         self._lock = threading.Lock()
@@ -102,7 +116,11 @@ class Load:
     def more(self, count: int, within: float = 60) -> None:
         """Wait until so many more messages were accepted."""
         goal = self.count + count
-        eventually(lambda: self.count >= goal or self.refused, within, lambda: str(self.errors))
+        eventually(
+            lambda: self.count >= goal or self.refused,
+            within,
+            lambda: str(self.errors) + str(self.delayed[-8:]),
+        )
 
     def _run(self) -> None:
         while numbers := self._take():
@@ -129,8 +147,7 @@ class Load:
     def _send(self, client: Client, number: int, attempt: int) -> bool:
         token, way = f"{number}.{attempt}", self._way(number)
         client.xclient(*way.client)
-        text = f"Subject: token {token}\r\n\r\ntext\r\n".encode()
-        sent = client.send(SENDER, [way.recipient], text)
+        sent = client.send(SENDER, [way.recipient], self._message(token))
         if sent.accepted and sent.data:
             self.accepted.recipients[token] = way.recipient
             self.accepted.queue_ids[token] = sent.data.text.rpartition(" ")[2]

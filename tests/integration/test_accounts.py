@@ -67,14 +67,14 @@ def test_a_disabled_account_refuses_mail_and_logins_and_keeps_its_store(
     gone = mailsystem.add_user(fresh.address("gone")).user
     alias = mailsystem.add_alias(fresh.address("office"), gone)
     mailsystem.iems("user", "set", gone, "--disabled", "moved away", "--forward", FAR)
-    before = len(mailsystem.outside.caught())
+    before = len(mailsystem.sent_out())
     for recipient in (gone, gone.replace("@", "+x@"), alias):
         refusal = mail(mailsystem, fresh, recipient).recipients[recipient]
         assert refusal.code == 550
         assert refusal.text.startswith("5.2.1 ")
         assert "this account is disabled: moved away" in refusal.text
     mailsystem.postfix.wait_empty()
-    assert len(mailsystem.outside.caught()) == before
+    assert len(mailsystem.sent_out()) == before
 
 
 @pytest.mark.usefixtures("domain")
@@ -84,11 +84,11 @@ def test_who_else_an_alias_reaches_gets_the_mail_and_nothing_bounces(
     gone = mailsystem.add_user(fresh.address("gone"))
     both = mailsystem.add_alias(fresh.address("both"), gone.user, fresh.address("bob"))
     mailsystem.iems("user", "set", gone.user, "--disabled", "moved away")
-    before = len(mailsystem.outside.caught())
+    before = len(mailsystem.sent_out())
     assert mail(mailsystem, fresh, both).accepted == (both,)
     bob(mailsystem, fresh).wait()
     mailsystem.postfix.wait_empty()
-    assert len(mailsystem.outside.caught()) == before
+    assert len(mailsystem.sent_out()) == before
     mailsystem.iems("user", "set", gone.user, "--enabled")
     assert len(gone.messages("Junk")) == 1
     assert not gone.messages()

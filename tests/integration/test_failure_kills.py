@@ -136,7 +136,7 @@ def test_two_thousand_messages_and_twenty_kills(mailsystem: MailSystem, fresh: F
     order = [whom for whom, times in KILLS.items() for _time in range(times)]
     chance.shuffle(order)
     moments = sorted(chance.sample(range(20, MESSAGES - 20), len(order)))
-    killer, killed, outside = Killer(system, chance), [], len(system.outside.caught())
+    killer, killed, outside = Killer(system, chance), [], len(system.sent_out())
     with Load(system.port(), lambda number: ways[number % len(ways)], CLIENTS, MESSAGES) as load:
         for moment, whom in zip(moments, order, strict=True):
             eventually(lambda due=moment: load.count >= due or load.refused, _WITHIN)  # type: ignore[misc]
@@ -154,7 +154,7 @@ def test_two_thousand_messages_and_twenty_kills(mailsystem: MailSystem, fresh: F
     assert {load.accepted.queue_ids[one] for one in held if found[one] == 1} <= recorded
     twice = {load.accepted.queue_ids[token] for token, count in found.items() if count > 1}
     assert twice <= cut(system, (one for one in killed if not one.whom.startswith("milter")))
-    assert len(system.outside.caught()) == outside
+    assert len(system.sent_out()) == outside
 
 
 def everything(box: Mailbox) -> list[bytes]:

@@ -208,7 +208,7 @@ def test_more_forged_fields_than_can_be_removed_are_refused(mailsystem: MailSyst
 def test_a_loop_is_refused_before_the_queue(mailsystem: MailSystem) -> None:
     """Or filed for him who had the message before, where others get it, too: no bounce goes out."""
     plain, listed, _blind = people(mailsystem, "loop")
-    outside = len(mailsystem.outside.caught())
+    outside = len(mailsystem.sent_out())
     with Client(mailsystem.port()) as client:
         sent = client.send(SENDER, [plain.user], b"Subject: once\r\n\r\nbody\r\n")
         assert sent.accepted
@@ -224,4 +224,4 @@ def test_a_loop_is_refused_before_the_queue(mailsystem: MailSystem) -> None:
     assert listed.wait()
     mailsystem.postfix.wait_empty()
     assert len(plain.messages()) == 1
-    assert len(mailsystem.outside.caught()) == outside
+    assert len(mailsystem.sent_out()) == outside

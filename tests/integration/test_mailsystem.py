@@ -160,7 +160,7 @@ def test_submission_takes_users_with_their_own_addresses(
     mailsystem: MailSystem, people: People, fresh: Fresh
 ) -> None:
     alice, bob = people.alice.user, people.bob.user
-    before = len(mailsystem.outside.caught())
+    before = len(mailsystem.sent_out())
     with Client(mailsystem.port("submission")) as smtp:
         assert smtp.command(f"MAIL FROM:<{alice}>").code == 530
         smtp.starttls()
@@ -171,7 +171,7 @@ def test_submission_takes_users_with_their_own_addresses(
         assert len(sent.recipients) == 2
     people.bob.wait()
     mailsystem.postfix.wait_empty()
-    (caught,) = mailsystem.outside.caught()[before:]
+    (caught,) = mailsystem.sent_out()[before:]
     assert b"X-IEMS" not in caught.message
 
 

@@ -34,6 +34,7 @@ _TIME_OF_DAY = {
     "cli.rehearsal": "told in records and findings",
     "iems.backup.archive": "told in the manifest",
     "iems.dns.spf": "told in an explanation, by the macro t",
+    "iems.notices.outages": "at most one notice of a server a day, over restarts",
     "iems.notices.passwords": "compared with the end of a password",
     "iems.serve.children": "told in the status",
     "iems.serve.meter": "told of an error",

@@ -88,6 +88,10 @@ class Unbound:
         self._server.stop()
         self._server.gone()
 
+    def kill(self) -> None:
+        """End it with no warning."""
+        self._server.kill()
+
     def pause(self) -> None:
         """Stop answering: questions are neither answered nor refused."""
         self._server.signal(signal.SIGSTOP)
