@@ -25,7 +25,7 @@ TEST_PACKAGES := $(DEPLOY_PACKAGES) postfix postfix-ldap postfix-pcre \
 	dovecot-ldap slapd ldap-utils rbldnsd unbound spamassassin spamd rspamd swaks libnet-ssleay-perl \
 	openssl systemd git procps \
 	prometheus fail2ban faketime man-db bash-completion zsh
-BENCH_PACKAGES := opendkim zstd
+BENCH_PACKAGES := opendkim zstd amavisd-new spamass-milter libmail-spf-perl
 MACHINE_PACKAGES := systemd-container debootstrap iproute2 iptables util-linux git rbldnsd unbound \
 	swaks libnet-ssleay-perl
 

@@ -1,7 +1,7 @@
 """`python -m bench`: measure everything and print the tables for docs/benchmarks.md.
 
-It needs root, for the private servers run under their own users, and takes twenty minutes on two
-cores with the default numbers. Nothing else should run on the machine meanwhile.
+It needs root, for the private servers run under their own users, and takes an hour on two cores
+with the default numbers. Nothing else should run on the machine meanwhile.
 """
 
 from __future__ import annotations
@@ -12,7 +12,16 @@ import platform
 import sys
 from pathlib import Path
 
-from bench import costs, directory, generator, lmtp, passthrough, recipients, smtp, why
+from bench import (
+    costs,
+    directory,
+    generator,
+    lmtp,
+    passthrough,
+    recipients,
+    smtp,
+    why,
+)
 
 
 def main() -> int:
@@ -23,6 +32,7 @@ def main() -> int:
         "smtp": smtp.compare,
         "rivals": smtp.against,
         "passthrough": passthrough.measure,
+        "spamassassin": passthrough.against_spamassassin,
         "lmtp": lmtp.compare,
         "costs": costs.measure,
         "recipients": recipients.measure,

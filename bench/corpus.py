@@ -71,8 +71,8 @@ class Sender:
     def records(self) -> tuple[str, ...]:
         """What the DNS says of it, as lines of a zone file."""
         key = signing.key(domain=self.domain)
-        known = () if self.forged else (f"{self.helo}. 3600 IN A 127.16.0.1",)
-        spf = "v=spf1 -all" if self.forged else "v=spf1 ip4:127.16.0.0/12 -all"
+        known = () if self.forged else (f"{self.helo}. 3600 IN A 198.18.0.1",)
+        spf = "v=spf1 -all" if self.forged else "v=spf1 ip4:198.18.0.0/15 -all"
         return (
             *known,
             _text(self.domain, spf),

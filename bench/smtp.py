@@ -10,15 +10,16 @@ client names, which is the harder comparison: it does on a real server.
 from __future__ import annotations
 
 import itertools
+import math
 import pwd
 import random
 import shutil
 import statistics
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from bench import figures, load, names, rivals, suite
@@ -29,7 +30,6 @@ from tests.integration.stack.postfix import Listener, Postfix
 from tests.waiting import eventually
 
 PARALLEL = 20
-RIVALS = frozenset({"rspamd", "opendkim"})
 BOXES = suite.USERS[:20]
 TARGET_WARM, TARGET_COLD, TARGET_RIVAL = 0.60, 0.50, 1.5
 _LINE = b"All work and no play makes a message of the usual length, line after line.\r\n"
@@ -40,13 +40,7 @@ MESSAGE = (
 """4 KiB."""
 
 HEADER = b"\n" + NAME + b":"
-HEADERS = {
-    "alone": HEADER,
-    "cold": HEADER,
-    "warm": HEADER,
-    "rspamd": rivals.RSPAMD_HEADER,
-    "opendkim": rivals.OPENDKIM_HEADER,
-}
+HEADERS = {"alone": HEADER, "cold": HEADER, "warm": HEADER, **rivals.HEADERS}
 """Each way of a run, and the field by which delivered mail shows that it was taken."""
 
 
@@ -99,7 +93,8 @@ def _rounds(ways: Sequence[str], rounds: int, messages: int) -> dict[str, list[M
     on all."""
     kept: dict[str, list[Measured]] = {name: [] for name in ways}
     first, *others = ways
-    with running_bench(rivals=not RIVALS.isdisjoint(ways)) as bench:
+    beside = tuple(name for name in ways if name in rivals.HEADERS)
+    with running_bench(Work(rivals=beside)) as bench:
         draw = random.Random(names.SEED)
         bench.run(first, draw.choices(bench.names.clients, k=messages // 3))  # not counted
         for number in range(rounds):
@@ -128,35 +123,38 @@ def _facts(kept: dict[str, list[Measured]], messages: int) -> dict[str, object]:
 class Work:
     """What is checked beside blacklists and iprev, and what the DNS says about it.
 
-    `checks` are tables of our settings, `rspamd` is the file of its own.
+    `checks` are tables of our settings, `rspamd` is the file of its own; `rivals` run beside.
+    `first` is the first client, `elsewhere` has the port of lists that rbldnsd is not asked for;
+    what lists answer is kept for `ttl` seconds.
     """
 
     checks: str = ""
     records: tuple[str, ...] = ()
     rspamd: str = "rspamd.conf"
-
-
-_LISTS = Work()
+    rivals: tuple[str, ...] = ()
+    first: str = names.LOOPBACK
+    elsewhere: Mapping[str, int] = field(default_factory=dict)
+    ttl: int = names.TTL
 
 
 class Bench:
-    def __init__(
-        self, ground: Ground, mailboxes: Path, stack: ExitStack, work: Work, *, beside: bool
-    ) -> None:
+    def __init__(self, ground: Ground, mailboxes: Path, stack: ExitStack, work: Work) -> None:
         self._mailboxes = mailboxes
-        self.names = names.Names(ground, work.records)
+        self.names = names.Names(ground, work.records, work.first, work.elsewhere, work.ttl)
         self.names.start()
         stack.callback(self.names.stop)
-        self._postfix = _postfix(ground, mailboxes)
+        self._rivals = work.rivals
+        proxy = rivals.Proxy(ground.port(), ground.port())
+        self._postfix = _postfix(ground, mailboxes, work.rivals, proxy)
         self._suite = suite.Suite(
             ground, self._postfix.sockets, self.names.port, "unix:/nonexistent", work.checks
         )
         self._milter = self._suite.milter()
         stack.callback(lambda: self._milter.stop())
-        if beside:
-            sockets, port = self._postfix.sockets, self.names.port
-            stack.callback(rivals.rspamd(ground, sockets, port, work.rspamd).stop)
-            stack.callback(rivals.opendkim(ground, sockets).stop)
+        place = rivals.Place(ground, self._postfix.sockets, self.names.port, work.rspamd, proxy)
+        for name in work.rivals:
+            for server in rivals.started(name, place):
+                stack.callback(server.stop)
         self._postfix.start()
         stack.callback(self._postfix.stop)
 
@@ -166,19 +164,21 @@ class Bench:
         return self.hold(name, [conversation(one, next(users)) for one in clients], parallel)
 
     def hold(
-        self, name: str, talks: Sequence[load.Conversation], parallel: int = PARALLEL
+        self,
+        name: str,
+        talks: Sequence[load.Conversation],
+        parallel: int = PARALLEL,
+        rate: float = math.inf,
     ) -> Measured:
-        """The same with conversations of one message each."""
+        """The same with conversations of one message each, no more than `rate` a second."""
         if name == "cold":
-            self.names.chill()
-            self._milter.stop()
-            self._milter = self._suite.milter()
-        listener = name if name in {"alone", *RIVALS} else "internet"
+            self.restart()
+        listener = name if name in {"alone", *self._rivals} else "internet"
         self._empty()
         asked = self.names.questions()
         where = ("127.0.0.1", self._postfix.port(listener))
         began = time.perf_counter()
-        done = load.run(where, talks, parallel)
+        done = load.run(where, talks, parallel, rate)
         assert not done.refused, done.refused[:3]
         eventually(lambda: len(self._delivered()) >= len(talks), 120, "all mail is delivered")
         seconds = time.perf_counter() - began
@@ -195,13 +195,23 @@ class Bench:
             done.cpu / done.seconds,
         )
 
+    def restart(self) -> None:
+        """unbound and the milter anew: nobody remembers anything."""
+        self.names.chill()
+        self._milter.stop()
+        self._milter = self._suite.milter()
+
     def secret(self, key_id: str) -> bytes | None:
         """With which our findings can be read."""
         return self._suite.keyring.secret(key_id)
 
     def memory(self) -> list[int]:
         """Bytes that each process of the milter holds: the supervisor first."""
-        return [resident(pid) for pid in self._milter.members()]
+        return [resident(pid) for pid in self.processes()]
+
+    def processes(self) -> tuple[int, ...]:
+        """Those of the milter."""
+        return self._milter.members()
 
     def delivered(self) -> list[bytes]:
         """The messages of the last run."""
@@ -216,8 +226,8 @@ class Bench:
 
 
 @contextmanager
-def running_bench(work: Work = _LISTS, *, rivals: bool) -> Iterator[Bench]:
-    """A bench with everything running, the other milters if wanted."""
+def running_bench(work: Work) -> Iterator[Bench]:
+    """A bench with everything running."""
     users()
     with ExitStack() as stack:
         ground = Ground()
@@ -231,10 +241,12 @@ def running_bench(work: Work = _LISTS, *, rivals: bool) -> Iterator[Bench]:
             for folder in (box, *(box / name for name in ("new", "cur", "tmp"))):
                 folder.mkdir()
                 shutil.chown(folder, owner.pw_uid, owner.pw_gid)
-        yield Bench(ground, memory, stack, work, beside=rivals)
+        yield Bench(ground, memory, stack, work)
 
 
-def _postfix(ground: Ground, mailboxes: Path) -> Postfix:
+def _postfix(
+    ground: Ground, mailboxes: Path, beside: Sequence[str], proxy: rivals.Proxy
+) -> Postfix:
     owner = pwd.getpwnam("mail")
     milter = {
         "smtpd_milters": "unix:iems/milter.sock",
@@ -255,10 +267,8 @@ def _postfix(ground: Ground, mailboxes: Path) -> Postfix:
     listeners = [
         Listener("alone", ground.port(), {}),
         Listener("internet", ground.port(), milter),
-        *(
-            Listener(name, ground.port(), {"smtpd_milters": f"unix:iems/{name}.sock"})
-            for name in sorted(RIVALS)
-        ),
+        *(Listener(name, ground.port(), rivals.listens(name, proxy)) for name in beside),
+        Listener("back", proxy.back, {}),
     ]
     return Postfix(ground, main=main, listeners=listeners)
 
@@ -269,8 +279,19 @@ def conversation(client: str, user: str) -> load.Conversation:
 
 
 def talk(client: str, helo: str, sender: str, user: str, message: bytes) -> load.Conversation:
-    """One message, with dots doubled, over a connection of its own."""
-    steps = [
+    """One message, with dots doubled, over a connection of its own from this client."""
+    return load.Conversation(_steps(helo, sender, user, message), client)
+
+
+def talk_for(client: str, helo: str, sender: str, user: str, message: bytes) -> load.Conversation:
+    """The same for a client that has no address here: Postfix is told of it by XCLIENT."""
+    steps = _steps(helo, sender, user, message)
+    told = f"XCLIENT ADDR={client} NAME=[UNAVAILABLE]\r\n".encode()
+    return load.Conversation([*steps[:2], load.Step(told, b"220"), *steps[1:]])
+
+
+def _steps(helo: str, sender: str, user: str, message: bytes) -> list[load.Step]:
+    return [
         load.Step(b"", b"220"),
         load.Step(f"EHLO {helo}\r\n".encode()),
         load.Step(f"MAIL FROM:<{sender}>\r\n".encode()),
@@ -279,7 +300,6 @@ def talk(client: str, helo: str, sender: str, user: str, message: bytes) -> load
         load.Step(message + b".\r\n", message=True),
         load.Step(b"QUIT\r\n", b"221"),
     ]
-    return load.Conversation(steps, client)
 
 
 def _tell(number: int, name: str, one: Measured) -> None:
