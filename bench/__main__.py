@@ -13,12 +13,14 @@ import sys
 from pathlib import Path
 
 from bench import (
+    content,
     costs,
     directory,
     generator,
     lmtp,
     passthrough,
     recipients,
+    sick,
     smtp,
     why,
 )
@@ -33,6 +35,8 @@ def main() -> int:
         "rivals": smtp.against,
         "passthrough": passthrough.measure,
         "spamassassin": passthrough.against_spamassassin,
+        "sick": sick.measure,
+        "content": content.measure,
         "lmtp": lmtp.compare,
         "costs": costs.measure,
         "recipients": recipients.measure,
