@@ -2,11 +2,13 @@
 
 Each hold is told of once. A file beside the counts is written before, for whoever puts on hold what
 such an account has queued, which only root can. A mail server that does not take a notice is tried
-again; one that refuses it for good is not.
+again; one that refuses it for good is not. Where the counts cannot be read the workers tell of it,
+and the next run looks again.
 """
 
 from __future__ import annotations
 
+import contextlib
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +16,7 @@ from typing import Protocol
 
 from iems.notices.postmaster import NoticeError, NoticeRefusedError
 from iems.serve.deadline import Deadline
-from iems.store.counters import Counters, Held
+from iems.store.counters import Counters, CountersError, Held
 
 NOTICE = "account-held"
 INTERVAL = 5.0
@@ -47,7 +49,11 @@ class HoldNotices:
     log: Reporter
 
     def run(self, deadline: Deadline) -> None:
-        """Tell of who was not told of; CountersError where nobody knows."""
+        """Tell of who was not told of."""
+        with contextlib.suppress(CountersError):
+            self._tell(deadline)
+
+    def _tell(self, deadline: Deadline) -> None:
         new = [one for one in self.counters.held(deadline) if not one.told]
         if not new:
             return

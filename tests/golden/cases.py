@@ -4,8 +4,8 @@ A folder holds `script` and `expected`, and where it needs them its own `setting
 `directory.toml` and `dns.zone`; those beside the folders stand in for what it lacks. A question
 that `dns.zone` does not hold is an error, so that every question of a case can be read there.
 `CONTENT_FILTER` in the settings is an spamd that gives each message the score that its field
-`X-Score` names, and hangs up where there is none. A file `counters` is laid where the milter keeps
-its counts.
+`X-Score` names, and hangs up where there is none. Where the script says that nothing can be
+counted, a folder stands in the place of the milter's counts.
 """
 
 from __future__ import annotations
@@ -72,11 +72,11 @@ class Case:
         return file.read_text() if file.exists() else ""
 
     def prepare(self, state: Path) -> None:
-        """The folder of state before a run: nothing is counted, or what the case lays there."""
+        """The folder of state before a run: nothing is counted, or nothing can be."""
         for file in state.glob("counters.sqlite*"):
-            file.unlink()
-        if (self.folder / "counters").exists():
-            (state / "counters.sqlite").write_text(self.text("counters"))
+            file.rmdir() if file.is_dir() else file.unlink()
+        if "\n# nothing can be counted\n" in self.text("script"):
+            (state / "counters.sqlite").mkdir()
 
     def record(self, transcript: str) -> None:
         """Keep this transcript as the expected one."""

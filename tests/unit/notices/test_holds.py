@@ -93,6 +93,15 @@ def test_a_notice_that_was_not_taken_is_tried_again(office: Office) -> None:
     assert len(office.postmaster.tried) == 2
 
 
+def test_where_nobody_knows_who_is_held_the_next_run_looks_again(tmp_path: Path) -> None:
+    office = Office(tmp_path / "missing")
+    office.run()
+    (tmp_path / "missing").mkdir()
+    office.hold("alice")
+    office.run()
+    assert len(office.postmaster.tried) == 1
+
+
 def test_a_notice_that_is_refused_for_good_is_not_tried_again(office: Office) -> None:
     office.hold("alice")
     office.postmaster.fault = NoticeRefusedError("no such user")
