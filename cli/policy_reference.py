@@ -24,7 +24,8 @@ _INTRODUCTION = """\
 Every check that can run, what it asks, and its bands with the action that is the site's where its
 settings say nothing. `mode = "enforce"` binds everybody to it, `mode = "delegate"` leaves domains
 and users the choice among what `allow` holds, all actions if it is not given
-([how](pass-through.md)).
+([how](pass-through.md)). With `mode = "shadow"` nothing is done, and what would have been is told
+([how](rehearse.md#a-new-check-shadow)).
 
 The actions, the stronger further right: {actions}.
 

@@ -3,6 +3,7 @@
 What the checks found is taken from the records; decided anew is the policy: that of now, of other
 settings (`--settings`) or of a directory in a TOML file (`--directory`), with the choices of
 `--set`. Nothing is changed and nothing is sent. With the policy of then it prints no difference.
+With `--shadow` nothing is decided anew: it prints what checks in shadow would have done.
 Exit 0 no difference, 1 some, 2 a choice that is not allowed or known, 75 records or directory
 cannot be read now.
 """
@@ -27,7 +28,7 @@ from iems.model.policy import SITE, Action, Kind, Subject, allowed
 from iems.settings.load import load
 from iems.settings.schema import Settings
 from iems.store.records import RecordsError, every
-from iems.store.replay import Change, Difference, Replay
+from iems.store.replay import Change, Difference, Replay, Shadows
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -45,6 +46,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--settings", type=Path, default=argparse.SUPPRESS, metavar="FILE", help="settings to try"
     )
     parser.add_argument("--directory", type=Path, metavar="FILE", help="a TOML directory to try")
+    parser.add_argument(
+        "--shadow",
+        action="store_true",
+        help="what checks in shadow would have done, and no policy to try",
+    )
     parser.add_argument(
         "--records",
         type=Path,
@@ -64,12 +70,14 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _run(arguments: argparse.Namespace) -> int:
     site = load(arguments.settings)
-    directory = _directory(arguments.directory, site)
     try:
-        changes = tuple(_change(words, site) for words in arguments.changes)
+        if arguments.shadow and (arguments.changes or arguments.directory):
+            return entries.failed(
+                "--shadow tries no policy: no --set, no --directory", entries.USAGE
+            )
+        replay = Shadows() if arguments.shadow else _replay(arguments, site)
     except ValueError as error:
         return entries.failed(str(error), entries.USAGE)
-    replay = Replay(site, directory, changes)
     states = (site.milter.state, site.agent.state)
     files = arguments.records or [state / "records.sqlite" for state in states]
     try:
@@ -81,6 +89,11 @@ def _run(arguments: argparse.Namespace) -> int:
     rows = {"verdicts": replay.verdicts, "differences": [_row(one) for one in found]}
     entries.listed(itertools.chain(lines, [told]), rows, as_json=arguments.json)
     return entries.NEGATIVE if found else entries.OK
+
+
+def _replay(arguments: argparse.Namespace, site: Settings) -> Replay:
+    directory = _directory(arguments.directory, site)
+    return Replay(site, directory, tuple(_change(words, site) for words in arguments.changes))
 
 
 def _directory(file: Path | None, site: Settings) -> Directory:

@@ -92,13 +92,10 @@ def _lines(record: Record) -> Iterable[str]:
     }
     yield "    " + ", ".join(f"{name} {value}" for name, value in known.items() if value)
     reasons = _rows(record.details, "reasons")
-    explained = {(row.get("check"), row.get("band")) for row in reasons}
-    for row in reasons:
-        force = "enforced by" if row.get("enforced") else "chosen by"
-        yield (
-            f"    {row.get('check')} {row.get('band')}: {row.get('action')}, "
-            f"{force} {row.get('layer')}{_entry(row)}; {row.get('reason')}"
-        )
+    shadows = _rows(record.details, "shadows")
+    explained = {(row.get("check"), row.get("band")) for row in (*reasons, *shadows)}
+    yield from (f"    {_reason(row)}" for row in reasons)
+    yield from (f"    shadow, nothing done: {_reason(row)}" for row in shadows)
     for row in _rows(record.details, "findings"):
         if (row.get("check"), row.get("band")) not in explained:
             yield f"    {row.get('check')}: {row.get('outcome')} {row.get('reason') or ''}".rstrip()
@@ -108,6 +105,14 @@ def _lines(record: Record) -> Iterable[str]:
     notes = record.details.get("notes")
     for note in notes if isinstance(notes, list) else []:
         yield f"    note: {note}"
+
+
+def _reason(row: Mapping[str, object]) -> str:
+    force = "enforced by" if row.get("enforced") else "chosen by"
+    return (
+        f"{row.get('check')} {row.get('band')}: {row.get('action')}, "
+        f"{force} {row.get('layer')}{_entry(row)}; {row.get('reason')}"
+    )
 
 
 def _entry(row: Mapping[str, object]) -> str:

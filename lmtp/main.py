@@ -16,8 +16,9 @@ from pathlib import Path
 
 from iems.directory.connect import connect, connect_store, unavailable
 from iems.directory.reader import Directory
-from iems.notices import outages, passwords
+from iems.notices import outages, passwords, shadow
 from iems.notices.postmaster import Postmaster
+from iems.notices.shadow import ShadowNotices
 from iems.serve.backends import Question, backends
 from iems.serve.deadline import Deadline
 from iems.serve.log import Log
@@ -121,7 +122,7 @@ class AgentGeneration:
         recorder.close(Deadline.after(_CLOSE))
 
     def jobs(self, control: Control, log: Log) -> Sequence[Job]:
-        """A look at what it stands on, at what is old or half done, and at passwords that end."""
+        """A look at what it stands on, at what is old or half done, and whom there is to notify."""
         settings = self.settings
         directory = self.directory(lambda note: log.warning("directory entry", note=note))
         questions: dict[str, Question] = {
@@ -140,10 +141,20 @@ class AgentGeneration:
             backends(questions, control.meter, log, told.seen),
             expiry.of_quarantine(Quarantine(state / "quarantine"), keep.quarantine, log),
             expiry.of_records(state / "records.sqlite", keep.records, log),
-            *self._notices(log),
+            Job("shadow", shadow.INTERVAL, self._shadow(log).run),
+            *self._passwords(log),
         )
 
-    def _notices(self, log: Log) -> Sequence[Job]:
+    def _postmaster(self) -> Postmaster:
+        settings = self.settings
+        return Postmaster(settings.postmaster, settings.hostname, settings.notices.smtp)
+
+    def _shadow(self, log: Log) -> ShadowNotices:
+        settings, state = self.settings, self.settings.agent.state
+        file, postmaster = state / "shadow", self._postmaster()
+        return ShadowNotices(settings.shadows, state / "records.sqlite", file, postmaster, log)
+
+    def _passwords(self, log: Log) -> Sequence[Job]:
         """Passwords end where a directory server verifies them."""
         settings, own = self.settings, self.settings.agent
         if settings.directory.kind != "ldap":
@@ -153,7 +164,7 @@ class AgentGeneration:
             file=own.state / "told.sqlite",
             days=settings.notices.password_days,
             how=settings.notices.password_help,
-            notifier=Postmaster(settings.postmaster, settings.hostname, settings.notices.smtp),
+            notifier=self._postmaster(),
             log=log,
         )
         return (Job("passwords", passwords.INTERVAL, job.run),)

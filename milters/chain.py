@@ -11,9 +11,8 @@ would keep such mail in maildrop for ever.
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
 
 from iems.codec.delivered import delivered_to
 from iems.codec.findings import Passed
@@ -32,11 +31,11 @@ from iems.store.keys import Key
 from iems.store.records import Record, RecordsError, details
 from iems.store.spool import Spool, TooLargeError
 from milters.account import Account
-from milters.checks.protocol import Check, Pending, Stage, View
+from milters.checks.protocol import Check, Stage, View
 from milters.edits import insertions, removals
 from milters.refusal import line, refusal
 from milters.reply import Continue, Edit, Reject, Reply, TempFail
-from milters.state import Connection, Message, Started
+from milters.state import Connection, Message, Started, view
 
 _MAX_FORGED = 100
 """Forged fields that are removed: for each one Postfix reads its queue file from the start, and
@@ -71,6 +70,12 @@ class Chain:
     def reads_bodies(self) -> bool:
         """Whether any check wants the whole message."""
         return any(check.stage is Stage.BODY for check in self._run.checks)
+
+    @property
+    def _needs_bodies(self) -> bool:
+        """Whether any of them is not in shadow: without it a message cannot be judged."""
+        shadows = self._run.settings.shadows
+        return any(one.stage is Stage.BODY and one.name not in shadows for one in self._run.checks)
 
     @property
     def reference(self) -> str:
@@ -173,9 +178,9 @@ class Chain:
         message.finish()
         if message.excess:
             return self._too_large(message, message.excess), ()
-        if isinstance(message.fault, TooLargeError):
+        if isinstance(message.fault, TooLargeError) and self._needs_bodies:
             return self._too_large(message, str(message.fault)), ()
-        if message.fault is not None:
+        if message.fault is not None and self._needs_bodies:
             return self._unavailable(message, "spool", str(message.fault)), ()
         self._start(Stage.BODY, message.started)
         seen = self._collect(message)
@@ -194,7 +199,8 @@ class Chain:
                 if not isinstance(answer, Continue):
                     return answer, ()
         self._run.account.let_in(message, seen)
-        edits = insertions(self._passed(message, seen), key, hostname)
+        told = self._run.settings.weighed(seen)
+        edits = insertions(self._passed(message, seen), told, key, hostname)
         return Continue(), (*forged, *edits)
 
     def abort(self) -> None:
@@ -219,38 +225,25 @@ class Chain:
             return
         settings = self._run.settings
         seconds = settings.milter.content_timeout if stage is Stage.BODY else settings.dns.timeout
-        view, deadline = self._view(stage), Deadline.after(seconds)
+        others, deadline = self._view(stage, settings.shadows), Deadline.after(seconds)
         into[stage] = []
         for check in due:
-            into[stage].append((check, check.start(view, deadline)))
+            # Only who is in shadow himself sees what others in shadow find.
+            seen = self._view(stage) if check.name in settings.shadows else others
+            into[stage].append((check, check.start(seen, deadline)))
 
-    def _view(self, stage: Stage) -> View:
-        connection, message = self._connection, self._message
-        block = None
-        if message and stage in {Stage.HEADERS, Stage.BODY}:
-            block = message.block
-        return View(
-            client=connection.client,
-            helo=connection.helo,
-            channel=message.channel if message else connection.channel,
-            authenticated=message.authenticated if message else "",
-            sender=message.sender_address if message else None,
-            header=block,
-            resolved=connection.resolved,
-            envelope_from=message.sender if message else "",
-            message=message.whole if message else None,
-            running=functools.partial(_running, connection, message),
-        )
+    def _view(self, stage: Stage, hidden: frozenset[str] = frozenset()) -> View:
+        return view(self._connection, self._message, stage, hidden)
 
     def _collect(self, message: Message) -> tuple[Finding, ...]:
         """The findings of all checks under way that count for this message, in stage order."""
-        view = self._view(Stage.RCPT)
+        known = self._view(Stage.RCPT)
         started = {**self._connection.started, **message.started}
         found = {
             stage: [
                 finding
                 for check, pending in running
-                if check.applies(view)
+                if check.applies(known)
                 for finding in pending.result()
             ]
             for stage, running in started.items()
@@ -274,7 +267,8 @@ class Chain:
     ) -> list[tuple[Destination, Decision]]:
         settings = self._run.settings
         above = settings.layers(message.channel)
-        facts = message.facts(seen, settings.trusted_relays, whole=stage is Stage.BODY)
+        weighed = settings.weighed(seen)
+        facts = message.facts(weighed, settings.trusted_relays, whole=stage is Stage.BODY)
         found = [
             (
                 one,
@@ -373,15 +367,11 @@ class Chain:
             message.channel,
             message.sender,
             int(self._run.account.clock()),
-            seen,
+            tuple(
+                replace(one, evidence=()) if one.check in self._run.settings.shadows else one
+                for one in seen
+            ),
         )
-
-
-def _running(connection: Connection, message: Message | None) -> Iterator[tuple[Check, Pending]]:
-    """The checks started by the time that somebody asks."""
-    for started in (connection.started, message.started if message else {}):
-        for pairs in started.values():
-            yield from pairs
 
 
 def _address(text: str, default_domain: str = "") -> Address | None:

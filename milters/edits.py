@@ -10,6 +10,7 @@ from collections.abc import Iterable
 
 from iems.codec import authres, findings
 from iems.model.envelope import INTERNET
+from iems.model.finding import Finding
 from iems.store.keys import Key
 from milters.reply import ChangeHeader, Edit, InsertHeader
 
@@ -30,11 +31,16 @@ def removals(header: Iterable[tuple[bytes, bytes]], hostname: str) -> tuple[Edit
     return tuple(reversed(found))
 
 
-def insertions(passed: findings.Passed, key: Key, hostname: str) -> tuple[Edit, ...]:
-    """The findings for the agent, and for mail from outside the results for everybody to read."""
+def insertions(
+    passed: findings.Passed, told: Iterable[Finding], key: Key, hostname: str
+) -> tuple[Edit, ...]:
+    """The findings for the agent, and for mail from outside the results for everybody to read.
+
+    Those are `told`.
+    """
     value = findings.encode(passed, key.id, key.secret)
     first = InsertHeader(0, findings.NAME, value)
     if passed.channel != INTERNET:
         return (first,)
-    results = authres.authentication_results(hostname, passed.findings)
+    results = authres.authentication_results(hostname, tuple(told))
     return first, InsertHeader(0, authres.NAME, results)

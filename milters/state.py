@@ -6,10 +6,10 @@ message, a new CONNECT or the MTA's farewell end the connection.
 
 from __future__ import annotations
 
+import functools
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import TypeAlias
 
 from iems.codec.header import parse_header
@@ -23,7 +23,7 @@ from iems.model.message import HeaderBlock
 from iems.model.senders import Facts
 from iems.settings.read import Network
 from iems.store.spool import Incoming, Spool, Spooled, TooLargeError
-from milters.checks.protocol import Check, Pending, Stage
+from milters.checks.protocol import Check, Pending, Stage, View
 
 MAX_HEADER = 1 << 20
 """Bytes of header, as much as the agent takes: Postfix bounds each field (header_size_limit) and
@@ -136,7 +136,7 @@ class Message:
         if not self.excess:
             self.header.append((name, value))
 
-    @cached_property
+    @functools.cached_property
     def block(self) -> HeaderBlock:
         """The header with line ends as the client sent them; to be asked for when it is whole."""
         fields = b"".join(b"%s:%s\r\n" % pair for pair in self.header)
@@ -148,3 +148,33 @@ class Message:
         if self.header_size > MAX_HEADER:
             return f"more than {MAX_HEADER} bytes of header"
         return f"more than {MAX_FIELDS} header fields" if self.header_fields > MAX_FIELDS else ""
+
+
+def view(
+    connection: Connection, message: Message | None, stage: Stage, hidden: frozenset[str]
+) -> View:
+    """What a check of this stage is told; not what the checks find that are hidden from it."""
+    block = None
+    if message and stage in {Stage.HEADERS, Stage.BODY}:
+        block = message.block
+    return View(
+        client=connection.client,
+        helo=connection.helo,
+        channel=message.channel if message else connection.channel,
+        authenticated=message.authenticated if message else "",
+        sender=message.sender_address if message else None,
+        header=block,
+        resolved=connection.resolved,
+        envelope_from=message.sender if message else "",
+        message=message.whole if message else None,
+        running=functools.partial(_running, connection, message, hidden),
+    )
+
+
+def _running(
+    connection: Connection, message: Message | None, hidden: frozenset[str]
+) -> Iterator[tuple[Check, Pending]]:
+    """The checks started by the time that somebody asks."""
+    for started in (connection.started, message.started if message else {}):
+        for pairs in started.values():
+            yield from (pair for pair in pairs if pair[0].name not in hidden)

@@ -17,7 +17,7 @@ from iems.dns.stub import StubResolver
 from iems.model.envelope import INTERNET, LOCAL, SUBMISSION
 from iems.serve.deadline import Deadline
 from iems.settings.load import Written
-from iems.settings.policy import CheckSettings
+from iems.settings.policy import CheckSettings, Mode
 from iems.settings.read import Network, Table, join
 from iems.settings.schema import Settings
 
@@ -119,7 +119,9 @@ def _evidence(settings: Settings) -> Iterator[str]:
     if dmarc is None:
         return
     for name in ("spf", "dkim"):
-        seen = _channels_of(checks[name]) if name in checks else set()
+        one = checks.get(name)
+        hidden = one is None or (one.mode is Mode.SHADOW and dmarc.mode is not Mode.SHADOW)
+        seen = set() if one is None or hidden else _channels_of(one)
         for channel in sorted(_channels_of(dmarc) - seen):
             yield (
                 f"{dmarc.where(dmarc.key)}: {dmarc.key} weighs what spf and dkim find, and {name} "

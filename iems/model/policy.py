@@ -4,7 +4,8 @@ Layers go from the site over channel and domain to the subject. Per check and ba
 narrow the `allow` set and may make a `choice`. A layer never widens what stands above it, a choice
 outside the allowed set is ignored with a note, and of several findings the strongest action wins.
 Of the lists of senders one entry rules, the innermost layer's: an allow entry is the choice to
-deliver, of all that is not enforced, and a block entry is a finding like any other.
+deliver, of all that is not enforced, and a block entry is a finding like any other. What a check in
+shadow found takes no part: beside the decision it is told what would have been done about it.
 """
 
 from __future__ import annotations
@@ -88,12 +89,14 @@ class Layer:
 
     `("dnsbl/*", band)` speaks for a family. Who does not see Junk reads by POP3 alone: what he
     did not choose himself to be filed there is tagged instead.
+    `shadow` are the rules of checks in shadow, which the site alone has.
     """
 
     subject: Subject
     rules: Mapping[tuple[str, str], Rule] = field(default_factory=dict)
     senders: Senders = field(default_factory=dict)
     sees_junk: bool = True
+    shadow: Mapping[tuple[str, str], Rule] = field(default_factory=dict)
 
     def rule(self, check: str, band: str) -> Rule | None:
         """The rule for this band: the check's own, else its family's."""
@@ -127,11 +130,15 @@ class Reason:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What the policy says of all findings together, for one subject."""
+    """What the policy says of all findings together, for one subject.
+
+    `shadows` are what would have been reasons if no check were in shadow.
+    """
 
     action: Action = Action.DELIVER
     reasons: tuple[Reason, ...] = ()
     notes: tuple[str, ...] = ()
+    shadows: tuple[Reason, ...] = ()
 
     @property
     def decisive(self) -> Reason | None:
@@ -170,16 +177,20 @@ def decide(
     ordered = tuple(layers)
     notes: list[str] = []
     blocks = ruling is not None and not ruling.entry.allows
-    reasons = tuple(
-        _walk(finding, ordered, notes, role=role, ruling=None if blocks else ruling)
-        for finding in findings
-        if finding.band
-    )
+    allows = None if blocks else ruling
+    shadow = ordered[0].shadow if ordered else {}
+    reasons, shadows = [], []
+    for finding in findings:
+        if finding.band and (finding.check, finding.band) in shadow:
+            would = (replace(ordered[0], rules=shadow), *ordered[1:])
+            shadows.append(_walk(finding, would, [], role=role, ruling=allows))
+        elif finding.band:
+            reasons.append(_walk(finding, ordered, notes, role=role, ruling=allows))
     if blocks:
         blocked = _walk(BLOCKED, ordered, notes, role=role)
-        reasons = (*reasons, replace(blocked, ruling=ruling))
+        reasons.append(replace(blocked, ruling=ruling))
     action = max((reason.action for reason in reasons), default=Action.DELIVER)
-    return Decision(action, reasons, tuple(notes))
+    return Decision(action, tuple(reasons), tuple(notes), tuple(shadows))
 
 
 def allowed(check: str, band: str, layers: Iterable[Layer]) -> frozenset[Action]:

@@ -82,6 +82,7 @@ class Mode(enum.Enum):
 
     ENFORCE = "enforce"
     DELEGATE = "delegate"
+    SHADOW = "shadow"
     OFF = "off"
 
 
@@ -115,7 +116,8 @@ class CheckTable(ChannelTable):
     mode: str = setting(
         read.one_of(*[mode.value for mode in Mode]),
         "`enforce`: nobody may choose, and `allow` is not given; `delegate`: passed through, the "
-        "subject chooses; `off`: the check does not run",
+        "subject chooses; `shadow`: nothing is done, and what would have been is recorded; "
+        "`off`: the check does not run",
         example='"delegate"',
     )
 
@@ -158,8 +160,12 @@ def read_checks(table: Table, where: Where) -> tuple[CheckSettings, ...]:
 
 def site_layer(checks: Iterable[CheckSettings], blocked: Rule) -> Layer:
     """The layer above all others; `blocked` is the rule for what block entries find."""
-    rules = {(check.name, band): rule for check in checks for band, rule in check.rules.items()}
-    return Layer(SITE, {**rules, (BLOCKED.check, BLOCKED.band): blocked})
+    rules: dict[tuple[str, str], Rule] = {(BLOCKED.check, BLOCKED.band): blocked}
+    shadow: dict[tuple[str, str], Rule] = {}
+    for check in checks:
+        into = shadow if check.mode is Mode.SHADOW else rules
+        into.update({(check.name, band): rule for band, rule in check.rules.items()})
+    return Layer(SITE, rules, shadow=shadow)
 
 
 def channel_layer(name: str, table: Table, key: str, where: Where) -> Layer:
@@ -192,7 +198,7 @@ def channel_faults(site: Layer, channels: Mapping[str, Layer], where: Where) -> 
     faults: list[str] = []
     for name, layer in channels.items():
         key = f"{join('channels', name)}.policy"
-        for (check, band), above in site.rules.items():
+        for (check, band), above in {**site.rules, **site.shadow}.items():
             rule = layer.rule(check, band)
             if rule is None or above.allow is None:
                 continue

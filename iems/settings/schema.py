@@ -7,14 +7,15 @@ from __future__ import annotations
 
 import functools
 import ipaddress
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from iems.model.address import Address
+from iems.model.finding import Finding
 from iems.model.policy import EVERY_ACTION, Action, Layer, Rule
 from iems.settings import read
-from iems.settings.policy import CheckSettings, site_layer
+from iems.settings.policy import CheckSettings, Mode, site_layer
 from iems.settings.read import AT_ONCE, RESTART, Network, section, setting
 
 ETC = Path("/etc/iems")
@@ -227,6 +228,15 @@ class Settings:
     def site_layer(self) -> Layer:
         """The policy of the site."""
         return site_layer(self.checks, Rule(self.senders.allow, self.senders.blocked))
+
+    @functools.cached_property
+    def shadows(self) -> frozenset[str]:
+        """The names of the checks in shadow."""
+        return frozenset(one.name for one in self.checks if one.mode is Mode.SHADOW)
+
+    def weighed(self, findings: Iterable[Finding]) -> tuple[Finding, ...]:
+        """The findings without those of checks in shadow."""
+        return tuple(one for one in findings if one.check not in self.shadows)
 
     def layers(self, channel: str) -> tuple[Layer, ...]:
         """The layers above every domain: the site's and, where there is one, the channel's."""

@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from iems.model.finding import Finding
-from iems.model.policy import Decision, Kind
+from iems.model.policy import Decision, Kind, Reason
 from iems.serve.deadline import Deadline
 
 _QUEUE = 10_000
@@ -110,28 +110,30 @@ class Record:
 
 
 def details(decision: Decision, findings: Iterable[Finding] = ()) -> dict[str, object]:
-    """A decision as the JSON of a record: its reasons, its notes, and every finding there was."""
+    """A decision as the JSON of a record, `shadows` where there are any, and every finding."""
+    shadows = {"shadows": list(map(_reason, decision.shadows))} if decision.shadows else {}
     return {
-        "reasons": [
-            {
-                "check": reason.finding.check,
-                "band": reason.finding.band,
-                "outcome": reason.finding.outcome,
-                "reason": reason.finding.reason,
-                "action": reason.action.word,
-                "layer": str(reason.layer),
-                "enforced": reason.enforced,
-                **({"evidence": dict(reason.finding.evidence)} if reason.finding.evidence else {}),
-                **({"entry": str(one.entry), "owner": str(one.owner)} if one else {}),
-            }
-            for reason, one in ((reason, reason.ruling) for reason in decision.reasons)
-        ],
+        "reasons": list(map(_reason, decision.reasons)),
+        **shadows,
         "notes": list(decision.notes),
-        "findings": [
-            {"check": one.check, "outcome": one.outcome, "band": one.band, "reason": one.reason}
-            for one in findings
-        ],
+        "findings": list(map(_finding, findings)),
     }
+
+
+def _reason(reason: Reason) -> dict[str, object]:
+    one = reason.ruling
+    return {
+        **_finding(reason.finding),
+        "action": reason.action.word,
+        "layer": str(reason.layer),
+        "enforced": reason.enforced,
+        **({"evidence": dict(reason.finding.evidence)} if reason.finding.evidence else {}),
+        **({"entry": str(one.entry), "owner": str(one.owner)} if one else {}),
+    }
+
+
+def _finding(one: Finding) -> dict[str, object]:
+    return {"check": one.check, "outcome": one.outcome, "band": one.band, "reason": one.reason}
 
 
 class Recorder:

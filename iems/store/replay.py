@@ -6,6 +6,8 @@ account, a mail loop, a message too large or a release out of quarantine, which 
 has nothing that a policy could change. A record does
 not say who the sender was proven to be, so of the lists of senders the entry that counted then
 counts again, whatever stands in them now.
+
+What checks in shadow would have done stands in the records themselves: `Shadows` decides nothing.
 """
 
 from __future__ import annotations
@@ -64,6 +66,25 @@ class Change:
     check: str
     band: str
     action: Action
+
+
+@dataclass
+class Shadows:
+    """Finds the verdicts that would have been others if no check had been in shadow."""
+
+    verdicts: int = 0
+
+    def differences(self, records: Iterable[Record]) -> Iterator[Difference]:
+        """As `Replay.differences`, with what was recorded of checks in shadow."""
+        for record in records:
+            then = _decided(record)
+            if then is None:
+                continue
+            self.verdicts += 1
+            rows = _rows(record, "shadows")
+            strongest = max((_action(record, row) for row in rows), default=then.action)
+            if strongest > then.action:
+                yield Difference(record, then.action, strongest, *_rule(rows, strongest))
 
 
 @dataclass
@@ -141,11 +162,21 @@ def _decided(record: Record) -> Decision | None:
         return None
     if any(row.get("check") == ACCOUNT for row in rows):
         return None
+    actions = (_action(record, row) for row in rows)
+    return Decision(max(actions, default=Action.DELIVER))
+
+
+def _action(record: Record, row: Mapping[str, object]) -> Action:
     try:
-        actions = [Action.parse(str(row.get("action"))) for row in rows]
+        return Action.parse(str(row.get("action")))
     except ValueError as error:
         raise _damaged(record, error) from None
-    return Decision(max(actions, default=Action.DELIVER))
+
+
+def _rule(rows: Iterable[Mapping[str, object]], action: Action) -> tuple[str, str, str]:
+    """Check, band and layer of the first of these reasons with this action."""
+    row = next(row for row in rows if row.get("action") == action.word)
+    return str(row.get("check")), str(row.get("band")), str(row.get("layer"))
 
 
 def _difference(record: Record, then: Decision, now: Decision) -> Difference:
@@ -153,9 +184,7 @@ def _difference(record: Record, then: Decision, now: Decision) -> Difference:
     if decisive is not None:
         rule = (decisive.finding.check, decisive.finding.band, str(decisive.layer))
     else:
-        word = then.action.word
-        row = next(row for row in _rows(record, "reasons") if row.get("action") == word)
-        rule = (str(row.get("check")), str(row.get("band")), str(row.get("layer")))
+        rule = _rule(_rows(record, "reasons"), then.action)
     return Difference(record, then.action, now.action, *rule)
 
 

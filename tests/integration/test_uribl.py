@@ -40,6 +40,7 @@ def message(fresh: Fresh, number: int, html: str) -> bytes:
     ).encode()
 
 
+@pytest.mark.timeout(180)
 def test_a_link_to_a_listed_domain_or_address_has_each_recipient_s_own_outcome(
     checked: MailSystem, fresh: Fresh
 ) -> None:

@@ -36,6 +36,7 @@ _TIME_OF_DAY = {
     "iems.dns.spf": "told in an explanation, by the macro t",
     "iems.notices.outages": "at most one notice of a server a day, over restarts",
     "iems.notices.passwords": "compared with the end of a password",
+    "iems.notices.shadow": "outlives the process: one notice a day",
     "iems.serve.children": "told in the status",
     "iems.serve.meter": "told of an error",
     "iems.serve.status": "compared with what was told",

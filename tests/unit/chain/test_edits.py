@@ -54,7 +54,7 @@ def test_occurrences_are_counted_by_name_whatever_stands_between() -> None:
 
 
 def test_only_mail_from_outside_gets_results_for_everybody() -> None:
-    findings, results = insertions(PASSED, KEY, HOSTNAME)
+    findings, results = insertions(PASSED, PASSED.findings, KEY, HOSTNAME)
     assert isinstance(findings, InsertHeader)
     assert (findings.index, findings.name) == (0, b"X-IEMS-Findings")
     assert results == InsertHeader(
@@ -62,4 +62,4 @@ def test_only_mail_from_outside_gets_results_for_everybody() -> None:
     )
     for channel in ("submission", "local"):
         inside = Passed("REF", "4Q", channel, "", 5, PASSED.findings)
-        assert len(insertions(inside, KEY, HOSTNAME)) == 1
+        assert len(insertions(inside, inside.findings, KEY, HOSTNAME)) == 1

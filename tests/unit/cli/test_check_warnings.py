@@ -192,7 +192,8 @@ def test_who_asks_no_list_needs_no_resolver(site: Site, monkeypatch: pytest.Monk
 
 def test_dmarc_without_what_it_weighs(site: Site) -> None:
     other = '[checks.spf]\nmode = "delegate"\nchannels = ["local"]\n'
-    for text in ("", other, other.replace("delegate", "off")):
+    shadow = other.replace("delegate", "shadow").replace('"local"', '"internet"')
+    for text in ("", other, other.replace("delegate", "off"), shadow):
         site.settings('[checks.dmarc]\nmode = "delegate"\n' + text)
         site.check()
         assert [one.partition(" find, and ")[2].partition(" ")[0] for one in site.warnings] == [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -155,3 +156,49 @@ def test_what_cannot_be_read(
 def test_only_since(replay: Callable[..., int], capsys: pytest.CaptureFixture[str]) -> None:
     assert replay("--since", "2999-01-01") == 0
     assert capsys.readouterr().out.startswith("0 verdicts")
+
+
+def test_what_checks_in_shadow_would_have_done(
+    replay: Callable[..., int], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    by_site = Subject(Kind.SITE)
+    shadows = (
+        Reason(LISTED, Action.TAG, by_site, enforced=False),
+        Reason(HARD, Action.REJECT, Subject(Kind.USER, "carol@example.test"), enforced=False),
+    )
+    acting = (Reason(LISTED, Action.REJECT, by_site, enforced=False),)
+    decisions = [
+        Decision(Action.DELIVER, (), (), shadows),
+        Decision(Action.REJECT, acting, (), shadows),
+        Decision(Action.DELIVER, (), (), shadows[:1]),
+        Decision(),
+    ]
+    file = tmp_path / "shadow.sqlite"
+    recorder = Recorder(file)
+    rows = [
+        replace(record("carol@example.test", one.action), details=details(one, [LISTED]))
+        for one in decisions
+    ]
+    recorder.commit(rows, Deadline.after(5))
+    recorder.close(Deadline.after(5))
+    assert main_shadow(tmp_path, "--records", str(file)) == 1
+    assert capsys.readouterr().out.splitlines() == [
+        "       1  user carol@example.test: deliver -> reject, dnsbl/hard listed",
+        "       1  user carol@example.test: deliver -> tag, dnsbl/soft listed",
+        "4 verdicts, 2 would have been another one",
+    ]
+    assert main_shadow(tmp_path, "--records", str(file), "--json") == 1
+    told = json.loads(capsys.readouterr().out)
+    assert told["verdicts"] == 4
+    assert [(one["now"], one["layer"]) for one in told["differences"]] == [
+        ("reject", "user carol@example.test"),
+        ("tag", "site"),
+    ]
+    assert main_shadow(tmp_path) == 0
+    assert replay("--shadow") == 2
+    assert "no --directory" in capsys.readouterr().err
+
+
+def main_shadow(folder: Path, *words: str) -> int:
+    """The comparison, which needs no directory."""
+    return main(["--settings", str(folder / "iems.toml"), "replay", "--shadow", *words])

@@ -95,6 +95,18 @@ def test_all_that_is_known_is_told_and_nothing_that_is_not(
     assert lines[6] == "    reference REF1, queue id 4Q, message id <m@x>, sender <>"
 
 
+def test_what_a_check_in_shadow_would_have_done_is_told_apart() -> None:
+    layer = Subject(Kind.SITE)
+    decision = Decision(shadows=(Reason(LISTED, Action.REJECT, layer, enforced=False),))
+    record = Record("REF", "delivery", "deliver", details=details(decision, [LISTED, PASSED]))
+    _first, _second, *told = explain(record)
+    assert told == [
+        "    shadow, nothing done: dnsbl/soft listed: reject, chosen by site; "
+        "client 192.0.2.66 is listed by soft",
+        "    iprev: pass",
+    ]
+
+
 def test_an_alias_names_whom_it_led_to_and_an_enforced_reason_says_so() -> None:
     reason = {"check": "c", "band": "b", "action": "junk", "enforced": True, "layer": "site"}
     record = Record(

@@ -47,7 +47,7 @@ def test_a_generation_says_what_the_supervisor_asks(service: AgentService, tmp_p
     assert (service.name, daemon.workers) == ("iems-lmtp", 3)
     assert (daemon.socket, daemon.socket_group) == (tmp_path / "s", "postfix")
     jobs = [job.name for job in generation.jobs(Control(), Heard())]
-    assert jobs == ["backends", "quarantine", "records"]
+    assert jobs == ["backends", "quarantine", "records", "shadow"]
 
 
 @pytest.mark.parametrize("name", ["findings.toml", "directory.toml", "iems.toml"])

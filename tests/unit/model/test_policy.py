@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 import pytest
@@ -347,3 +348,24 @@ def test_the_note_says_why_an_entry_does_not_count() -> None:
         "iprev mismatch: allow a.test of user alice@example.test does not count, for deliver is "
         "not allowed there",
     )
+
+
+@given(site, below, findings, st.none() | rulings, st.booleans(), st.sets(st.sampled_from(BANDS)))
+def test_what_is_in_shadow_takes_no_part_and_is_told_as_if_it_did(
+    top: Layer,
+    lower: list[Layer],
+    seen: list[Finding],
+    ruling: Ruling | None,
+    role: bool,
+    shadow: set[tuple[str, str]],
+) -> None:
+    def of(rules: Mapping[tuple[str, str], Rule], hidden: bool) -> dict[tuple[str, str], Rule]:
+        return {band: rule for band, rule in rules.items() if (band in shadow) is hidden}
+
+    site = Layer(SITE, of(top.rules, hidden=False), shadow=of(top.rules, hidden=True))
+    decision = decide(seen, [site, *lower], role=role, ruling=ruling)
+    acting = [one for one in seen if (one.check, one.band) not in shadow]
+    assert replace(decision, shadows=()) == decide(acting, [top, *lower], role=role, ruling=ruling)
+    all_on = decide(seen, [top, *lower], role=role, ruling=ruling)
+    assert set(decision.reasons) | set(decision.shadows) == set(all_on.reasons)
+    assert len(decision.shadows) == len(seen) - len(acting)

@@ -265,3 +265,27 @@ def test_any_table_is_settings_or_a_settings_error(table: dict[str, object]) -> 
         from_table(table)
     except SettingsError as error:
         assert error.faults  # noqa: PT017 - that nothing else is raised is the point
+
+
+def test_a_check_in_shadow_has_rules_that_nobody_can_choose_about() -> None:
+    iprev = {
+        "mode": "shadow",
+        "default": {"mismatch": "junk"},
+        "allow": {"mismatch": ["junk", "tag"]},
+    }
+    table: dict[str, object] = {
+        "version": 1,
+        "hostname": "mail.example.test",
+        "postmaster": "postmaster@example.test",
+        "checks": {"iprev": iprev, "spf": {"mode": "delegate"}},
+    }
+    site = from_table(table)
+    assert site.shadows == {"iprev"}
+    assert {check for check, _band in site.site_layer.rules} == {"spf", "senders"}
+    rule = site.site_layer.shadow["iprev", "mismatch"]
+    assert rule == Rule(frozenset({Action.JUNK, Action.TAG}), Action.JUNK)
+    found = [Finding("iprev", "fail", "mismatch"), Finding("spf", "pass")]
+    assert site.weighed(found) == (found[1],)
+    policy = {"iprev": {"default": {"mismatch": "reject"}}}
+    with pytest.raises(SettingsError, match="makes iprev mismatch 'reject'"):
+        from_table({**table, "channels": {"internet": {"policy": policy}}})
