@@ -1,9 +1,8 @@
 """`uribl/<label>`: is a domain that a link in the message leads to on a list (RFC 5782)?
 
 `iems.codec.links` says what a link is. The message is read in `start`, since nothing can be asked
-before: some milliseconds, and some tenths of a second for a MiB made to be slow. That is
-done once for all lists. `zone` says what the answers may be; they are one finding. A message
-without links has none.
+before: some milliseconds, and up to a second for a MiB made to be slow. That is done once for all
+lists. `zone` says what the answers may be; they are one finding. A message without links has none.
 """
 
 from __future__ import annotations
