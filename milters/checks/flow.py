@@ -7,7 +7,7 @@ them would be exceeded, under none: whoever goes on trying uses up nothing and g
 rate that is allowed. What other checks and the policy then say of him changes no count.
 
 A user who would exceed a limit that holds is held from then on: all that he sends is `held`, and
-nothing of it is counted, until he is released (`iems flow`).
+nothing of it is counted, until he is released (`iems flow`). In shadow nobody is held anew.
 
 Failure: where nothing can be counted the finding is `temperror`.
 """
@@ -126,6 +126,11 @@ def make(_name: str, settings: Settings, tools: Tools) -> tuple[Check, ...]:
     site = tools.site
     channels = {name for limit in settings.limits.values() for name in limit.channels}
     rule = Clients(site.own_networks, site.trusted_relays, channels, exempt_authenticated=True)
+    if NAME in site.shadows:
+        limits = {
+            name: dataclasses.replace(one, hold=False) for name, one in settings.limits.items()
+        }
+        settings = dataclasses.replace(settings, limits=limits)
     counted = {limit.count for limit in settings.limits.values()}
     once = (stage for stage in (Stage.CONNECT, Stage.MAIL) if _COUNTED[stage] in counted)
     return (*map(Once, once), Flow(settings, rule, tools.counters))

@@ -19,6 +19,7 @@ from iems.store.counters import Counters
 from milters.checks import flow
 from milters.checks.protocol import Check, Pending, Stage, View
 from tests.conftest import ROOT
+from tests.unit.checks import world
 from tests.unit.checks.world import OWN, RELAY, Answers, tools, view
 
 CLIENT, OTHER = "192.0.2.1", "192.0.2.2"
@@ -45,11 +46,14 @@ class Site:
     limits: Mapping[str, object]
     options: Mapping[str, object] = field(default_factory=dict)
     clock: Clock = field(default_factory=Clock)
+    mode: str = "enforce"
 
     def __post_init__(self) -> None:
         self.counters = Counters(self.folder / "counters.sqlite", self.clock)
         settings = flow.parse({"limits": self.limits, **self.options}, KEY)
-        self.checks = flow.make("", settings, tools(Answers(), counters=self.counters))
+        table = {"flow": {"mode": self.mode, "limits": self.limits}}
+        made = replace(tools(Answers(), counters=self.counters), site=world.site(checks=table))
+        self.checks = flow.make("", settings, made)
 
     def connect(
         self, ip: str = CLIENT, *, authenticated: str = "", channel: str = INTERNET
@@ -257,6 +261,13 @@ def test_a_released_user_begins_at_nothing(tmp_path: Path) -> None:
     assert alice.send(3) == [LET_IN, LET_IN, HELD]
     site.counters.release("alice@a.test", [flow.key("bots", "alice@a.test")], Deadline.after(60))
     assert alice.send(3) == [LET_IN, LET_IN, HELD]
+
+
+def test_in_shadow_nobody_is_held(tmp_path: Path) -> None:
+    limits = {"bots": limit("recipients", "user", 2, hold=True)}
+    site = Site(tmp_path, limits, mode="shadow")
+    assert site.connect(authenticated="alice@a.test").send(3) == [LET_IN, LET_IN, EXCEEDED]
+    assert site.counters.held(Deadline.after(60)) == []
 
 
 def test_who_was_held_by_hand_is_held_in_every_channel(tmp_path: Path) -> None:
