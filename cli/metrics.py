@@ -36,6 +36,7 @@ HELP: Mapping[str, str] = {
     "messages_total": "Messages that the milter let in.",
     "findings_total": "Findings by check, outcome and band, once a message.",
     "verdicts_total": "Recipients by action, what decided, and reply.",
+    "splits_total": "Recipients who needed a transaction of their own, by what became of it.",
     "temporary_failures_total": "Answers 4xx for a reason of our own.",
     "errors_total": "Error lines of the log.",
     "records_dropped_total": "Records that were not written.",

@@ -112,6 +112,7 @@ def rehearse(
         key=key,
         spool=Spool(folder),
         account=Account(recorder, log, Meter(), time.time),
+        counters=tools.counters,
         new_reference=new_reference,
     )
     outcome = Outcome()

@@ -12,18 +12,30 @@ from typing import Any
 
 from iems.codec.header import unfold
 from iems.codec.printable import printable
+from iems.model.address import Address
 from iems.model.finding import Finding
-from iems.model.policy import Decision
+from iems.model.policy import SITE, Action, Decision, Reason
 from iems.serve.deadline import Deadline
 from iems.serve.log import Log
 from iems.serve.meter import Meter
 from iems.store.records import Record, Recorder, details
+from milters.refusal import line
 from milters.reply import Reject, TempFail
 from milters.state import Message
 
 COMMIT_SECONDS = 5.0
 """Seconds for a refusal's record; with the directory's and the resolver's 5 s each a RCPT stays
 well below Postfix's milter_command_timeout of 30 s."""
+
+EXACT = "exact"
+"""The check that a recipient who is put off is put off by."""
+
+_PUT_OFF = Reason(
+    Finding(EXACT, "fail", "apart", "the recipients before are of another policy class"),
+    Action.DEFER,
+    SITE,
+    enforced=True,
+)
 
 
 @dataclass(frozen=True)
@@ -74,6 +86,20 @@ class Account:
             check=checks,
             verdicts=len(records),
         )
+
+    def put_off(self, message: Message, address: Address, reply: TempFail) -> Record:
+        """The record of a recipient who needs a transaction of his own.
+
+        It holds no findings: it is no verdict about them, that could be another one.
+        """
+        told = details(Decision(Action.DEFER, (_PUT_OFF,)))
+        del told["findings"]
+        fields = {"recipient": str(address), "reply": line(reply), "details": told}
+        return self.record(message, "rcpt", Action.DEFER.word, **fields)
+
+    def split(self, outcome: str) -> None:
+        """What became of a recipient who would need a transaction of his own."""
+        self.meter.count("splits_total", outcome=outcome)
 
     def let_in(self, message: Message, seen: Sequence[Finding]) -> None:
         """One record, one log line and one count of a message that goes on to the queue."""

@@ -27,12 +27,14 @@ from iems.model.finding import Finding
 from iems.model.policy import Action, Decision, allowed, decide, refused_by, rule
 from iems.serve.deadline import Deadline
 from iems.settings.schema import Settings
+from iems.store.counters import Counters
 from iems.store.keys import Key
 from iems.store.records import Record, RecordsError, details
 from iems.store.spool import Spool, TooLargeError
-from milters.account import Account
+from milters.account import EXACT, Account
 from milters.checks.protocol import Check, Stage, View
 from milters.edits import insertions, removals
+from milters.exact import Exact
 from milters.refusal import line, refusal
 from milters.reply import Continue, Edit, Reject, Reply, TempFail
 from milters.state import Connection, Message, Started, view
@@ -55,6 +57,7 @@ class Runtime:
     key: Key
     spool: Spool
     account: Account
+    counters: Counters
     new_reference: Callable[[], str]
 
 
@@ -63,6 +66,7 @@ class Chain:
 
     def __init__(self, runtime: Runtime) -> None:
         self._run = runtime
+        self._exact = Exact(runtime.settings, runtime.checks, runtime.counters, runtime.account)
         self._connection = Connection()
         self._message: Message | None = None
 
@@ -144,6 +148,9 @@ class Chain:
             message, self._decide(message, to, seen, Stage.RCPT, hope=True)
         ):
             answer = self._answer(message, address, decisions, seen, "rcpt")
+        elif apart := self._exact.apart(message, address, destinations, seen):
+            record = self._run.account.put_off(message, address, apart)
+            answer = self._refuse(message, apart, [record], EXACT)
         if isinstance(answer, Continue):
             message.accepted.append((address, destinations))
         message.settle(before, let_in=isinstance(answer, Continue))

@@ -126,6 +126,7 @@ class MilterGeneration:
             key=self.keyring.active,
             spool=Spool(folder),
             account=Account(recorder, log, control.meter, time.time),
+            counters=counters,
             new_reference=new_reference,
         )
         control.meter.watch("records_dropped_total", lambda: recorder.dropped)

@@ -17,6 +17,7 @@ from iems.codec.senders import facts
 from iems.directory.resolve import Destination
 from iems.dns.suffixes import shared
 from iems.model.address import Address
+from iems.model.classes import PolicyClass
 from iems.model.envelope import INTERNET, Client
 from iems.model.finding import Finding
 from iems.model.message import HeaderBlock
@@ -51,11 +52,27 @@ class Connection:
     started: Started = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class Company:
+    """Who a recipient may be in a transaction with: classes of those whom his address reaches.
+
+    `exact` is whether his domain wants it to be so.
+    """
+
+    classes: frozenset[PolicyClass]
+    exact: bool
+
+    def suits(self, other: Company) -> bool:
+        """Whether both may be in one."""
+        return self.classes == other.classes or not (self.exact or other.exact)
+
+
 @dataclass
 class Message:
     """One transaction from MAIL on; `accepted` are the recipients with whom they reach.
 
-    `had` is who has had the message before, by its header; nobody, until that is whole.
+    `companies` are theirs, each once, where classes are kept apart. `had` is who has had the
+    message before, by its header; nobody, until that is whole.
     """
 
     reference: str
@@ -66,6 +83,7 @@ class Message:
     channel: str
     queue_id: str = ""
     accepted: list[tuple[Address, frozenset[Destination]]] = field(default_factory=list)
+    companies: set[Company] = field(default_factory=set)
     had: frozenset[str] = frozenset()
     counted: set[Stage] = field(default_factory=set)
     header: list[tuple[bytes, bytes]] = field(default_factory=list)

@@ -18,8 +18,10 @@ from iems.model.envelope import INTERNET, LOCAL, SUBMISSION
 from iems.serve.deadline import Deadline
 from iems.settings.load import Written
 from iems.settings.policy import CheckSettings, Mode
-from iems.settings.read import Network, Table, join
+from iems.settings.read import Network, SettingsError, Table, join
 from iems.settings.schema import Settings
+from milters.assembly import build_checks
+from milters.checks.protocol import Stage, Tools
 
 _PATIENCE = 3.0
 """Seconds in which every DNS server must have answered."""
@@ -46,6 +48,7 @@ def find(written: Written, postfix: Postfix | None) -> Iterator[str]:
     yield from _directory(written)
     yield from _channels(written, postfix)
     yield from _evidence(settings)
+    yield from _exact(written, postfix)
     lists = [check for check in settings.checks if check.family in {"dnsbl", "rhsbl", "uribl"}]
     yield from filter(None, map(_zone, lists))
     if lists:
@@ -128,6 +131,29 @@ def _evidence(settings: Settings) -> Iterator[str]:
                 f"does not look at the channel {channel!r}: what the other one does not let pass "
                 f"is `temperror` there; expected checks.{name} with the same channels"
             )
+
+
+def _exact(written: Written, postfix: Postfix | None) -> Iterator[str]:
+    """Recipients are put off for what may be found after RCPT in mail from outside."""
+    settings = written.settings
+    if not settings.exact:
+        return
+    said = f"{written.where('exact')}: exact puts recipients off"
+    if postfix is not None and INTERNET not in postfix.channels:
+        yield (
+            f"{said} on the channel {INTERNET!r} alone, and no listener of Postfix is it; expected "
+            f"one with milter_macro_daemon_name={INTERNET}"
+        )
+    try:
+        checks = build_checks(Tools.within(settings, StubResolver((), 0), settings.milter.state))
+    except SettingsError:
+        return  # faults, told elsewhere
+    delegated = {one.name for one in settings.checks if one.mode is Mode.DELEGATE}
+    if not any(one.stage > Stage.RCPT and one.name in delegated for one in checks):
+        yield (
+            f"{said} for what header and body show, and no check that anybody may choose about "
+            "looks there: only lists of senders have any use of it; expected one, or exact = false"
+        )
 
 
 def _channels_of(check: CheckSettings) -> set[str]:

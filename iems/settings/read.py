@@ -256,6 +256,19 @@ def host_names(value: object) -> tuple[str, ...]:
     return tuple(host_name(one) for one in texts(value))
 
 
+@reads("`true`, `false` or list of domains")
+def everywhere(value: object) -> bool | frozenset[str]:
+    """Yes or no, or yes for these domains."""
+    if isinstance(value, bool):
+        return value
+    if not isinstance(value, list):
+        raise ValueError("expected true, false or a list of domains")
+    try:
+        return frozenset(domain_name(one) for one in texts(value))
+    except AddressError as error:
+        raise ValueError(f"expected a list of domains: {error}") from None
+
+
 @reads("list of IP networks; a bare address is a host")
 def networks(value: object) -> tuple[Network, ...]:
     """A list of IP networks (`192.0.2.0/24`, `2001:db8::/32`)."""

@@ -212,6 +212,19 @@ class Settings:
         "what becomes of a reject for mail from outside that is already queued",
         "junk",
     )
+    exact: bool | frozenset[str] = setting(
+        read.everywhere,
+        "one policy class a transaction: of the recipients of mail from outside those of another "
+        "class are put off (docs/pass-through.md); for all, or where one of these domains is in it",
+        False,
+        example='["example.org"]',
+    )
+    exact_splits: int = setting(
+        read.integer(1, 100),
+        "so often within six hours is a recipient put off for that, by client network and sender; "
+        "then he is taken together with the others",
+        3,
+    )
     directory: DirectorySettings = section(DirectorySettings, "where users stand")
     dns: DnsSettings = section(DnsSettings, "whom the checks ask")
     milter: MilterSettings = section(MilterSettings, "iems-milter")

@@ -106,9 +106,10 @@ def _runtime(case: Case, folder: Path, content_filter: str) -> Runtime:
     settings = from_table(tomllib.loads(case.settings(content_filter)))
     resolver = ZoneResolver(case.text("dns.zone"))
     references = itertools.count(1)
+    tools = Tools.within(settings, resolver, folder)
     return Runtime(
         settings=settings,
-        checks=build_checks(Tools.within(settings, resolver, folder)),
+        checks=build_checks(tools),
         directory=TomlDirectory.parse(case.text("directory.toml")),
         key=KEY,
         spool=Spool(folder),
@@ -118,5 +119,6 @@ def _runtime(case: Case, folder: Path, content_filter: str) -> Runtime:
             Meter(),
             lambda: 1_000_000_000.0,
         ),
+        counters=tools.counters,
         new_reference=lambda: f"reference{next(references):03d}",
     )

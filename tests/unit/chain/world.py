@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import tomllib
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -14,6 +15,7 @@ from iems.model.finding import Finding
 from iems.serve.deadline import Deadline
 from iems.serve.meter import Meter
 from iems.settings.load import from_table
+from iems.store.counters import Claim, CountersError
 from iems.store.keys import Key
 from iems.store.records import Record, RecordsError
 from iems.store.spool import Spool
@@ -102,6 +104,24 @@ class Log:
         self.lines.append({"error": text, **fields})
 
 
+@dataclass
+class Counters:
+    """Counts for ever."""
+
+    taken: Counter[str] = field(default_factory=Counter)
+    broken: bool = False
+
+    def take(self, claims: Iterable[Claim], deadline: Deadline) -> tuple[float, ...]:
+        del deadline
+        if self.broken:
+            raise CountersError("disk full")
+        [one] = claims
+        if self.taken[one.key] >= one.limit:
+            return (one.window,)
+        self.taken[one.key] += 1
+        return (0.0,)
+
+
 class World:
     """One worker's surroundings, and connections into it."""
 
@@ -109,6 +129,7 @@ class World:
         self.recorder = Recorder()
         self.log = Log()
         self.meter = Meter()
+        self.counters = Counters()
         self.directory = TomlDirectory.parse(DIRECTORY)
         numbers = iter(range(100))
         self.runtime = Runtime(
@@ -126,6 +147,7 @@ class World:
                 self.meter,
                 lambda: 1_000_000.0,
             ),
+            counters=self.counters,  # type: ignore[arg-type]
             new_reference=lambda: f"REF{next(numbers):02}",
         )
 

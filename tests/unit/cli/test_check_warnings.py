@@ -190,6 +190,40 @@ def test_who_asks_no_list_needs_no_resolver(site: Site, monkeypatch: pytest.Monk
     assert site.check("--strict") == 0
 
 
+RULE = '[checks.header.a]\nfield = "X"\ntest = "present"\nmode = '
+
+
+@pytest.mark.parametrize(
+    ("text", "warned"),
+    [
+        ("exact = true\n", True),
+        ('exact = ["example.test"]\n[checks.iprev]\nmode = "delegate"\n', True),
+        (f'exact = true\n{RULE}"enforce"\n', True),
+        (f'exact = true\n{RULE}"delegate"\n', False),
+        (
+            'exact = true\ntrusted_relays = ["192.0.2.1"]\n[checks.iprev]\nmode = "delegate"\n',
+            False,
+        ),
+        ("exact = false\n", False),
+        (f'exact = true\n{RULE}"delegate"\nvalue = "v"\n', False),
+    ],
+)
+def test_exact_where_nothing_is_found_late(site: Site, text: str, warned: bool) -> None:
+    site.settings(text)
+    site.check()
+    assert [one.startswith(f"{site.folder}/conf.d/more.toml: exact ") for one in site.warnings] == [
+        True
+    ] * warned
+
+
+def test_exact_without_mail_from_outside(site: Site) -> None:
+    site.settings(f'exact = true\n{RULE}"delegate"\n')
+    site.postfix(master=LISTENER.replace("=internet", "=partner") + TRANSPORT)
+    site.check()
+    [warning] = site.warnings
+    assert "no listener of Postfix is it" in warning
+
+
 def test_dmarc_without_what_it_weighs(site: Site) -> None:
     other = '[checks.spf]\nmode = "delegate"\nchannels = ["local"]\n'
     shadow = other.replace("delegate", "shadow").replace('"local"', '"internet"')

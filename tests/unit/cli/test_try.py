@@ -107,6 +107,28 @@ def test_what_is_tried_is_counted_for_itself_alone(bench: Bench) -> None:
         assert [answer[:3] for _recipient, answer in told["replies"]] == codes
 
 
+def test_where_classes_are_kept_apart_the_second_one_is_put_off(bench: Bench) -> None:
+    rule = '[checks.header.hi]\nmode = "delegate"\nfield = "Subject"\ntest = "present"\n'
+    (bench.folder / "settings").write_text(f"exact = true\n{SETTINGS}{rule}")
+    strict = 'policy = { "header/hi" = { matched = "reject" } }'
+    users = f'[users."eve@example.test"]\n{strict}\n'
+    (bench.folder / "directory").write_text(users + DIRECTORY)
+    told = bench.json("bob", "eve", "carol")
+    assert [answer[:9] for _recipient, answer in told["replies"]] == [
+        "250 2.1.5",
+        "452 4.5.3",
+        "250 2.1.5",
+    ]
+    assert actions(told) == {
+        "bob@example.test": "junk",
+        "eve@example.test": "defer",
+        "carol@example.test": "tag",
+    }
+    bench.run("bob", "eve")
+    said = bench.capsys.readouterr().out
+    assert "exact apart: defer, enforced by site; the recipients before are of another" in said
+
+
 def test_the_copies_are_those_that_the_next_hop_would_get(bench: Bench, tmp_path: Path) -> None:
     told = bench.json("bob", "carol", options=("--output", str(tmp_path / "out")))
     files = {one["recipient"]: Path(one["file"]) for one in told["copies"]}

@@ -1,0 +1,53 @@
+"""Policy classes: recipients for whom whatever may be found at the end of DATA is answered alike.
+
+What the sender is never told (deliver, tag, junk, quarantine) is one for a class: there the reply
+is 250, and the agent does what each recipient wants. With a list of senders in the layers the class
+is theirs alone who have the same one, since what it does hangs on a From that nobody knows yet.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TypeAlias
+
+from iems.model.finding import Finding
+from iems.model.policy import BLOCKED, SITE, Action, Layer, Ruling, decide
+from iems.model.senders import SenderEntry
+
+PolicyClass: TypeAlias = tuple[object, ...]
+"""Equal for recipients of one class; made for one message and compared with no other's."""
+
+_ALLOWED = Ruling(SenderEntry("", allows=True), SITE)
+
+
+def policy_class(
+    found: Iterable[Finding],
+    to_come: Iterable[tuple[str, str]],
+    layers: Iterable[Layer],
+    *,
+    role: bool = False,
+) -> PolicyClass:
+    """The class of a recipient beneath `layers`.
+
+    `found` is known by now, `to_come` are the bands (check, band) that may be found yet. Where
+    nothing is to come, and no list may still speak, nobody will be answered otherwise.
+    """
+    ordered, bands = tuple(layers), sorted(set(to_come))
+    lists = tuple(frozenset(one.senders.values()) for one in ordered if one.senders)
+    if not bands and not lists:
+        return ()
+    due = [*found, *(Finding(check, "", band) for check, band in bands)]
+    told = [_told(due, ordered, role)]
+    if lists:
+        told += [_told([BLOCKED], ordered, role), _told(due, ordered, role, _ALLOWED)]
+    return (*told, lists)
+
+
+def _told(
+    due: Iterable[Finding], layers: tuple[Layer, ...], role: bool, ruling: Ruling | None = None
+) -> tuple[tuple[str, str, Action], ...]:
+    actions = (decide([one], layers, role=role, ruling=ruling).action for one in due)
+    return tuple(
+        (one.check, one.band, max(action, Action.QUARANTINE))
+        for one, action in zip(due, actions, strict=True)
+    )

@@ -1,0 +1,125 @@
+"""`exact`: one policy class a transaction, so that its one reply at the end of DATA fits everybody.
+
+The first recipient fixes the class; one of another class is put off with `452 4.5.3`, which has
+the sender come again for him (RFC 5321 section 4.5.3.1.10). Of checks that have looked by RCPT only
+what they found parts recipients. An address that leads to subjects of several classes shares a
+transaction with those that lead to the same ones, and its findings travel.
+
+A recipient is put off a few times at most. What is counted is each member of the set of recipients,
+for a sender who does as he should comes with a smaller set each time, which would begin anew.
+
+Failure: where nothing can be counted nobody is put off, and the findings travel.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import ipaddress
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from iems.directory.account import closed
+from iems.directory.resolve import Destination
+from iems.model.address import Address
+from iems.model.classes import policy_class
+from iems.model.envelope import INTERNET, LOCAL, parse_ip
+from iems.model.finding import Finding
+from iems.serve.deadline import Deadline
+from iems.settings.schema import Settings
+from iems.store.counters import Claim, Counters, CountersError
+from milters.account import Account
+from milters.checks.protocol import Check, Stage
+from milters.reply import TempFail
+from milters.state import Company, Message
+
+WINDOW = 6 * 3600.0
+"""Seconds. Senders try again within minutes at first and within an hour later on, so that one that
+always sends to all, and is always told 452, has come four times by then."""
+
+_COUNT_SECONDS = 2.0
+"""Seconds for a count, beside 5 s each for directory and record of the same RCPT."""
+
+_PREFIX = {4: 24, 6: 64}
+"""Bits of a client's network: a sender's machines take turns."""
+
+
+@dataclass(frozen=True)
+class Exact:
+    """Of one connection."""
+
+    settings: Settings
+    checks: tuple[Check, ...]
+    counters: Counters
+    account: Account
+
+    def apart(
+        self,
+        message: Message,
+        address: Address,
+        destinations: frozenset[Destination],
+        seen: Sequence[Finding],
+    ) -> TempFail | None:
+        """The reply that puts a recipient off; None where he may stay, and then he counts."""
+        if not self.settings.exact or message.channel != INTERNET:
+            return None
+        company = self._company(address, destinations, seen)
+        if all(map(company.suits, message.companies)) or not self._may_part(message, address):
+            message.companies.add(company)
+            return None
+        text = (
+            f"<{address}>: its policy needs a transaction of its own, send to it again; "
+            f"reference {message.reference}"
+        )
+        return TempFail(452, "4.5.3", text)
+
+    def _company(
+        self, address: Address, destinations: frozenset[Destination], seen: Sequence[Finding]
+    ) -> Company:
+        wanted = self.settings.exact
+        domains = {address.domain, *(one.address.domain for one in destinations)}
+        found = [one for one in seen if one.band]
+        to_come = self._to_come(seen)
+        above = self.settings.layers(INTERNET)
+        classes = {
+            policy_class(
+                found,
+                to_come,
+                (*above, *one.layers),
+                role=address.role or one.address.role,
+            )
+            for one in destinations
+            if one.channel != LOCAL or closed(one.user) is None
+        }
+        if not destinations:
+            # What is enforced holds for whom only Postfix knows, as for a role, and nothing else.
+            classes.add(policy_class(found, to_come, above, role=True))
+        exact = isinstance(wanted, bool) or not wanted.isdisjoint(domains)
+        return Company(frozenset(classes), exact)
+
+    def _to_come(self, seen: Sequence[Finding]) -> list[tuple[str, str]]:
+        """The bands of checks that have yet to look."""
+        late = {one.name for one in self.checks if one.stage > Stage.RCPT}
+        late -= {one.check for one in seen}
+        rules = self.settings.site_layer.rules
+        return [(check, band) for check, band in rules if check in late]
+
+    def _may_part(self, message: Message, address: Address) -> bool:
+        claim = Claim(_key(message, address), WINDOW, self.settings.exact_splits)
+        try:
+            [wait] = self.counters.take([claim], Deadline.after(_COUNT_SECONDS))
+        except CountersError:
+            self.account.split("uncounted")
+            return False
+        self.account.split("travels" if wait else "apart")
+        return not wait
+
+
+def _key(message: Message, address: Address) -> str:
+    """Client network, sender and recipient, of a length that nobody from outside can choose."""
+    client = parse_ip(message.client)
+    network = (
+        str(ipaddress.ip_network((client, _PREFIX[client.version]), strict=False)) if client else ""
+    )
+    parts = (network, message.sender.lower(), address.key)
+    whole = "\0".join(parts).encode("utf-8", "surrogateescape")
+    return f"exact {hashlib.sha256(whole).hexdigest()}"
