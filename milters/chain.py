@@ -203,6 +203,7 @@ class Chain:
             decisions = self._decide(message, message.accepted, seen, Stage.BODY)
             if self._refuses(message, decisions):
                 answer = self._answer(message, None, decisions, seen, "end-of-message")
+                self._exact.ended(message, answer)
                 if not isinstance(answer, Continue):
                     return answer, ()
         self._run.account.let_in(message, seen)

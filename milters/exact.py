@@ -6,13 +6,16 @@ what they found parts recipients. An address that leads to subjects of several c
 transaction with those that lead to the same ones, and its findings travel.
 
 A recipient is put off a few times at most. What is counted is each member of the set of recipients,
-for a sender who does as he should comes with a smaller set each time, which would begin anew.
+for a sender who does as he should comes with a smaller set each time, which would begin anew. Who
+was deferred at the end of DATA while others were put off gives way to them once: the sender comes
+in the same order again, and would never get past him.
 
 Failure: where nothing can be counted nobody is put off, and the findings travel.
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import ipaddress
 from collections.abc import Sequence
@@ -29,7 +32,7 @@ from iems.settings.schema import Settings
 from iems.store.counters import Claim, Counters, CountersError
 from milters.account import Account
 from milters.checks.protocol import Check, Stage
-from milters.reply import TempFail
+from milters.reply import Reply, TempFail
 from milters.state import Company, Message
 
 WINDOW = 6 * 3600.0
@@ -38,6 +41,9 @@ always sends to all, and is always told 452, has come four times by then."""
 
 _COUNT_SECONDS = 2.0
 """Seconds for a count, beside 5 s each for directory and record of the same RCPT."""
+
+_ANY = 1 << 30
+"""A limit where nothing is limited."""
 
 _PREFIX = {4: 24, 6: 64}
 """Bits of a client's network: a sender's machines take turns."""
@@ -63,14 +69,38 @@ class Exact:
         if not self.settings.exact or message.channel != INTERNET:
             return None
         company = self._company(address, destinations, seen)
-        if all(map(company.suits, message.companies)) or not self._may_part(message, address):
+        if message.companies:
+            stays = all(map(company.suits, message.companies))
+        else:
+            stays = not self._gives_way(message, address)
+        if stays or not self._may_part(message, address):
             message.companies.add(company)
             return None
+        message.parted = True
         text = (
             f"<{address}>: its policy needs a transaction of its own, send to it again; "
             f"reference {message.reference}"
         )
         return TempFail(452, "4.5.3", text)
+
+    def ended(self, message: Message, answer: Reply) -> None:
+        """The reply to a whole message that is not taken."""
+        if not message.parted or not isinstance(answer, TempFail):
+            return
+        keys = {_key("deferred", message, address) for address, _destinations in message.accepted}
+        claims = [Claim(key, WINDOW, _ANY) for key in sorted(keys)]
+        with contextlib.suppress(CountersError):
+            self.counters.take(claims, Deadline.after(_COUNT_SECONDS))
+
+    def _gives_way(self, message: Message, address: Address) -> bool:
+        """Whether he was deferred oftener than he gave way for it."""
+        deadline = Deadline.after(_COUNT_SECONDS)
+        try:
+            due = self.counters.peek(_key("deferred", message, address), WINDOW, deadline)
+            claim = Claim(_key("gave way", message, address), WINDOW, due)
+            return due > 0 and self.counters.take([claim], deadline) == (0.0,)
+        except CountersError:
+            return False
 
     def _company(
         self, address: Address, destinations: frozenset[Destination], seen: Sequence[Finding]
@@ -104,7 +134,7 @@ class Exact:
         return [(check, band) for check, band in rules if check in late]
 
     def _may_part(self, message: Message, address: Address) -> bool:
-        claim = Claim(_key(message, address), WINDOW, self.settings.exact_splits)
+        claim = Claim(_key("split", message, address), WINDOW, self.settings.exact_splits)
         try:
             [wait] = self.counters.take([claim], Deadline.after(_COUNT_SECONDS))
         except CountersError:
@@ -114,7 +144,7 @@ class Exact:
         return not wait
 
 
-def _key(message: Message, address: Address) -> str:
+def _key(what: str, message: Message, address: Address) -> str:
     """Client network, sender and recipient, of a length that nobody from outside can choose."""
     client = parse_ip(message.client)
     network = (
@@ -122,4 +152,4 @@ def _key(message: Message, address: Address) -> str:
     )
     parts = (network, message.sender.lower(), address.key)
     whole = "\0".join(parts).encode("utf-8", "surrogateescape")
-    return f"exact {hashlib.sha256(whole).hexdigest()}"
+    return f"exact {what} {hashlib.sha256(whole).hexdigest()}"

@@ -71,7 +71,8 @@ class Company:
 class Message:
     """One transaction from MAIL on; `accepted` are the recipients with whom they reach.
 
-    `companies` are theirs, each once, where classes are kept apart. `had` is who has had the
+    `companies` are theirs, each once, where classes are kept apart, and then it is `parted` if
+    anybody was put off. `had` is who has had the
     message before, by its header; nobody, until that is whole.
     """
 
@@ -84,6 +85,7 @@ class Message:
     queue_id: str = ""
     accepted: list[tuple[Address, frozenset[Destination]]] = field(default_factory=list)
     companies: set[Company] = field(default_factory=set)
+    parted: bool = False
     had: frozenset[str] = frozenset()
     counted: set[Stage] = field(default_factory=set)
     header: list[tuple[bytes, bytes]] = field(default_factory=list)

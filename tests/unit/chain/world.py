@@ -115,11 +115,17 @@ class Counters:
         del deadline
         if self.broken:
             raise CountersError("disk full")
-        [one] = claims
-        if self.taken[one.key] >= one.limit:
-            return (one.window,)
-        self.taken[one.key] += 1
-        return (0.0,)
+        rows = tuple(claims)
+        waits = tuple(one.window if self.taken[one.key] >= one.limit else 0.0 for one in rows)
+        if not any(waits):
+            self.taken.update(one.key for one in rows)
+        return waits
+
+    def peek(self, key: str, window: float, deadline: Deadline) -> int:
+        del window, deadline
+        if self.broken:
+            raise CountersError("disk full")
+        return self.taken[key]
 
 
 class World:
