@@ -10,7 +10,6 @@ counts for the processes of each side.
 from __future__ import annotations
 
 import itertools
-import os
 import statistics
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -21,6 +20,7 @@ from pathlib import Path
 
 from bench import corpus, load
 from bench.smtp import BOXES, Bench, Work, running_bench, talk
+from bench.suite import cpu
 from iems.codec import findings
 from iems.codec.findings import NAME
 from iems.codec.header import parse_header, split_message
@@ -49,7 +49,6 @@ MOST = 100
 """Messages of one run: spamd takes some 10 a second."""
 
 _SIZE = 4 << 10
-_TICK = os.sysconf("SC_CLK_TCK")
 
 
 @dataclass
@@ -86,7 +85,7 @@ def _one(
     bench: Bench, scanner: tuple[Server, int], sent: Sequence[bytes], name: str, run: Run
 ) -> None:
     spamd, port = scanner
-    before = _cpu(spamd.members()), _cpu(bench.processes())
+    before = cpu(spamd.members()), bench.cpu("warm")
     if name == STRAIGHT:
         run.times += _scanned(port, sent, 1)[0]
         run.rates.append(_scanned(port, sent, PARALLEL)[1])
@@ -94,8 +93,8 @@ def _one(
         way = "alone" if name == ALONE else "warm"
         run.times += bench.hold(way, _talks(bench, sent), 1).times
         run.rates.append(bench.hold(way, _talks(bench, sent), PARALLEL).rate)
-    run.spamd.append((_cpu(spamd.members()) - before[0]) / (2 * len(sent)))
-    run.milter.append((_cpu(bench.processes()) - before[1]) / (2 * len(sent)))
+    run.spamd.append((cpu(spamd.members()) - before[0]) / (2 * len(sent)))
+    run.milter.append((bench.cpu("warm") - before[1]) / (2 * len(sent)))
     if name == BOTH:
         scanned = [_scored(bench, one) for one in bench.delivered()]
         assert all(scanned), f"{scanned.count(False)} of {len(scanned)} were not scanned"
@@ -151,12 +150,6 @@ def _spamd() -> Iterator[tuple[Server, int]]:
     finally:
         server.stop()
         ground.close()
-
-
-def _cpu(pids: Sequence[int]) -> float:
-    """Seconds of processor that these have taken."""
-    fields = [Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split() for pid in pids]
-    return sum(int(one[11]) + int(one[12]) for one in fields) / _TICK
 
 
 def _table(runs: Mapping[str, Run], count: int) -> str:

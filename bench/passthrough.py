@@ -126,10 +126,13 @@ def _sized(
     for name in ways:
         bench.hold(name, talks)  # not counted: everybody is known from now on
     rates: dict[str, list[float]] = {name: [] for name in ways}
+    taken: dict[str, list[float]] = {name: [] for name in ways}
     found: dict[str, Counter[str]] = {}
     for number in range(rounds):
         for name in ways if number % 2 == 0 else reversed(ways):
+            before = bench.cpu(name)
             rates[name].append(bench.hold(name, talks).rate)
+            taken[name].append(1000 * (bench.cpu(name) - before) / messages)
             found[name] = _found(bench, bench.delivered())
             print(f"{size}, round {number + 1} {name}: {rates[name][-1]:.0f}/s", flush=True)
             if name != "alone":
@@ -152,6 +155,9 @@ def _sized(
     facts = {
         "messages a run": messages,
         "different messages": f"{len(pool)}, {_source()}, {median:.0f} bytes (median) as sent",
+        "processor time of the filter a message, ms (median)": ", ".join(
+            f"{name} {statistics.median(taken[name]):.1f}" for name in ways[1:]
+        ),
         "found in each run": ", ".join(
             f"{word} {found['warm'][word]}" for word in SYMBOLS if found["warm"][word]
         ),

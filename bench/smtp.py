@@ -27,6 +27,7 @@ from iems.codec.findings import NAME
 from iems.serve.status import resident
 from tests.integration.stack.ground import Ground, users
 from tests.integration.stack.postfix import Listener, Postfix
+from tests.integration.stack.process import Server
 from tests.waiting import eventually
 
 PARALLEL = 20
@@ -143,7 +144,7 @@ class Bench:
         self.names = names.Names(ground, work.records, work.first, work.elsewhere, work.ttl)
         self.names.start()
         stack.callback(self.names.stop)
-        self._rivals = work.rivals
+        self._rivals: dict[str, Sequence[Server]] = {}
         proxy = rivals.Proxy(ground.port(), ground.port())
         self._postfix = _postfix(ground, mailboxes, work.rivals, proxy)
         self._suite = suite.Suite(
@@ -153,7 +154,8 @@ class Bench:
         stack.callback(lambda: self._milter.stop())
         place = rivals.Place(ground, self._postfix.sockets, self.names.port, work.rspamd, proxy)
         for name in work.rivals:
-            for server in rivals.started(name, place):
+            self._rivals[name] = rivals.started(name, place)
+            for server in self._rivals[name]:
                 stack.callback(server.stop)
         self._postfix.start()
         stack.callback(self._postfix.stop)
@@ -207,11 +209,12 @@ class Bench:
 
     def memory(self) -> list[int]:
         """Bytes that each process of the milter holds: the supervisor first."""
-        return [resident(pid) for pid in self.processes()]
+        return [resident(pid) for pid in self._milter.members()]
 
-    def processes(self) -> tuple[int, ...]:
-        """Those of the milter."""
-        return self._milter.members()
+    def cpu(self, name: str) -> float:
+        """Seconds of processor that the filter of this way has taken until now."""
+        servers = self._rivals.get(name, [] if name == "alone" else [self._milter])
+        return suite.cpu(pid for server in servers for pid in server.members())
 
     def delivered(self) -> list[bytes]:
         """The messages of the last run."""
