@@ -155,6 +155,7 @@ def _spamd() -> Iterator[tuple[Server, int]]:
 def _table(runs: Mapping[str, Run], count: int) -> str:
     alone, straight, both = (1000 * statistics.median(run.times) for run in runs.values())
     own = both - alone - straight
+    milter, spamd = (statistics.median(one) for one in (runs[BOTH].milter, runs[BOTH].spamd))
     return "\n".join(
         [
             "## The check content beside its spamd",
@@ -164,6 +165,7 @@ def _table(runs: Mapping[str, Run], count: int) -> str:
             *(_row(name, run) for name, run in runs.items()),
             "",
             f"- our own share of a message's time, ms: {own:.1f}, {own / straight:.1%} of spamd's",
+            f"- our processor time: {milter / spamd:.1%} of spamd's",
             f"- messages a run: {count} one at a time and {count} at once",
             "",
         ]
