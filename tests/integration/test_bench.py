@@ -6,6 +6,8 @@ import re
 import subprocess
 import sys
 
+import pytest
+
 from tests.conftest import ROOT
 
 MESSAGES = 60
@@ -49,6 +51,7 @@ def test_both_ways_are_measured_and_counted() -> None:
     assert facts["delivered with the findings still there, agent"] == "{0}"
 
 
+@pytest.mark.timeout(120)
 def test_a_soak_of_seconds_passes() -> None:
     """Everything sent is delivered, and every process was looked at."""
     words = ("-m", "bench.soak", "--seconds", "6", "--rate", "10")
@@ -57,11 +60,13 @@ def test_a_soak_of_seconds_passes() -> None:
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=55,
+        timeout=110,
         check=False,
     )
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
     assert done.stdout.endswith("soak: passed, 0 faults\n")
+    for daemon in ("iems-milter", "iems-lmtp"):
+        assert re.search(rf"^{daemon}: [1-9]\d+ records, 0 dropped$", done.stdout, re.MULTILINE)
     for who in ("milter", "agent"):
         rows = re.findall(rf"^\| {who} (?:supervisor|child) \d+ ", done.stdout, re.MULTILINE)
         assert len(rows) == 4
