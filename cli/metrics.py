@@ -107,8 +107,10 @@ def _samples(seen: Overview) -> Iterator[tuple[str, dict[str, str], float]]:
             yield from _of_daemon(daemon, status)
     for label, health in seen.lists.items():
         yield "list_up", {"list": label}, float(not health.aside)
-    for queue, count in seen.queues.items():
-        yield "postfix_queue_messages", {"queue": queue}, float(count)
+    for instance, queues in seen.queues.items():
+        for queue, count in queues.items():
+            labels = {"postfix": instance, "queue": queue}
+            yield "postfix_queue_messages", labels, float(count)
     if seen.quarantine is not None:
         yield "quarantine_messages", {}, float(seen.quarantine)
 

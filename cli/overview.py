@@ -8,12 +8,12 @@ the answer and never an error: the rest is wanted most when something is broken.
 from __future__ import annotations
 
 import os
-import shutil
-import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from cli.postfix import PostfixError
+from cli.queued import instances
 from iems.serve.status import Status, StatusError, published
 from iems.settings.schema import Settings
 from iems.store.quarantine import Quarantine
@@ -26,22 +26,24 @@ QUEUES = ("maildrop", "incoming", "active", "deferred", "hold", "corrupt")
 
 @dataclass(frozen=True, slots=True)
 class Overview:
-    """The server now; `daemons` has a text where there is no status, which says why."""
+    """The server now; `daemons` has a text where there is no status, which says why.
+
+    `queues` are those of each Postfix instance.
+    """
 
     daemons: Mapping[str, Status | str]
     lists: Mapping[str, ListHealth]
-    queues: Mapping[str, int]
+    queues: Mapping[str, Mapping[str, int]]
     quarantine: int | None
 
 
-def overview(settings: Settings, queue_directory: Path | None = None) -> Overview:
+def overview(settings: Settings) -> Overview:
     """All of it; PermissionError where the caller may not read what the daemons publish."""
     daemons = {"iems-milter": settings.milter.status, "iems-lmtp": settings.agent.status}
-    spool = queue_directory or _queue_directory()
     return Overview(
         {name: _status(file) for name, file in daemons.items()},
         guard.published(settings.milter.state / "health.json"),
-        _queues(spool) if spool else {},
+        {name: _queues(folder) for name, folder in _queue_directories().items()},
         _quarantined(settings.agent.state / "quarantine"),
     )
 
@@ -66,11 +68,9 @@ def _quarantined(folder: Path) -> int | None:
     return len(Quarantine(folder).ids()) if folder.is_dir() else None
 
 
-def _queue_directory() -> Path | None:
-    """Where Postfix keeps its queues; None where there is no Postfix here."""
-    program = shutil.which("postconf", path="/usr/sbin:/usr/bin")
-    if program is None:
-        return None
-    command = [program, "-xh", "queue_directory"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=10)
-    return Path(done.stdout.strip()) if done.returncode == 0 else None
+def _queue_directories() -> dict[str, Path]:
+    """Where each Postfix of this machine keeps its queues."""
+    try:
+        return {one.name: one.queues for one in instances()}
+    except PostfixError:
+        return {}

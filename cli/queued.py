@@ -39,10 +39,11 @@ _DONE = re.compile(r": (\d+) messages?$", re.MULTILINE)
 
 @dataclass(frozen=True, slots=True)
 class Instance:
-    """A Postfix: its name, and where its main.cf is."""
+    """A Postfix: its name, where its main.cf is, and where its queues are."""
 
     name: str
     folder: Path
+    queues: Path
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,14 +116,18 @@ class Filter:
 
 def instances() -> list[Instance]:
     """The Postfix that MAIL_CONFIG or the default names, and those that it manages."""
-    first, name, others = _configured(
-        "config_directory", "multi_instance_name", "multi_instance_directories"
+    first, others, *rest = _configured(
+        "config_directory", "multi_instance_directories", "multi_instance_name", "queue_directory"
     )
-    found = [Instance(name or Path(first).name, Path(first))]
-    for folder in others.replace(",", " ").split():
-        [name] = _configured("multi_instance_name", folder=folder)
-        found.append(Instance(name or Path(folder).name, Path(folder)))
+    found = [_instance(Path(first), *rest)]
+    for folder in map(Path, others.replace(",", " ").split()):
+        values = _configured("multi_instance_name", "queue_directory", folder=folder)
+        found.append(_instance(folder, *values))
     return found
+
+
+def _instance(folder: Path, name: str, queues: str) -> Instance:
+    return Instance(name or folder.name, folder, Path(queues))
 
 
 def messages(instance: Instance) -> Iterator[Message]:
@@ -159,12 +164,12 @@ def _domain(text: str) -> str:
         return text.lower()
 
 
-def _configured(*names: str, folder: str = "") -> list[str]:
-    where = ("-c", folder) if folder else ()
+def _configured(*names: str, folder: Path | None = None) -> list[str]:
+    where = ("-c", str(folder)) if folder else ()
     done = run("postconf", *where, "-xh", *names)
     values = done.stdout.splitlines()
     if done.returncode or len(values) != len(names):
-        raise PostfixError(f"postconf {folder}: {done.stderr.strip()}")
+        raise PostfixError(f"postconf of {folder or 'Postfix'}: {done.stderr.strip()}")
     return values
 
 

@@ -31,7 +31,7 @@ from iems.serve.log import Log
 from iems.serve.meter import Meter
 from iems.settings.policy import Mode, missing_findings
 from iems.settings.schema import Settings
-from iems.store.keys import Key
+from iems.store.keys import Key, Keyring
 from iems.store.quarantine import Quarantine
 from iems.store.records import Record, Recorder, new_reference, search
 from iems.store.spool import MemoryBody, Spool, Spooled
@@ -109,7 +109,7 @@ def rehearse(
         settings=site,
         checks=build_checks(tools),
         directory=directory,
-        key=key,
+        keyring=Keyring(key, {key.id: key}),
         spool=Spool(folder),
         account=Account(recorder, log, Meter(), time.time),
         counters=tools.counters,
@@ -219,11 +219,9 @@ def _deliver(message: Message, fields: list[bytes], agent: Agent, outcome: Outco
 
 
 def _agent(runtime: Runtime, recorder: Recorder, log: Log, folder: Path, outcome: Outcome) -> Agent:
-    site, key = runtime.settings, runtime.key
+    site, keyring = runtime.settings, runtime.keyring
     delegated = (check for check in site.checks if check.mode is Mode.DELEGATE)
-    origin = Origin(
-        site.hostname, {key.id: key.secret}.get, missing_findings(delegated), new_reference
-    )
+    origin = Origin(site.hostname, keyring.secret, missing_findings(delegated), new_reference)
     return Agent(
         settings=site,
         directory=runtime.directory,

@@ -68,8 +68,9 @@ def screen(seen: Overview, wrong: list[str]) -> Iterator[str]:
         words = (f"{label} {'set aside' if one.aside else 'answers'}"
                  for label, one in sorted(seen.lists.items()))  # fmt: skip
         yield f"{'lists':12} {', '.join(words)}"
-    if seen.queues:
-        yield f"{'queues':12} {', '.join(f'{name} {count}' for name, count in seen.queues.items())}"
+    for instance, queues in seen.queues.items():
+        counts = ", ".join(f"{name} {count}" for name, count in queues.items())
+        yield f"{'queues':12} {counts} ({instance})"
     if seen.quarantine is not None:
         yield f"{'quarantine':12} {seen.quarantine}"
     for error in errors(seen):
@@ -109,7 +110,7 @@ def document(seen: Overview) -> dict[str, object]:
         },
         "lists": {label: {"aside": dict(one.aside), "since": one.since}
                   for label, one in seen.lists.items()},
-        "queues": dict(seen.queues),
+        "queues": {instance: dict(queues) for instance, queues in seen.queues.items()},
         "quarantine": seen.quarantine,
         "errors": [{"time": one.time, "text": one.text} for one in errors(seen)],
     }  # fmt: skip

@@ -101,11 +101,11 @@ class Account:
         """What became of a recipient who would need a transaction of his own."""
         self.meter.count("splits_total", outcome=outcome)
 
-    def let_in(self, message: Message, seen: Sequence[Finding]) -> None:
+    def let_in(self, message: Message, seen: Sequence[Finding], note: str = "") -> None:
         """One record, one log line and one count of a message that goes on to the queue."""
         ids = [value for name, value in message.header if name.lower() == b"message-id"]
         message_id = printable(unfold(ids[0])) if ids else ""
-        told = details(Decision(), seen)
+        told = details(Decision(notes=(note,) if note else ()), seen)
         self.recorder.add(
             self.record(message, "end-of-message", "accept", message_id=message_id, details=told)
         )

@@ -28,9 +28,10 @@ from iems.model.policy import Action, Decision, allowed, decide, refused_by, rul
 from iems.serve.deadline import Deadline
 from iems.settings.schema import Settings
 from iems.store.counters import Counters
-from iems.store.keys import Key
+from iems.store.keys import Keyring
 from iems.store.records import Record, RecordsError, details
 from iems.store.spool import Spool, TooLargeError
+from milters import bounces
 from milters.account import EXACT, Account
 from milters.checks.protocol import Check, Stage, View
 from milters.edits import insertions, removals
@@ -43,7 +44,6 @@ _MAX_FORGED = 100
 """Forged fields that are removed: for each one Postfix reads its queue file from the start, and
 8,000 took it 2.9 s of CPU, 50,000 more than 30 s."""
 
-
 _REFUSED = frozenset({Action.REJECT, Action.DEFER})
 
 
@@ -54,7 +54,7 @@ class Runtime:
     settings: Settings
     checks: tuple[Check, ...]
     directory: Directory
-    key: Key
+    keyring: Keyring
     spool: Spool
     account: Account
     counters: Counters
@@ -67,19 +67,19 @@ class Chain:
     def __init__(self, runtime: Runtime) -> None:
         self._run = runtime
         self._exact = Exact(runtime.settings, runtime.checks, runtime.counters, runtime.account)
+        self._readers = {check.name for check in runtime.checks if check.stage is Stage.BODY}
         self._connection = Connection()
         self._message: Message | None = None
 
     @property
     def reads_bodies(self) -> bool:
-        """Whether any check wants the whole message."""
-        return any(check.stage is Stage.BODY for check in self._run.checks)
+        """Whether anybody wants to see bodies."""
+        return self._run.settings.milter.tag_spam_bounces or bool(self._readers)
 
     @property
     def _needs_bodies(self) -> bool:
-        """Whether any of them is not in shadow: without it a message cannot be judged."""
-        shadows = self._run.settings.shadows
-        return any(one.stage is Stage.BODY and one.name not in shadows for one in self._run.checks)
+        """Whether a check reads them that is not in shadow: no message is judged without it."""
+        return bool(self._readers - self._run.settings.shadows)
 
     @property
     def reference(self) -> str:
@@ -164,13 +164,15 @@ class Chain:
         """All fields are known."""
         message = self._open_message()
         self._start(Stage.HEADERS, message.started)
-        if self.reads_bodies:
+        if self._run.settings.milter.tag_spam_bounces:
+            message.keep_report(bounces.LIMIT)
+        if self._readers:
             message.keep(self._run.spool, self._run.settings.agent.max_message)
         return Continue()
 
     def body(self, piece: bytes) -> None:
         """The next bytes of the body."""
-        self._open_message().write(piece)
+        self._open_message().add_body(piece)
 
     def end_of_message(self, macros: Mapping[str, str]) -> tuple[Reply, tuple[Edit, ...]]:
         """The end of DATA: a refusal if every recipient's verdict is one, else our headers."""
@@ -191,7 +193,7 @@ class Chain:
             return self._unavailable(message, "spool", str(message.fault)), ()
         self._start(Stage.BODY, message.started)
         seen = self._collect(message)
-        hostname, key = self._run.settings.hostname, self._run.key
+        hostname, key = self._run.settings.hostname, self._run.keyring.active
         forged = removals(message.header, hostname)
         if len(forged) > _MAX_FORGED:
             return self._too_large(message, f"more than {_MAX_FORGED} forged header fields"), ()
@@ -206,9 +208,10 @@ class Chain:
                 self._exact.ended(message, answer)
                 if not isinstance(answer, Continue):
                     return answer, ()
-        self._run.account.let_in(message, seen)
+        spam, note = bounces.verdict(message, self._run.settings, self._run.keyring.secret)
+        self._run.account.let_in(message, seen, note)
         told = self._run.settings.weighed(seen)
-        edits = insertions(self._passed(message, seen), told, key, hostname)
+        edits = insertions(self._passed(message, seen), told, key, hostname, spam=spam)
         return Continue(), (*forged, *edits)
 
     def abort(self) -> None:

@@ -14,7 +14,10 @@ from iems.model.finding import Finding
 from iems.store.keys import Key
 from milters.reply import ChangeHeader, Edit, InsertHeader
 
-OURS = frozenset({b"x-iems-findings", b"x-iems-verdict"})
+BOUNCE = b"X-IEMS-Bounce"
+"""What Postfix knows a bounce of spam by, to send it another way (milter_header_checks)."""
+
+OURS = frozenset({b"x-iems-findings", b"x-iems-verdict", BOUNCE.lower()})
 """Header fields of ours, in lower case."""
 
 
@@ -32,14 +35,21 @@ def removals(header: Iterable[tuple[bytes, bytes]], hostname: str) -> tuple[Edit
 
 
 def insertions(
-    passed: findings.Passed, told: Iterable[Finding], key: Key, hostname: str
+    passed: findings.Passed,
+    told: Iterable[Finding],
+    key: Key,
+    hostname: str,
+    *,
+    spam: bool = False,
 ) -> tuple[Edit, ...]:
     """The findings for the agent, and for mail from outside the results for everybody to read.
 
-    Those are `told`.
+    Those are `told`. A bounce of `spam` is marked as one.
     """
     value = findings.encode(passed, key.id, key.secret)
     first = InsertHeader(0, findings.NAME, value)
+    if spam:
+        return first, InsertHeader(0, BOUNCE, b"spam")
     if passed.channel != INTERNET:
         return (first,)
     results = authres.authentication_results(hostname, tuple(told))

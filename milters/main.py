@@ -123,7 +123,7 @@ class MilterGeneration:
             settings=settings,
             checks=build_checks(tools),
             directory=self.directory(lambda note: log.warning("directory entry", note=note)),
-            key=self.keyring.active,
+            keyring=self.keyring,
             spool=Spool(folder),
             account=Account(recorder, log, control.meter, time.time),
             counters=counters,

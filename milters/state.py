@@ -18,7 +18,7 @@ from iems.directory.resolve import Destination
 from iems.dns.suffixes import shared
 from iems.model.address import Address
 from iems.model.classes import PolicyClass
-from iems.model.envelope import INTERNET, Client
+from iems.model.envelope import INTERNET, LOCAL, Client
 from iems.model.finding import Finding
 from iems.model.message import HeaderBlock
 from iems.model.senders import Facts
@@ -95,6 +95,14 @@ class Message:
     incoming: Incoming | None = None
     whole: Spooled | None = None
     fault: Exception | None = None
+    report: bytearray | None = None
+    report_limit: int = 0
+
+    @property
+    def leaves(self) -> bool:
+        """Whether it goes to anybody outside."""
+        found = (one for _address, destinations in self.accepted for one in destinations)
+        return any(one.channel == INTERNET for one in found)
 
     def facts(
         self, findings: Iterable[Finding], relays: Iterable[Network], *, whole: bool
@@ -125,6 +133,17 @@ class Message:
         """Begin to keep the whole message, of at most `limit` bytes, for checks that read it."""
         self.incoming = spool.receive(limit)
         self.write(self.block.raw + b"\r\n")
+
+    def keep_report(self, limit: int) -> None:
+        """Begin to keep the first bytes of the body where it may be one of Postfix's bounces."""
+        if self.channel == LOCAL and not self.sender:
+            self.report, self.report_limit = bytearray(), limit
+
+    def add_body(self, piece: bytes) -> None:
+        """The next bytes of the body, for whoever keeps any."""
+        if self.report is not None:
+            self.report += piece[: self.report_limit - len(self.report)]
+        self.write(piece)
 
     def write(self, piece: bytes) -> None:
         """Keep the next bytes, if any are kept; what goes wrong is told at the end of DATA."""

@@ -42,6 +42,8 @@ def rows(settings: Settings, postfix: Postfix) -> Iterator[Row]:
     if any(asked.values()):
         yield _long_ids(postfix)
         yield _bounces(postfix)
+        if settings.milter.tag_spam_bounces:
+            yield _tags(postfix)
     transports = postfix.transports(settings.agent.socket)
     for service in transports:
         yield _identity(service, postfix)
@@ -120,6 +122,16 @@ def _bounces(postfix: Postfix) -> Row:
         "Postfix's own bounces come to iems-milter",
         "internal_mail_filter_classes lacks bounce: each check counts as not made for Postfix's "
         "own bounces; expected bounce",
+    )
+
+
+def _tags(postfix: Postfix) -> Row:
+    return row(
+        "postfix milter_header_checks",
+        bool(_words(postfix.value("milter_header_checks"))),
+        "Postfix looks at the field that tells bounces of spam",
+        "milter.tag_spam_bounces is on and milter_header_checks is empty: bounces of spam are "
+        "marked and go the way of all others; expected a table as in docs/queue.md",
     )
 
 

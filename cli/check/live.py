@@ -197,6 +197,8 @@ def _postfix(settings: Settings, postfix: Postfix) -> Iterator[Row]:
     yield _reloaded(postfix)
     yield from judged.connected(settings, postfix)
     yield from judged.rows(settings, postfix)
+    for folder in postfix.value("multi_instance_directories").replace(",", " ").split():
+        yield _master(postfix, folder)
 
 
 def _table(settings: Settings, table: str) -> Iterator[Row]:
@@ -228,10 +230,16 @@ def _reloaded(postfix: Postfix) -> Row:
     )
 
 
-def _master(postfix: Postfix) -> Row:
-    """Postfix's own question whether it runs, without its script around it (master(8))."""
+def _master(postfix: Postfix, folder: str = "") -> Row:
+    """Postfix's own question whether it runs, without its script around it (master(8)).
+
+    `folder` is that of another Postfix, which this one manages.
+    """
+    where, name = (("-c", folder), f"postfix {folder}") if folder else ((), "postfix")
     try:
-        done = run(f"{postfix.value('daemon_directory')}/master", "-t")
+        done = run(f"{postfix.value('daemon_directory')}/master", *where, "-t")
     except PostfixError as error:
-        return Row("postfix", ok=False, text=str(error))
-    return row("postfix", done.returncode == 1, "Postfix runs", "Postfix does not run; start it")
+        return Row(name, ok=False, text=str(error))
+    whose = f"Postfix of {folder}" if folder else "Postfix"
+    good, wrong = f"{whose} runs", f"{whose} does not run; start it"
+    return row(name, done.returncode == 1, good, wrong)

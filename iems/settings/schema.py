@@ -80,6 +80,12 @@ class MilterSettings:
         60.0,
         "s",
     )
+    tag_spam_bounces: bool = setting(
+        read.flag,
+        "bounces to outside that return spam get `X-IEMS-Bounce: spam`, for `milter_header_checks` "
+        "of Postfix, which must remove it from what leaves; bodies are read for it",
+        False,
+    )
     ldap_dn: str = setting(read.text, "whom it binds as", "cn=milter,ou=services,o=iems")
     ldap_password_file: Path = setting(read.path, "its password", ETC / "keys/ldap-milter")
 

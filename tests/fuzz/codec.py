@@ -24,6 +24,8 @@ from iems.model.finding import Finding
 from iems.model.senders import SenderEntry, entry_for
 from lmtp import headers
 from lmtp.provenance import received_id, received_time
+from milters.bounces import LIMIT as BOUNCE_LIMIT
+from milters.bounces import passed_of, returned
 
 SECRET = bytes(range(32))
 HOST = "mail.example.test"
@@ -164,3 +166,18 @@ def senders(data: bytes) -> None:
         entry = SenderEntry(match.pattern, allows=True, unverified=True)
         allowed = entry_for({match.pattern: entry}, by_header)
         assert (allowed is not None) == (len(by_header.authors) == 1 and by_header.sole)
+
+
+def bounce(data: bytes) -> None:
+    """A report says one thing, and only findings that are ours, of its message, make it spam."""
+    header, body = split_message(data)
+    report = returned(parse_header(header), body[:BOUNCE_LIMIT].removeprefix(b"\r\n"))
+    if report is None:
+        return
+    assert report.header.raw in data
+    try:
+        passed = passed_of(report, lambda _key: SECRET)
+    except FindingsError:
+        return
+    assert (passed.queue_id, passed.sender) == (report.queue_id, report.sender)
+    assert report.queue_id

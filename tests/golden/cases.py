@@ -20,7 +20,7 @@ from iems.dns.zonefile import ZoneResolver
 from iems.serve.log import Log
 from iems.serve.meter import Meter
 from iems.settings.load import from_table
-from iems.store.keys import Key
+from iems.store.keys import Key, Keyring
 from iems.store.records import Recorder
 from iems.store.spool import Spool
 from milters.account import Account
@@ -111,7 +111,7 @@ def _runtime(case: Case, folder: Path, content_filter: str) -> Runtime:
         settings=settings,
         checks=build_checks(tools),
         directory=TomlDirectory.parse(case.text("directory.toml")),
-        key=KEY,
+        keyring=Keyring(KEY, {KEY.id: KEY}),
         spool=Spool(folder),
         account=Account(
             Recorder(folder / "records.sqlite"),

@@ -59,6 +59,15 @@ def test_what_runs_is_what_is_written(mailsystem: MailSystem) -> None:
     assert text.endswith("nothing is wrong\n")
 
 
+def test_a_postfix_that_is_managed_and_stopped(mailsystem: MailSystem) -> None:
+    mailsystem.bounces.stop()
+    try:
+        assert set(faults(mailsystem)) == {f"postfix {mailsystem.bounces.config}"}
+    finally:
+        mailsystem.bounces.start()
+    assert faults(mailsystem) == {}
+
+
 @pytest.mark.usefixtures("settings")
 def test_settings_that_are_written_and_not_loaded(mailsystem: MailSystem, fresh: Fresh) -> None:
     """They are told, and do nothing, until the reload."""

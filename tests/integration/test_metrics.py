@@ -106,7 +106,10 @@ def test_status_of_a_system_that_works(mailsystem: MailSystem, traffic: Fresh) -
     assert status["faults"] == []
     assert status["daemons"]["iems-lmtp"]["backends"] == {"directory": True, "upstream local": True}
     assert status["daemons"]["iems-milter"]["backends"] == {"directory": True, "resolver": True}
-    assert status["queues"]["active"] is not None
+    assert {name: "active" in queues for name, queues in status["queues"].items()} == {
+        "etc": True,
+        "postfix-bounces": True,
+    }
     assert set(status["lists"]) >= {"delegated", "enforced"}
 
 

@@ -36,6 +36,12 @@ def test_nothing_listens_before_it_is_configured(plain: Server) -> None:
     assert plain.machine.path("/usr/sbin/policy-rc.d").read_text() == POLICY_RC_D
 
 
+def test_both_postfixes_run(plain: Server) -> None:
+    plain.machine.run("postfix", "-c", "/etc/postfix-bounces", "status")
+    told = plain.machine.run("service", "postfix", "status").stdout
+    assert "some" not in told, "one runs"
+
+
 def test_the_second_run_changes_nothing(plain: Server) -> None:
     second = provision(plain.machine, log="second")
     assert recap(second) == (0, 0), changes(second)

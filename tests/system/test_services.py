@@ -52,9 +52,25 @@ def submission(server: Server, account: Account, port: int = 587) -> Iterator[sm
 
 def test_every_unit_runs(server: Server) -> None:
     assert server.machine.shell("systemctl --failed --plain --no-legend") == ""
-    for unit in ("postfix@-", "dovecot", "slapd", "rsyslog", "iems-milter", "iems-lmtp"):
+    for unit in (
+        "postfix@-",
+        "postfix@postfix-bounces",
+        "dovecot",
+        "slapd",
+        "rsyslog",
+        "iems-milter",
+        "iems-lmtp",
+    ):
         # One that reloads, as after a change of its settings, is active in a moment.
         eventually(functools.partial(_active, server, unit), 30, unit)
+
+
+def test_the_postfix_for_bounces_is_there_for_this_machine_alone(server: Server) -> None:
+    listens = server.machine.shell("ss -Hltn '( sport = :10027 )'").split()
+    assert listens[3:4] == ["127.0.0.1:10027"]
+    assert listens.count("LISTEN") == 1
+    told = json.loads(server.iems("queue", "--json"))
+    assert set(told["instances"]) == {"postfix", "postfix-bounces"}
 
 
 def _active(server: Server, unit: str) -> bool:

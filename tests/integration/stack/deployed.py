@@ -60,9 +60,11 @@ def maps() -> list[str]:
     return sorted(path.name for path in paths if str(path.parent) == "postfix/ldap")
 
 
-def service(name: str, kind: str = "unix") -> Service:
+def service(name: str, kind: str = "unix", instance: str = "postfix") -> Service:
     """A service of the deployed master.cf."""
-    lines = [line for line in text("postfix/master.cf").splitlines() if line[:1] not in {"", "#"}]
+    lines = [
+        line for line in text(f"{instance}/master.cf").splitlines() if line[:1] not in {"", "#"}
+    ]
     starts = [number for number, line in enumerate(lines) if line[0] != " "]
     [start] = [number for number in starts if lines[number].split()[:2] == [name, kind]]
     end = min((number for number in starts if number > start), default=len(lines))
@@ -87,6 +89,7 @@ def _rendered(switched_on: tuple[str, ...] = (), only: str = "") -> Mapping[str,
         (folder / "postfix/ldap").mkdir(parents=True)
         (folder / "dovecot").mkdir()
         (folder / "openldap").mkdir()
+        (folder / "postfix-bounces").mkdir()
         _play(folder, switched_on, only)
         files = [path for path in folder.rglob("*") if path.is_file() and path.suffix != ".json"]
         return {str(path.relative_to(folder)): path.read_text() for path in files}
@@ -113,6 +116,7 @@ def _play(folder: Path, switched_on: Iterable[str], only: str) -> None:
         **dict.fromkeys(switched_on, True),
     }
     files = {"postfix": "{{ postfix_files + postfix_maps }}", "dovecot": "{{ dovecot_files }}"}
+    files["postfix-bounces"] = "{{ postfix_bounces_files }}"
     files["openldap"] = "{{ openldap_files }}"
     source = "{{ templates }}/%s/{{ item.template | default(item.path ~ '.j2') }}"
     play = {

@@ -36,6 +36,9 @@ HOSTNAME = "mail.example.test"
 POSTMASTER = f"postmaster@{HOSTNAME}"
 CONTACT = "https://mail.example.test/refused"
 ENFORCED, DELEGATED = "enforced.bl.test", "delegated.bl.test"
+UNREACHABLE = "unreachable.example"
+CLOSED = 9
+"""A port on which nothing listens here (discard)."""
 
 _SETTINGS = f"""\
 version = 1
@@ -89,6 +92,7 @@ class MailSystem:
     lists: Rbldnsd
     resolver: Unbound
     outside: Sink
+    bounces: Postfix
 
     def port(self, channel: str = "internet") -> int:
         """Where Postfix listens for this source channel."""
@@ -211,21 +215,49 @@ def started(ground: Ground, lists: Rbldnsd, resolver: Unbound) -> Iterator[MailS
         outside = stack.enter_context(Sink())
         slapd = tree.start(ground)
         stack.callback(slapd.stop)
-        postfix = _postfix(ground, slapd, outside)
+        bounces = _bounces(ground, outside)
+        postfix = _postfix(ground, slapd, outside, bounces)
         dovecot = stack.enter_context(running(_dovecot(ground, slapd, postfix)))
         site = _site(ground, postfix, slapd, dovecot, resolver)
         milter = stack.enter_context(running(daemons.milter(site)))
         agent = stack.enter_context(running(daemons.agent(site)))
+        stack.enter_context(running(bounces))
         stack.enter_context(running(postfix))
-        yield MailSystem(site, postfix, dovecot, slapd, milter, agent, lists, resolver, outside)
-        left = postfix.entries()
+        yield MailSystem(
+            *(site, postfix, dovecot, slapd, milter, agent, lists, resolver, outside, bounces)
+        )
+        left = postfix.entries() + bounces.entries()
         spooled = list((site.agent_state / "spool").glob("*"))
-        postfix.empty()
+        for one in (postfix, bounces):
+            one.empty()
     assert not left, f"a test left mail in the queue: {left}"
     assert not spooled, f"the agent left files in its spool: {spooled}"
 
 
-def _postfix(ground: Ground, slapd: Slapd, outside: Sink) -> Postfix:
+def _bounces(ground: Ground, outside: Sink) -> Postfix:
+    """The deployed Postfix for bounces of spam, which delivers to the same place."""
+    deployed_main = dict(deployed.values("postfix-bounces/main.cf"))
+    for folder in ("queue_directory", "data_directory"):
+        del deployed_main[folder]
+    own = {"inet_interfaces": "127.0.0.1", **_routes(outside)}
+    listener = deployed.service("127.0.0.1:10027", "inet", "postfix-bounces")
+    return Postfix(
+        ground,
+        main={**deployed_main, **own},
+        listeners=[Listener("bounces", ground.port(), listener.options)],
+    )
+
+
+def _routes(outside: Sink) -> dict[str, str]:
+    """To the sink, but for one domain whose server takes no connection."""
+    unreachable = f"smtp:[127.0.0.1]:{CLOSED}"
+    return {
+        "default_transport": f"smtp:[127.0.0.1]:{outside.port}",
+        "transport_maps": f"inline:{{{UNREACHABLE}={unreachable}}}",
+    }
+
+
+def _postfix(ground: Ground, slapd: Slapd, outside: Sink, bounces: Postfix) -> Postfix:
     """The deployed configuration, with this run's certificate, ports and neighbours."""
     pair = certificate(ground.place("tls"))
     own = {
@@ -234,7 +266,8 @@ def _postfix(ground: Ground, slapd: Slapd, outside: Sink) -> Postfix:
         "alias_maps": "",
         "alias_database": "",
         "local_recipient_maps": "",
-        "default_transport": f"smtp:[127.0.0.1]:{outside.port}",
+        **_routes(outside),
+        "multi_instance_directories": str(bounces.config),
         "smtpd_sasl_path": "iems/auth",
         "smtpd_tls_cert_file": str(pair),
         "smtpd_tls_key_file": str(pair),
@@ -247,14 +280,17 @@ def _postfix(ground: Ground, slapd: Slapd, outside: Sink) -> Postfix:
             Listener(channel, ground.port(), deployed.service(name, "inet").options)
             for channel, name in services.items()
         ],
-        services=[deployed.service(name).line() for name in ("iems-lmtp", "verify-smtp")],
+        services=[
+            deployed.service(name).line() for name in ("iems-lmtp", "verify-smtp", "bounces")
+        ],
     )
     (server.config / "ldap").mkdir()
     for name in deployed.maps():
         text = tree.on(slapd, deployed.text(f"postfix/ldap/{name}"), "postfix")
         owned(tree.write(server.config / "ldap" / name, text), "root", "postfix", 0o640)
-    name = "smtp_header_checks"
-    tree.write(server.config / name, deployed.text(f"postfix/{name}"))
+    for name in ("smtp_header_checks", "milter_header_checks"):
+        text = deployed.text(f"postfix/{name}").replace(":10027", f":{bounces.port('bounces')}")
+        tree.write(server.config / name, text)
     return server
 
 
@@ -284,6 +320,7 @@ uri = "{slapd.ldapi}"
 servers = ["127.0.0.1:{resolver.port}"]
 [milter]
 ldap_password_file = "{keys}/ldap-milter"
+tag_spam_bounces = true
 [agent]
 ldap_password_file = "{keys}/ldap-agent"
 [agent.upstreams]

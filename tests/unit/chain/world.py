@@ -16,7 +16,7 @@ from iems.serve.deadline import Deadline
 from iems.serve.meter import Meter
 from iems.settings.load import from_table
 from iems.store.counters import Claim, CountersError
-from iems.store.keys import Key
+from iems.store.keys import Key, Keyring
 from iems.store.records import Record, RecordsError
 from iems.store.spool import Spool
 from milters.account import Account
@@ -145,7 +145,7 @@ class World:
                 ListCheck("dnsbl/hard", frozenset({"192.0.2.99"}), stage),
             ),
             directory=self.directory,
-            key=KEY,
+            keyring=Keyring(KEY, {KEY.id: KEY}),
             spool=Spool(Path(tempfile.gettempdir())),
             account=Account(
                 self.recorder,  # type: ignore[arg-type]

@@ -130,6 +130,15 @@ def test_a_postfix_that_may_well_be_meant_so(site: Site, changes: list[str]) -> 
     assert site.check("--strict") == 0
 
 
+def test_bounces_that_are_marked_for_nobody(site: Site) -> None:
+    site.settings("[milter]\ntag_spam_bounces = true\n")
+    assert site.check() == 0
+    (warning,) = site.warnings
+    assert "milter_header_checks is empty" in warning
+    site.postfix("milter_header_checks = regexp:$config_directory/milter_header_checks")
+    assert site.check("--strict") == 0
+
+
 def test_what_master_cf_says_holds_for_its_service(site: Site) -> None:
     site.postfix("lmtp_send_xforward_command = yes")
     assert site.check("--strict") == 0

@@ -17,7 +17,7 @@ from cli.queue import _wild
 from cli.queued import Filter, Instance, Message, Recipient, messages
 
 NOW = 1_800_000_000.0
-HERE = Instance("postfix", Path("/etc/postfix"))
+HERE = Instance("postfix", Path("/etc/postfix"), Path("/var/spool/postfix"))
 
 
 def message(*reasons: str, age: float = 60.0, domain: str = "one.test") -> Message:

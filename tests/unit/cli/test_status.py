@@ -42,7 +42,9 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (tmp_path / "queue" / queue).mkdir(parents=True)
         for name in names:
             (tmp_path / "queue" / queue / name).touch()
-    monkeypatch.setattr("cli.overview._queue_directory", lambda: tmp_path / "queue")
+    (tmp_path / "other/deferred").mkdir(parents=True)
+    spools = {"postfix": tmp_path / "queue", "postfix-bounces": tmp_path / "other"}
+    monkeypatch.setattr("cli.overview._queue_directories", lambda: spools)
     return tmp_path
 
 
@@ -76,7 +78,8 @@ def test_all_is_well(site: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "2 processes (7 MiB, 9 MiB), 4 replaced" in screen
     assert "directory answers" in screen
     assert "hard answers, soft answers" in screen
-    assert "active 1, deferred 2, hold 0" in screen
+    assert "active 1, deferred 2, hold 0 (postfix)\n" in screen
+    assert "deferred 0 (postfix-bounces)\n" in screen
     assert "quarantine   1\n" in screen
     assert screen.count('a process ended pid="3"') == 2
     assert screen.endswith("all is well\n")
@@ -127,7 +130,8 @@ def test_for_programs(site: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert told["faults"] == []
     assert told["daemons"]["iems-lmtp"]["processes"][1]["memory"] == 9 << 20
     assert told["daemons"]["iems-milter"]["backends"] == {"directory": True}
-    assert told["queues"] == {"active": 1, "deferred": 2, "hold": 0}
+    queues = {"active": 1, "deferred": 2, "hold": 0}
+    assert told["queues"] == {"postfix": queues, "postfix-bounces": {"deferred": 0}}
     assert told["quarantine"] == 1
     assert set(told["lists"]) == {"soft", "hard"}
 
@@ -159,7 +163,7 @@ def test_metrics(site: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert value(found, "replacements_total", **milter, role="worker") == 4.0
     assert value(found, "backend_up", **milter, backend="directory") == 1.0
     assert value(found, "list_up", list="soft") == 1.0
-    assert value(found, "postfix_queue_messages", queue="deferred") == 2.0
+    assert value(found, "postfix_queue_messages", postfix="postfix", queue="deferred") == 2.0
     assert value(found, "quarantine_messages") == 1.0
     stage = {**milter, "stage": "rcpt"}
     assert value(found, "stage_seconds_bucket", **stage, le="0.001") == 0.0

@@ -45,6 +45,10 @@ LEAVE_NOTHING = {
     "postfix -c {{ staged }}/postfix check",
     'sh -c ! postconf -c "$1" -n 2>&1 >/dev/null | grep . postconf {{ staged }}/postfix',
     'sh -c ! postconf -c "$1" -M 2>&1 >/dev/null | grep . postconf {{ staged }}/postfix',
+    "postfix -c {{ staged }}/postfix-bounces check",
+    'sh -c ! postconf -c "$1" -n 2>&1 >/dev/null | grep . postconf {{ staged }}/postfix-bounces',
+    'sh -c ! postconf -c "$1" -M 2>&1 >/dev/null | grep . postconf {{ staged }}/postfix-bounces',
+    "postfix -c {{ postfix_bounces }} status",
     "postmap -c {{ staged }}/postfix -q {{ domain }} ldap:{{ staged }}/postfix/ldap/domains.cf",
     # What it sends, it takes away again.
     "/usr/local/bin/iems probe",
