@@ -78,7 +78,7 @@ class Mixed:
         chosen = draw.sample(CHOICES, 4)
         codes = {"reject": b"550", "defer": b"450"}
         to = {f"{one}{draw.randrange(3)}": codes.get(one, b"250") for one in chosen}
-        alias = draw.choice(("half", "later")) if self.deferred else "half"
+        alias = "half" if draw.randrange(6) or not self.deferred else "later"
         return self._talk(self.listed, {**to, alias: b"250"})
 
     def _refused(self, draw: random.Random) -> Conversation:
