@@ -101,12 +101,20 @@ class Load:
     ) -> None:
         if kind is not None:
             self.stop()
-        for thread in self._threads:
-            thread.join()
+        self._wait()
 
     def stop(self) -> None:
         """No message more."""
         self._over.set()
+
+    def finish(self) -> None:
+        """No message more, and wait until those under way are answered."""
+        self.stop()
+        self._wait()
+
+    def _wait(self) -> None:
+        for thread in self._threads:
+            thread.join()
 
     @property
     def count(self) -> int:
