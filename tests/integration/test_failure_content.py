@@ -107,6 +107,8 @@ def test_nothing_passes_unscanned_and_postmaster_is_told_once(
     scanner = ENGINES[engine](ground)
     checks = CHECKS.format(engine=engine, server=scanner.address)
     with checking(ground, f"f{engine}", checks, message) as (world, postfix):
+        # A busy machine may have no time for a message that waits for its turn.
+        world.expected.append("450 4.7.1 the content filter ")
         world.delays("the content filter cannot be asked")
         held = {pid: resident(pid) for pid in world.milter.workers()}
         for serve, told in LIES[engine].values():
