@@ -163,6 +163,14 @@ def test_what_has_been_looked_at_parts_only_whom_it_found_something_for() -> Non
     assert codes(rcpt(begun(made), "bob", "hush")) == [250, 452]
 
 
+@pytest.mark.parametrize("stage", [Stage.CONNECT, Stage.HEADERS])
+def test_a_check_in_shadow_parts_nobody(stage: Stage) -> None:
+    made = world(stage=stage)
+    text = f"exact = true\n{SETTINGS}".replace("delegate", "shadow")
+    made.runtime = replace(made.runtime, settings=from_table(tomllib.loads(text)))
+    assert codes(rcpt(begun(made), "alice", "bob", "dora")) == [250] * 3
+
+
 def test_whoever_is_refused_opens_no_class() -> None:
     made = world(stage=Stage.CONNECT)
     made.use(ListCheck("dnsbl/free", frozenset({LISTED})), LATER)
