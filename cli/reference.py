@@ -15,7 +15,13 @@ from typing import Any
 
 from iems.model.envelope import INTERNET, LOCAL, SUBMISSION
 from iems.model.policy import Action
-from iems.settings.policy import BANDS, FAMILIES_WITH_NAMES, ChannelTable, CheckTable
+from iems.settings.policy import (
+    BANDS,
+    FAMILIES_WITH_NAMES,
+    ChannelTable,
+    CheckTable,
+    SourceTable,
+)
 from iems.settings.read import REQUIRED, Setting
 from iems.settings.schema import Settings
 from milters.assembly import FAMILIES
@@ -82,14 +88,32 @@ def sections() -> Iterator[Section]:
     for family in BANDS:
         yield _check(family)
     yield Section(
-        '`[channels.CHANNEL.policy."CHECK"]`: policy by source channel',
+        "`[channels.CHANNEL]`: source channels by network",
         (
             f"Source channels are `{INTERNET}`, `{SUBMISSION}` and `{LOCAL}`, and those that the "
-            "administrator names in Postfix (`milter_macro_daemon_name`). A channel stands below "
-            "the site: it may narrow `allow` and choose another `default` among what the site "
-            "allows.",
+            "administrator names: in Postfix for a listener (`milter_macro_daemon_name`), or here "
+            f"for networks of clients of the listener `{INTERNET}`. A check looks at the channels "
+            "that it names.",
+        ),
+        "[channels.office]",
+        _keys(SourceTable),
+    )
+    yield Section(
+        '`[channels.CHANNEL.policy."CHECK"]`: policy by source channel',
+        (
+            "A channel stands below the site: it may narrow `allow` and choose another `default` "
+            "among what the site allows.",
         ),
         '[channels.internet.policy."dnsbl/spamlist"]',
+        _keys(ChannelTable),
+    )
+    yield Section(
+        f'`[destinations.{INTERNET}.policy."CHECK"]`: policy of mail that leaves this host',
+        (
+            "It stands below the channel, as domain and user do for a mailbox. iems-milter carries "
+            "it out, [by refusals alone](pass-through.md#where-mail-comes-from-and-where-it-goes).",
+        ),
+        f'[destinations.{INTERNET}.policy."dnsbl/spamlist"]',
         _keys(ChannelTable),
     )
 

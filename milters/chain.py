@@ -93,9 +93,10 @@ class Chain:
 
     def connect(self, client: Client, macros: Mapping[str, str]) -> Reply:
         """A client connected, or XCLIENT made it another one: nothing of before holds."""
-        channel = macros.get("{daemon_name}") or INTERNET
         self.abort()
-        self._connection = Connection(client, channel, macros.get("{client_resolve}", ""))
+        listener = macros.get("{daemon_name}") or INTERNET
+        channel = self._run.settings.source(listener, client.ip)
+        self._connection = Connection(client, listener, channel, macros.get("{client_resolve}", ""))
         self._run.account.meter.count("connections_total", channel=channel)
         self._start(Stage.CONNECT, self._connection.started)
         return Continue()
@@ -109,7 +110,7 @@ class Chain:
     def mail(self, sender: str, macros: Mapping[str, str]) -> Reply:
         """MAIL FROM begins a message and gives it its reference."""
         authenticated = macros.get("{auth_authen}", "")
-        channel = self._connection.channel
+        listener, channel = self._connection.listener, self._connection.channel
         self.abort()
         self._message = Message(
             reference=self._run.new_reference(),
@@ -117,7 +118,7 @@ class Chain:
             sender=sender.removeprefix("<").removesuffix(">"),
             sender_address=_address(sender),
             authenticated=authenticated,
-            channel=SUBMISSION if authenticated and channel == INTERNET else channel,
+            channel=SUBMISSION if authenticated and listener == INTERNET else channel,
         )
         self._start(Stage.MAIL, self._message.started)
         return Continue()
@@ -133,8 +134,9 @@ class Chain:
         address = _address(told, hostname) or _address(recipient, hostname)
         if address is None:
             return self._unreadable(message, recipient)
+        deadline = Deadline.after(self._run.settings.directory.timeout)
         try:
-            destinations = resolve(self._run.directory, address, self._lookup_deadline())
+            destinations = resolve(self._run.directory, address, deadline)
         except DirectoryUnavailable as error:
             return self._unavailable(message, "directory", str(error))
         before = message.another()
@@ -264,9 +266,6 @@ class Chain:
             self._run.account.findings(found[stage])
         return tuple(finding for stage in found.values() for finding in stage)
 
-    def _lookup_deadline(self) -> Deadline:
-        return Deadline.after(self._run.settings.directory.timeout)
-
     def _decide(
         self,
         message: Message,
@@ -286,7 +285,8 @@ class Chain:
                 _closed(one, message.had)
                 or decide(
                     seen,
-                    (*above, *one.layers),
+                    (*above, *settings.beneath(one.channel), *one.layers),
+                    leaves=one.channel != LOCAL,
                     role=address.role or one.address.role,
                     ruling=rule(one.layers, facts, hope=hope),
                 ),

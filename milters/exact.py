@@ -114,8 +114,9 @@ class Exact:
             policy_class(
                 found,
                 to_come,
-                (*above, *one.layers),
+                (*above, *self.settings.beneath(one.channel), *one.layers),
                 role=address.role or one.address.role,
+                leaves=one.channel != LOCAL,
             )
             for one in destinations
             if one.channel != LOCAL or closed(one.user) is None

@@ -46,6 +46,7 @@ class Connection:
     """Who connected, and the checks that look at that."""
 
     client: Client = field(default_factory=lambda: Client(None))
+    listener: str = INTERNET
     channel: str = INTERNET
     resolved: str = ""
     helo: str = ""

@@ -90,6 +90,7 @@ def _near(host: str) -> bool:
 def _channels(written: Written, postfix: Postfix | None) -> Iterator[str]:
     settings = written.settings
     known = {INTERNET, SUBMISSION, LOCAL} | (postfix.channels if postfix is not None else set())
+    known |= {name for name, channel in settings.channels.items() if channel.networks}
     named = {
         f"channels.{name}": (written.where(f"channels.{name}"), name) for name in settings.channels
     }
@@ -102,7 +103,8 @@ def _channels(written: Written, postfix: Postfix | None) -> Iterator[str]:
         if name not in known:
             yield (
                 f"{file}: {key.partition(' ')[0]} names the channel {name!r}, and no listener of "
-                f"Postfix does (milter_macro_daemon_name); known: {', '.join(sorted(known))}"
+                "Postfix does (milter_macro_daemon_name), nor has it networks; known: "
+                f"{', '.join(sorted(known))}"
             )
 
 

@@ -26,6 +26,7 @@ def policy_class(
     layers: Iterable[Layer],
     *,
     role: bool = False,
+    leaves: bool = False,
 ) -> PolicyClass:
     """The class of a recipient beneath `layers`.
 
@@ -37,16 +38,21 @@ def policy_class(
     if not bands and not lists:
         return ()
     due = [*found, *(Finding(check, "", band) for check, band in bands)]
-    told = [_told(due, ordered, role)]
+    told = [_told(due, ordered, role, leaves)]
     if lists:
-        told += [_told([BLOCKED], ordered, role), _told(due, ordered, role, _ALLOWED)]
+        told += [_told([BLOCKED], ordered, role, leaves)]
+        told += [_told(due, ordered, role, leaves, _ALLOWED)]
     return (*told, lists)
 
 
 def _told(
-    due: Iterable[Finding], layers: tuple[Layer, ...], role: bool, ruling: Ruling | None = None
+    due: Iterable[Finding],
+    layers: tuple[Layer, ...],
+    role: bool,
+    leaves: bool,
+    ruling: Ruling | None = None,
 ) -> tuple[tuple[str, str, Action], ...]:
-    actions = (decide([one], layers, role=role, ruling=ruling).action for one in due)
+    actions = (decide([one], layers, role=role, leaves=leaves, ruling=ruling).action for one in due)
     return tuple(
         (one.check, one.band, max(action, Action.QUARANTINE))
         for one, action in zip(due, actions, strict=True)

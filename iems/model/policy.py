@@ -1,8 +1,9 @@
 """Who may decide what about a finding, and what was decided: the one policy of the project.
 
-Layers go from the site over channel and domain to the subject. Per check and band a layer may
-narrow the `allow` set and may make a `choice`. A layer never widens what stands above it, a choice
-outside the allowed set is ignored with a note, and of several findings the strongest action wins.
+Layers go from the site over channel and domain to the subject, or where mail leaves this host over
+the channel to the connector. Per check and band a layer may narrow the `allow` set and may make a
+`choice`. A layer never widens what stands above it, a choice outside the allowed set is ignored
+with a note, and of several findings the strongest action wins.
 Of the lists of senders one entry rules, the innermost layer's: an allow entry is the choice to
 deliver, of all that is not enforced, and a block entry is a finding like any other. What a check in
 shadow found takes no part: beside the decision it is told what would have been done about it.
@@ -52,13 +53,21 @@ REFUSALS = frozenset({Action.DEFER, Action.DISCARD, Action.REJECT})
 """What never befalls postmaster@ and abuse@ by a check that subjects may choose about."""
 
 
+KEPT_HERE = frozenset({Action.QUARANTINE, Action.DISCARD})
+"""What can be done with a message for one of its recipients only by who sees it after the queue."""
+
+
 class Kind(enum.Enum):
-    """Who can own a policy, from the outermost to the innermost."""
+    """Who can own a policy, from the outermost to the innermost.
+
+    Mail for a mailbox ends with a domain and a user, mail that leaves this host with a connector.
+    """
 
     SITE = "site"
     CHANNEL = "channel"
     DOMAIN = "domain"
     USER = "user"
+    CONNECTOR = "connector"
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,11 +177,13 @@ def decide(
     layers: Iterable[Layer],
     *,
     role: bool = False,
+    leaves: bool = False,
     ruling: Ruling | None = None,
 ) -> Decision:
     """Walk `layers` (site first) for each finding that has a band; the strongest action wins.
 
-    With `role` (postmaster@, abuse@) findings that subjects may choose about do not refuse.
+    With `role` (postmaster@, abuse@) findings that subjects may choose about do not refuse. What
+    `leaves` this host is refused where it would be kept or dropped, for nobody will see it again.
     """
     ordered = tuple(layers)
     notes: list[str] = []
@@ -183,11 +194,11 @@ def decide(
     for finding in findings:
         if finding.band and (finding.check, finding.band) in shadow:
             would = (replace(ordered[0], rules=shadow), *ordered[1:])
-            shadows.append(_walk(finding, would, [], role=role, ruling=allows))
+            shadows.append(_walk(finding, would, [], role, leaves, allows))
         elif finding.band:
-            reasons.append(_walk(finding, ordered, notes, role=role, ruling=allows))
+            reasons.append(_walk(finding, ordered, notes, role, leaves, allows))
     if blocks:
-        blocked = _walk(BLOCKED, ordered, notes, role=role)
+        blocked = _walk(BLOCKED, ordered, notes, role, leaves)
         reasons.append(replace(blocked, ruling=ruling))
     action = max((reason.action for reason in reasons), default=Action.DELIVER)
     return Decision(action, tuple(reasons), tuple(notes), tuple(shadows))
@@ -199,12 +210,18 @@ def allowed(check: str, band: str, layers: Iterable[Layer]) -> frozenset[Action]
     return may
 
 
+def standing(check: str, band: str, layers: Iterable[Layer]) -> Action:
+    """What is done about this band beneath `layers`, where nobody further chooses."""
+    _may, action, *_rest = _narrow(Finding(check, "", band), layers, [])
+    return action
+
+
 def _walk(
     finding: Finding,
     layers: tuple[Layer, ...],
     notes: list[str],
-    *,
     role: bool,
+    leaves: bool,
     ruling: Ruling | None = None,
 ) -> Reason:
     may, action, subject, enforced = _narrow(finding, layers, notes)
@@ -219,6 +236,11 @@ def _walk(
     if role and not enforced and action in REFUSALS:
         notes.append(f"{finding.check} {finding.band}: a role address is not refused")
         action = Action.DELIVER
+    if leaves and action in KEPT_HERE:
+        instead = Action.DELIVER if role and not enforced else Action.REJECT
+        told = f"{action.word} is {instead.word} of what leaves this host"
+        notes.append(f"{finding.check} {finding.band}: {told}")
+        action = instead
     blind = next((one.subject for one in layers if not one.sees_junk), subject)
     # Whoever is on somebody's list, the owner of the list wants to be out of sight.
     hidden = action is Action.JUNK and finding.check != BLOCKED.check

@@ -13,8 +13,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from iems.model.policy import Layer
-from iems.settings.policy import channel_faults, channel_layer, read_checks
+from iems.model.envelope import INTERNET
+from iems.model.policy import Kind, Layer, Subject
+from iems.settings.policy import (
+    Channel,
+    DestinationTable,
+    SourceTable,
+    policy_faults,
+    policy_layer,
+    read_checks,
+    undone,
+)
 from iems.settings.read import SettingsError, Table, Where, join, read_table, somewhere
 from iems.settings.schema import AgentSettings, MilterSettings, SenderSettings, Settings
 
@@ -73,7 +82,8 @@ def from_table(table: Table, where: Where = somewhere) -> Settings:
     """The settings in a parsed table."""
     rest = dict(table)
     faults: list[str] = []
-    for name, read in (("checks", read_checks), ("channels", _channels)):
+    readers = {"checks": read_checks, "channels": _channels, "destinations": _destinations}
+    for name, read in readers.items():
         try:
             rest[name] = read(_table(rest.get(name, {}), name, where), where)
         except SettingsError as error:
@@ -82,7 +92,7 @@ def from_table(table: Table, where: Where = somewhere) -> Settings:
     try:
         settings = read_table(Settings, rest, "", where)
         faults += _sender_faults(settings.senders, where)
-        faults += channel_faults(settings.site_layer, settings.channels, where)
+        faults += _policy_faults(settings, where)
     except SettingsError as error:
         faults += error.faults
     if faults:
@@ -100,19 +110,58 @@ def _sender_faults(senders: SenderSettings, where: Where) -> list[str]:
     ]
 
 
-def _channels(table: Table, where: Where) -> Mapping[str, Layer]:
-    layers: dict[str, Layer] = {}
+def _policy_faults(settings: Settings, where: Where) -> list[str]:
+    """A channel stands below the site, a destination below the site and any channel."""
+    site, faults = settings.site_layer, list[str]()
+    for name, channel in settings.channels.items():
+        key = f"{join('channels', name)}.policy"
+        faults += policy_faults([site], channel.layer, key, where)
+    for name, layer in settings.destinations.items():
+        key = f"{join('destinations', name)}.policy"
+        for above in ([site], *([site, one.layer] for one in settings.channels.values())):
+            faults += policy_faults(above, layer, key, where)
+    return list(dict.fromkeys(faults))
+
+
+def _channels(table: Table, where: Where) -> Mapping[str, Channel]:
+    channels: dict[str, Channel] = {}
     faults: list[str] = []
     for name, content in table.items():
         key = join("channels", name)
         try:
-            channel = _table(content, key, where)
-            faults += [
-                f"{where(key)}: {join(key, unknown)} is no setting; known: policy"
-                for unknown in channel.keys() - {"policy"}
-            ]
-            policy = _table(channel.get("policy", {}), f"{key}.policy", where)
-            layers[name] = channel_layer(name, policy, f"{key}.policy", where)
+            given = read_table(SourceTable, _table(content, key, where), key, where)
+            policy = _table(given.policy, f"{key}.policy", where)
+            layer = policy_layer(Subject(Kind.CHANNEL, name), policy, f"{key}.policy", where)
+            channels[name] = Channel(layer, given.networks)
+        except SettingsError as error:
+            faults += error.faults
+    owners: dict[object, str] = {}
+    for name, channel in channels.items():
+        for network in channel.networks:
+            if owners.setdefault(network, name) != name:
+                key = f"{join('channels', name)}.networks"
+                faults.append(f"{where(key)}: {key} holds {network}, as does {owners[network]}")
+    if faults:
+        raise SettingsError(faults)
+    return channels
+
+
+def _destinations(table: Table, where: Where) -> Mapping[str, Layer]:
+    """Only mail that leaves this host has a policy of its own here: users have theirs."""
+    layers: dict[str, Layer] = {}
+    faults: list[str] = []
+    for name, content in table.items():
+        key = join("destinations", name)
+        if name != INTERNET:
+            faults.append(f"{where(key)}: {key} has no policy here; expected {INTERNET} alone")
+            continue
+        try:
+            given = read_table(DestinationTable, _table(content, key, where), key, where)
+            policy = _table(given.policy, f"{key}.policy", where)
+            subject = Subject(Kind.CONNECTOR, name)
+            layer = policy_layer(subject, policy, f"{key}.policy", where)
+            faults += undone(layer, f"{key}.policy", where)
+            layers[name] = layer
         except SettingsError as error:
             faults += error.faults
     if faults:

@@ -8,14 +8,26 @@ from __future__ import annotations
 
 import dataclasses
 import enum
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 from iems.model.finding import TEMPERROR, Finding
-from iems.model.policy import BLOCKED, EVERY_ACTION, SITE, Action, Kind, Layer, Rule, Subject
+from iems.model.policy import (
+    BLOCKED,
+    EVERY_ACTION,
+    KEPT_HERE,
+    SITE,
+    Action,
+    Layer,
+    Rule,
+    Subject,
+    allowed,
+    standing,
+)
 from iems.settings import read
 from iems.settings.read import (
+    Network,
     SettingsError,
     Table,
     Where,
@@ -168,8 +180,37 @@ def site_layer(checks: Iterable[CheckSettings], blocked: Rule) -> Layer:
     return Layer(SITE, rules, shadow=shadow)
 
 
-def channel_layer(name: str, table: Table, key: str, where: Where) -> Layer:
-    """The layer of `[channels.NAME.policy]`: per check the tables `default` and `allow`."""
+@dataclass(frozen=True, kw_only=True)
+class SourceTable:
+    """What `[channels.CHANNEL]` may hold."""
+
+    policy: Table = setting(read.elsewhere(), "what it says of checks", {})
+    networks: tuple[Network, ...] = setting(
+        read.networks,
+        "clients from there come by this channel and not by `internet`, unless they have logged "
+        "in; of several networks that hold a client the narrowest counts",
+        (),
+        example='["198.51.100.0/24", "2001:db8:51::/48"]',
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class DestinationTable:
+    """What `[destinations.DESTINATION]` may hold."""
+
+    policy: Table = setting(read.elsewhere(), "what it says of checks", {})
+
+
+@dataclass(frozen=True, slots=True)
+class Channel:
+    """A source channel: what it says of checks, and the networks whose clients come by it."""
+
+    layer: Layer
+    networks: tuple[Network, ...] = ()
+
+
+def policy_layer(subject: Subject, table: Table, key: str, where: Where) -> Layer:
+    """The layer of a `policy` table: per check the tables `default` and `allow`."""
     rules: dict[tuple[str, str], Rule] = {}
     faults: list[str] = []
     for check, content in table.items():
@@ -190,27 +231,39 @@ def channel_layer(name: str, table: Table, key: str, where: Where) -> Layer:
             rules[check, band] = Rule(allow.get(band), choice.get(band))
     if faults:
         raise SettingsError(faults)
-    return Layer(Subject(Kind.CHANNEL, name), rules)
+    return Layer(subject, rules)
 
 
-def channel_faults(site: Layer, channels: Mapping[str, Layer], where: Where) -> list[str]:
-    """What the channels say and the site does not allow them to: nobody would heed it."""
+def policy_faults(above: Sequence[Layer], layer: Layer, key: str, where: Where) -> list[str]:
+    """What this layer says and those above it do not allow it to: nobody would heed it."""
     faults: list[str] = []
-    for name, layer in channels.items():
-        key = f"{join('channels', name)}.policy"
-        for (check, band), above in {**site.rules, **site.shadow}.items():
-            rule = layer.rule(check, band)
-            if rule is None or above.allow is None:
-                continue
-            may = above.allow if rule.allow is None else above.allow & rule.allow
-            action = above.choice if rule.choice is None else rule.choice
-            if action is not None and action not in may:
-                words = ", ".join(sorted(one.word for one in may)) or "nothing"
-                faults.append(
-                    f"{where(key)}: {key} makes {check} {band} {action.word!r}; expected one of "
-                    f"what is allowed there, {words}"
-                )
+    site, *channels = above
+    both = (replace(site, rules={**site.rules, **site.shadow}), *channels)
+    for check, band in both[0].rules:
+        rule = layer.rule(check, band)
+        if rule is None:
+            continue
+        may = allowed(check, band, both)
+        may = may if rule.allow is None else may & rule.allow
+        action = standing(check, band, both) if rule.choice is None else rule.choice
+        if action not in may:
+            words = ", ".join(sorted(one.word for one in may)) or "nothing"
+            faults.append(
+                f"{where(key)}: {key} makes {check} {band} {action.word!r}; expected one of "
+                f"what is allowed there, {words}"
+            )
     return faults
+
+
+def undone(layer: Layer, key: str, where: Where) -> list[str]:
+    """What a layer of mail that leaves this host chooses, and nobody would do there."""
+    words = ", ".join(one.word for one in sorted(EVERY_ACTION - KEPT_HERE))
+    return [
+        f"{where(key)}: {key} makes {check} {band} {rule.choice.word!r}, which nobody can do with "
+        f"what leaves this host; expected one of {words}"
+        for (check, band), rule in layer.rules.items()
+        if rule.choice in KEPT_HERE
+    ]
 
 
 def missing_findings(checks: Iterable[CheckSettings]) -> tuple[Finding, ...]:

@@ -12,10 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from iems.model.address import Address
+from iems.model.envelope import INTERNET, parse_ip
 from iems.model.finding import Finding
 from iems.model.policy import EVERY_ACTION, Action, Layer, Rule
 from iems.settings import read
-from iems.settings.policy import CheckSettings, Mode, site_layer
+from iems.settings.policy import Channel, CheckSettings, Mode, site_layer
 from iems.settings.read import AT_ONCE, RESTART, Network, section, setting
 
 ETC = Path("/etc/iems")
@@ -240,7 +241,8 @@ class Settings:
     keep: KeepSettings = section(KeepSettings, "how long things are kept")
     notices: NoticeSettings = section(NoticeSettings, "notices by mail")
     senders: SenderSettings = section(SenderSettings, "lists of senders")
-    channels: Mapping[str, Layer] = setting(read.elsewhere(), "policy by source channel", {})
+    channels: Mapping[str, Channel] = setting(read.elsewhere(), "source channels", {})
+    destinations: Mapping[str, Layer] = setting(read.elsewhere(), "policy by destination", {})
     checks: tuple[CheckSettings, ...] = setting(read.elsewhere(), "the checks that run", ())
 
     @functools.cached_property
@@ -260,4 +262,22 @@ class Settings:
     def layers(self, channel: str) -> tuple[Layer, ...]:
         """The layers above every domain: the site's and, where there is one, the channel's."""
         own = self.channels.get(channel)
-        return (self.site_layer, own) if own else (self.site_layer,)
+        return (self.site_layer, own.layer) if own else (self.site_layer,)
+
+    def beneath(self, destination: str) -> tuple[Layer, ...]:
+        """The layer below the channel's of mail that leaves this host by this destination."""
+        own = self.destinations.get(destination)
+        return (own,) if own else ()
+
+    def source(self, listener: str, client: str | None) -> str:
+        """The source channel of a client: the listener's, or that of his network."""
+        address = parse_ip(client) if client and listener == INTERNET else None
+        if address is None:
+            return listener
+        found = [
+            (network.prefixlen, name)
+            for name, channel in self.channels.items()
+            for network in channel.networks
+            if address.version == network.version and address in network
+        ]
+        return max(found)[1] if found else listener

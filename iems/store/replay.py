@@ -18,7 +18,7 @@ from dataclasses import dataclass, field, replace
 from iems.directory.account import CHECK as ACCOUNT
 from iems.directory.reader import Directory, user_of
 from iems.model.address import Address, AddressError
-from iems.model.envelope import LOCAL
+from iems.model.envelope import INTERNET, LOCAL
 from iems.model.finding import Finding
 from iems.model.policy import (
     SITE,
@@ -119,8 +119,10 @@ class Replay:
             # Whom only Postfix knows has no policy of his own: what is enforced holds for him.
             forced = [one for one in found if len(allowed(one.check, one.band, above)) == 1]
             return decide(forced, above)
-        layers = (*above, *self._below(record.subject))
-        return decide(found, layers, role=_role(record), ruling=_ruling(record))
+        beneath = self._changed(self.settings.beneath(record.subject))
+        layers = (*above, *beneath, *self._below(record.subject))
+        leaves = record.subject == INTERNET
+        return decide(found, layers, role=_role(record), leaves=leaves, ruling=_ruling(record))
 
     def _below(self, subject: str) -> tuple[Layer, ...]:
         """The layers of domain and user as they are now; none for who is neither any more."""

@@ -54,6 +54,7 @@ policy = { "dnsbl/*" = { listed = "reject" } }
 "postmaster@example.test" = ["alice@example.test"]
 "office@example.test" = ["abuse@example.test"]
 "away@example.test" = ["someone@elsewhere.example"]
+"mixed@example.test" = ["someone@elsewhere.example", "bob@example.test"]
 """
 KEY = Key("k1", b"s" * 32)
 LISTED = "192.0.2.66"

@@ -110,6 +110,20 @@ def test_the_passwords_of_the_directory_server(site: Site) -> None:
     assert fault.startswith(f"{folder}/ldap-admin: its mode is 0660; expected 0640 or less")
 
 
+def test_what_nobody_carries_out_is_a_fault(site: Site) -> None:
+    """Mail that leaves this host is neither kept nor dropped."""
+    for action, wrong in (("quarantine", 1), ("discard", 1), ("defer", 0)):
+        site.settings(
+            '[checks.iprev]\nmode = "delegate"\n[destinations.internet.policy.iprev]\n'
+            f'default = {{ mismatch = "{action}" }}\n'
+        )
+        assert site.check() == (78 if wrong else 0)
+        assert len(site.faults) == wrong
+        assert all(
+            f"makes iprev mismatch {action!r}, which nobody can do" in one for one in site.faults
+        )
+
+
 @pytest.mark.parametrize("mode", [0o640, 0o600, 0o440])
 def test_modes_that_suit_a_secret(site: Site, mode: int) -> None:
     (site.folder / "findings.toml").chmod(mode)

@@ -61,6 +61,7 @@ def test_what_is_allowed_and_hardly_meant(site: Site, text: str, told: str) -> N
         'trusted_relays = ["198.51.0.0/16", "2001:db8:1::/48"]\n',
         '[directory]\nuri = "ldap://127.0.0.1 ldap://[::1]:389 ldapi:/// ldaps://ldap.test"\n',
         "[channels.internet.policy.iprev]\n[channels.local.policy.iprev]\n",
+        '[channels.office]\nnetworks = ["192.0.2.0/24"]\n',
     ],
 )
 def test_what_may_well_be_meant(site: Site, text: str) -> None:

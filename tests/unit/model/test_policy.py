@@ -241,6 +241,31 @@ def test_words() -> None:
         Action.parse("eat")
 
 
+@given(site, below, findings, st.booleans())
+def test_what_leaves_is_refused_where_it_would_be_kept_or_dropped(
+    top: Layer, lower: list[Layer], seen: list[Finding], role: bool
+) -> None:
+    """Or goes on, to a role address, where it could have been chosen."""
+    stays = decide(seen, [top, *lower], role=role)
+    leaves = decide(seen, [top, *lower], role=role, leaves=True)
+    for was, now in zip(stays.reasons, leaves.reasons, strict=True):
+        kept = was.action in {Action.QUARANTINE, Action.DISCARD}
+        instead = Action.DELIVER if role and not was.enforced else Action.REJECT
+        assert now == (replace(was, action=instead) if kept else was)
+    assert leaves.action is max((one.action for one in leaves.reasons), default=Action.DELIVER)
+    assert len(leaves.notes) - len(stays.notes) == sum(
+        was != now for was, now in zip(stays.reasons, leaves.reasons, strict=True)
+    )
+
+
+@pytest.mark.parametrize("action", [Action.QUARANTINE, Action.DISCARD])
+def test_a_role_address_elsewhere_is_refused_only_for_what_is_enforced(action: Action) -> None:
+    band, seen = ("iprev", "mismatch"), [Finding("iprev", "fail", "mismatch")]
+    for allow, expected in ((frozenset({action}), Action.REJECT), (EVERY_ACTION, Action.DELIVER)):
+        decision = decide(seen, [Layer(SITE, {band: Rule(allow, action)})], role=True, leaves=True)
+        assert decision.action is expected
+
+
 DOMAIN = Subject(Kind.DOMAIN, "example.test")
 BLOCKED_BAND = (BLOCKED.check, BLOCKED.band)
 rulings = st.builds(

@@ -74,7 +74,7 @@ def test_all_faults_of_all_parts_are_told_together(tmp_path: Path) -> None:
     for key in ("x", "checks.iprev.mode", "checks.dnsbl.a.mode", "channels.one"):
         assert any(f": {key} is " in line for line in told)
     assert any("conf.d/a.toml: channels.two.policy.spam is no check" in line for line in told)
-    assert any("channels.three.x is no setting; known: policy" in line for line in told)
+    assert any("channels.three.x is no setting; known: policy, networks" in line for line in told)
 
 
 def test_a_fault_names_file_key_value_and_what_is_expected(tmp_path: Path) -> None:
@@ -169,7 +169,7 @@ CHANNEL = (
 def test_a_channel_s_policy_becomes_its_layer(tmp_path: Path) -> None:
     text = CHANNEL + 'iprev]\ndefault.mismatch = "tag"\nallow.mismatch = ["tag", "junk"]\n'
     settings = load(write(tmp_path, text + 'allow.temperror = ["deliver"]\n'))
-    layer = settings.channels["internet"]
+    layer = settings.channels["internet"].layer
     assert str(layer.subject) == "channel internet"
     assert layer.rules == {
         ("iprev", "mismatch"): Rule(frozenset({Action.TAG, Action.JUNK}), Action.TAG),
@@ -193,6 +193,46 @@ def test_a_channel_s_policy_becomes_its_layer(tmp_path: Path) -> None:
 )  # fmt: skip
 def test_what_a_channel_may_not_say(tmp_path: Path, text: str, told: str) -> None:
     assert told in faults(tmp_path, CHANNEL + text)
+
+
+OUTSIDE = CHANNEL.replace("channels.internet", "destinations.internet")
+
+
+def test_a_destination_s_policy_becomes_its_layer(tmp_path: Path) -> None:
+    settings = load(write(tmp_path, OUTSIDE + 'iprev]\ndefault.mismatch = "tag"\n'))
+    (layer,) = settings.beneath("internet")
+    assert str(layer.subject) == "connector internet"
+    assert layer.rules == {("iprev", "mismatch"): Rule(None, Action.TAG)}
+    assert settings.beneath("local") == ()
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        (OUTSIDE + 'iprev]\ndefault.mismatch = "reject"\n', "destinations.internet.policy makes"),
+        (OUTSIDE + '"dnsbl/*"]\ndefault.listed = "tag"\n', "makes dnsbl/hard listed 'tag'"),
+        (
+            OUTSIDE + 'iprev]\ndefault.mismatch = "tag"\n'
+            '[channels.list.policy.iprev]\nallow.mismatch = ["deliver"]\n',
+            "destinations.internet.policy makes iprev mismatch 'tag'; expected one of what is "
+            "allowed there, deliver",
+        ),
+        ("[destinations.local.policy]\n", "destinations.local has no policy here; expected intern"),
+        (
+            "[destinations.internet]\nx = 1\n",
+            "destinations.internet.x is no setting; known: policy",
+        ),
+        ("[destinations]\ninternet = 1\n", "destinations.internet is 1; expected a table"),
+        ("[channels.a]\nnetworks = ['x']\n", "channels.a.networks is ['x']; expected a list of IP"),
+        (
+            "[channels.a]\nnetworks = ['192.0.2.0/24']\n"
+            "[channels.b]\nnetworks = ['192.0.2.0/24']\n",
+            "channels.b.networks holds 192.0.2.0/24, as does a",
+        ),
+    ],
+)
+def test_what_a_destination_and_a_network_may_not_be(tmp_path: Path, text: str, told: str) -> None:
+    assert told in faults(tmp_path, text)
 
 
 def test_a_policy_that_is_no_table(tmp_path: Path) -> None:

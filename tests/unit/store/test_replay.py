@@ -216,3 +216,36 @@ def test_the_entry_that_counted_then_counts_whatever_stands_in_the_list_now() ->
     assert action(record) is Action.DELIVER
     now = TomlDirectory.parse('[domains."example.test"]\nsenders = ["block a.test"]\n')
     assert list(Replay(site(), now).differences([record])) == []
+
+
+def forwarded(decision: Decision, findings: list[Finding]) -> Record:
+    """The record of a verdict at RCPT about an address that leads elsewhere."""
+    return Record(
+        "REF",
+        "rcpt",
+        decision.action.word,
+        recipient="away@example.test",
+        subject="internet",
+        channel="internet",
+        details=details(decision, findings),
+    )
+
+
+def test_mail_that_leaves_this_host_is_decided_by_its_own_policy() -> None:
+    policy = {"iprev": {"default": {"mismatch": "reject"}}}
+    then = from_table({**SITE_TABLE, "destinations": {"internet": {"policy": policy}}})
+    findings = [Finding("iprev", "fail", "mismatch")]
+    decision = decide(findings, (*then.layers("internet"), *then.beneath("internet")))
+    record = forwarded(decision, findings)
+    assert list(Replay(then, directory({})).differences([record])) == []
+    (one,) = Replay(site(), directory({})).differences([record])
+    assert (one.was, one.now) == (Action.REJECT, Action.TAG)
+
+
+def test_what_was_refused_because_nobody_could_keep_it_is_so_again() -> None:
+    policy = {"iprev": {"default": {"mismatch": "quarantine"}}}
+    made = from_table({**SITE_TABLE, "channels": {"internet": {"policy": policy}}})
+    findings = [Finding("iprev", "fail", "mismatch")]
+    decision = decide(findings, made.layers("internet"), leaves=True)
+    record = forwarded(decision, findings)
+    assert list(Replay(made, directory({})).differences([record])) == []
