@@ -11,7 +11,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -200,11 +200,12 @@ class MailSystem:
     def quarantined_for(self, recipient: str) -> list[bytes]:
         """The messages in quarantine that name this recipient in their description."""
         store = Quarantine(self.site.agent_state / "quarantine")
-        return [
-            store.message(one).read_bytes()
-            for one in store.ids()
-            if recipient in json.dumps(store.describe(one))
-        ]
+        found = []
+        for one in store.ids():
+            with suppress(FileNotFoundError):  # it was released meanwhile
+                if recipient in json.dumps(store.describe(one)):
+                    found.append(store.message(one).read_bytes())
+        return found
 
 
 @contextmanager
