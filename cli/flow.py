@@ -13,9 +13,9 @@ import datetime
 import os
 from collections.abc import Collection, Iterator
 from contextlib import closing, contextmanager
-from pathlib import Path
 
 from cli import entries
+from cli.owner import as_owner
 from cli.postfix import PostfixError
 from cli.queued import act, instances
 from cli.submitted import submitted
@@ -116,20 +116,8 @@ def _limits(settings: Settings) -> list[str]:
 def _counters(settings: Settings) -> Iterator[Counters]:
     """The milter's counts, as the user to whom they belong: root follows nobody's links."""
     folder = settings.milter.state
-    with _as_owner(folder), closing(Counters(folder / "counters.sqlite")) as counters:
+    with as_owner(folder), closing(Counters(folder / "counters.sqlite")) as counters:
         yield counters
-
-
-@contextmanager
-def _as_owner(folder: Path) -> Iterator[None]:
-    owner, group = folder.stat(), os.getegid()
-    os.setegid(owner.st_gid)
-    os.seteuid(owner.st_uid)
-    try:
-        yield
-    finally:
-        os.seteuid(0)
-        os.setegid(group)
 
 
 def _time(moment: float) -> str:

@@ -22,6 +22,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from cli import entries
+from cli.owner import as_owner
 from cli.releasing import AgentError, ask
 from cli.why import age, explain
 from iems.codec.header import split_message
@@ -110,7 +111,7 @@ class Desk:
             for one in rows:
                 self.told(verb, one, f"{name} NotAuthorisedError")
             raise FileNotFoundError(name)
-        return replace(message, recipients=mine)
+        return replace(message, id=name, recipients=mine)
 
     def told(self, verb: str, whom: HeldFor, result: str) -> None:
         """Tell the audit."""
@@ -142,7 +143,8 @@ def _desk(arguments: argparse.Namespace, settings: Settings, log: Log) -> Desk:
 def act(arguments: argparse.Namespace, desk: Desk) -> int:
     """The same, with the desk given."""
     if arguments.verb == "list":
-        return _list(arguments, desk)
+        with as_owner(desk.settings.agent.state):
+            return _list(arguments, desk)
     names = [arguments.id] if arguments.verb == "show" else dict.fromkeys(arguments.ids)
     return max(_tried(name, arguments, desk) for name in names)
 
@@ -150,11 +152,12 @@ def act(arguments: argparse.Namespace, desk: Desk) -> int:
 def _tried(name: str, arguments: argparse.Namespace, desk: Desk) -> int:
     """Do what the verb says with one message, or say why not."""
     try:
-        if arguments.verb == "show":
-            return _show(desk.find(name, "show"), arguments, desk)
-        message = desk.find(name, arguments.verb, arguments.recipient)
-        if arguments.verb == "delete":
-            return _delete(message, desk)
+        with as_owner(desk.settings.agent.state):
+            if arguments.verb == "show":
+                return _show(desk.find(name, "show"), arguments, desk)
+            message = desk.find(name, arguments.verb, arguments.recipient)
+            if arguments.verb == "delete":
+                return _delete(message, desk)
         return max(_release(message, one, arguments.rule, desk) for one in message.recipients)
     except FileNotFoundError:
         whom = "" if desk.actor.subject.kind is Kind.SITE else f" for {desk.actor}"
@@ -207,7 +210,7 @@ def _rows(name: str, arguments: argparse.Namespace, desk: Desk) -> Iterator[dict
             and band in {"", rule[1]}
         ):
             yield {
-                "id": message.id,
+                "id": name,
                 "time": message.time,
                 "recipient": one.address,
                 "sender": message.sender,
@@ -275,7 +278,8 @@ def _release(message: Held, whom: HeldFor, rules: list[BandKey] | None, desk: De
     for check, band in rules or ():
         if (check, band) not in found:
             known = ", ".join(map(":".join, found)) or "none"
-            return entries.failed(f"{message.id} is not kept by {check}:{band}; there are: {known}")
+            told = f"{message.id} is not kept by {check}:{band}; there are: {known}"
+            return entries.failed(entries.shown(told))
     decisive = [whom.decisive] if whom.decisive else []
     wanted = Release(
         message.id,

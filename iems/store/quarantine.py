@@ -150,7 +150,6 @@ class Quarantine:
         before = place.lstat()
         draft.unlink(missing_ok=True)  # of one who was killed
         _write(draft, (_text(description),))
-        os.chown(draft, before.st_uid, before.st_gid)
         draft.rename(place)
         # Not before: `sweep` takes a draft that looks old.
         os.utime(place, ns=(before.st_atime_ns, before.st_mtime_ns))

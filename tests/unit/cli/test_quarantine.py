@@ -273,6 +273,21 @@ def test_rules_are_named_and_known(store: Store, capsys: pytest.CaptureFixture[s
     assert "there are: iprev:listed, dnsbl/one:listed, z:listed" in capsys.readouterr().err
 
 
+def test_a_description_that_somebody_else_wrote_commands_no_terminal(
+    store: Store, capsys: pytest.CaptureFixture[str]
+) -> None:
+    name = store.put({**ROW, "reasons": [{**REASON, "band": "\x1b[2J"}]})
+    file = store.folder / "quarantine" / f"{name}.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), "id": "\x1b]0;x"}))
+    assert store.run("release", name, "--rule", "spf:fail") == 1
+    assert store.run("list") == 0
+    assert store.run("release", name) == 0
+    assert store.asked[0].id == name
+    told = capsys.readouterr()
+    assert f"{name} is not kept by spf:fail; there are: dnsbl/one:?[2J" in told.err
+    assert "\x1b" not in told.out + told.err
+
+
 @pytest.mark.parametrize(
     ("answer", "code"),
     [
@@ -313,6 +328,25 @@ def test_delete_takes_what_is_his(store: Store, capsys: pytest.CaptureFixture[st
     assert "is being released now" in capsys.readouterr().err
     assert store.run("delete", name) == 0
     assert store.quarantine.ids() == []
+
+
+def test_root_touches_the_store_with_the_agent_s_rights_alone(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The folder is its own: a link that it puts there leads root nowhere."""
+    name, seen = store.put(ROW, BOB), list[str]()
+    drop = Quarantine.drop
+
+    def dropped(*told: Any) -> None:  # noqa: ANN401 - whatever it takes
+        seen.append("drop")
+        drop(*told)
+
+    monkeypatch.setattr(Quarantine, "drop", dropped)
+    monkeypatch.setattr("os.geteuid", lambda: 0)
+    monkeypatch.setattr("os.seteuid", lambda _user: seen.append("another"))
+    for words in (["list"], ["show", name], ["delete", name, "--recipient", "bob@b.test"]):
+        assert store.run(*words) == 0
+    assert seen == [*["another"] * 4, "another", "drop", "another"]
 
 
 def main_release(store: Store, *names: str) -> int:
