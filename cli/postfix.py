@@ -117,19 +117,22 @@ def loaded(postfix: Postfix) -> float | None:
 def run(
     name: str, *words: str, given: str = "", timeout: float = _TIMEOUT
 ) -> subprocess.CompletedProcess[str]:
-    """One of Postfix's commands, `given` this to read; PostfixError where it misses or hangs."""
+    """One of Postfix's commands, `given` this to read; PostfixError where it misses or hangs.
+
+    What it says keeps its control characters: a line of it ends with a line feed and nothing else.
+    """
     try:
-        return subprocess.run(
+        done = subprocess.run(
             [program(name), *words],
             capture_output=True,
-            text=True,
-            errors="replace",
             check=False,
             timeout=timeout,
-            input=given,
+            input=given.encode(),
         )
     except (OSError, subprocess.TimeoutExpired) as error:
         raise PostfixError(f"{name} cannot be asked: {error}") from None
+    out, err = (one.decode("utf-8", "replace") for one in (done.stdout, done.stderr))
+    return subprocess.CompletedProcess(done.args, done.returncode, out, err)
 
 
 def program(name: str) -> str:

@@ -34,6 +34,7 @@ QUEUES = frozenset({"maildrop", "incoming", "active", "deferred", "hold"})
 VERBS = {"hold": "-h", "release": "-H", "requeue": "-r", "delete": "-d"}
 """What postsuper(1) does, by our words."""
 
+_QUEUE_ID = re.compile(r"[0-9A-Za-z]+")
 _DONE = re.compile(r": (\d+) messages?$", re.MULTILINE)
 
 
@@ -195,7 +196,7 @@ def _message(instance: Instance, line: bytes) -> Message:
         return Message(
             instance.name,
             row["queue_name"],
-            row["queue_id"],
+            _queue_id(row["queue_id"]),
             float(row["arrival_time"]),
             row["message_size"],
             "" if row["sender"] == _NOBODY else row["sender"],
@@ -205,3 +206,10 @@ def _message(instance: Instance, line: bytes) -> Message:
         )
     except (ValueError, KeyError, TypeError, AttributeError):
         raise PostfixError(f"postqueue of {instance.name} tells what cannot be read") from None
+
+
+def _queue_id(text: str) -> str:
+    """It becomes an argument, and none that is taken for an option."""
+    if not _QUEUE_ID.fullmatch(text):
+        raise ValueError(text)
+    return text

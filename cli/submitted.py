@@ -42,7 +42,8 @@ def logins(instance: Instance, ids: Sequence[str]) -> Iterator[tuple[str, str]]:
             yield from logins(instance, [one])
         return
     queue_id = ""
-    for line in done.stdout.splitlines():
+    # A sender may be written with what other readers take for the end of a line.
+    for line in done.stdout.split("\n"):
         if message := _MESSAGE.fullmatch(line):
             queue_id = message[1]
         elif login := _LOGIN.fullmatch(line):

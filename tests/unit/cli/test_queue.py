@@ -17,6 +17,15 @@ from cli.queue import _wild
 from cli.queued import Filter, Instance, Message, Recipient, messages
 
 NOW = 1_800_000_000.0
+ROW = {
+    "queue_name": "hold",
+    "queue_id": "4Q",
+    "arrival_time": 5,
+    "message_size": 7,
+    "sender": "MAILER-DAEMON",
+    "recipients": [{"address": "a@b"}],
+}
+"""A line of postqueue(1)."""
 HERE = Instance("postfix", Path("/etc/postfix"), Path("/var/spool/postfix"))
 
 
@@ -111,9 +120,7 @@ def test_only_the_recipients_who_are_meant_are_told() -> None:
 def test_a_queue_is_read_as_it_is_told(postqueue: Path, tmp_path: Path) -> None:
     """The program ends its first message and waits: a reader that wants all would wait for ever."""
     os.mkfifo(tmp_path / "go")
-    row = {"queue_name": "hold", "queue_id": "4Q", "arrival_time": 5, "message_size": 7}
-    row |= {"sender": "MAILER-DAEMON", "recipients": [{"address": "a@b"}]}
-    line = json.dumps(row)
+    line = json.dumps(ROW)
     postqueue.write_text(
         told(f"print({line!r}, flush=True)\nopen({str(tmp_path / 'go')!r}).read()\n"
              f"for _ in range(20000): print({line!r})")
@@ -130,6 +137,7 @@ def test_a_queue_is_read_as_it_is_told(postqueue: Path, tmp_path: Path) -> None:
         ("print('{')", "tells what cannot be read"),
         ("print('[]')", "tells what cannot be read"),
         ("print('{\"queue_id\": 1}')", "tells what cannot be read"),
+        (f"print({json.dumps({**ROW, 'queue_id': '-c/tmp'})!r})", "tells what cannot be read"),
         ("sys.exit(69)", "ended with 69"),
     ],
 )
