@@ -68,8 +68,11 @@ def _hold(settings: Settings, user: str, log: Log) -> int:
         with _counters(settings) as counters:
             counters.hold(user, _BY_HAND, Deadline.after(_SECONDS), told=True)
         _audit(log, "hold", user)
-    users = [one.user for one in _held(settings)]
-    count = _queued("hold", users)
+    users, count = list[str](), 0
+    # Who is held while a queue is looked through: systemd starts nothing anew for him meanwhile.
+    while new := [one.user for one in _held(settings) if one.user not in users]:
+        count += _queued("hold", new)
+        users += new
     return entries.changed("held", f"{len(users)} accounts; {count} messages put on hold")
 
 

@@ -56,3 +56,22 @@ def test_who_is_held_by_hand_is_not_told_of(
     assert main(["--settings", settings, "flow", "hold", "Bob@example.test"]) == 0
     [bob] = Counters(tmp_path / "state/counters.sqlite").held(Deadline.after(60))
     assert (bob.user, bob.told) == ("bob@example.test", True)
+
+
+def test_who_is_held_meanwhile_is_looked_for_as_well(
+    settings: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A unit that is being started is not started anew, and so nobody else would."""
+    (tmp_path / "state").mkdir()
+    counters = Counters(tmp_path / "state/counters.sqlite")
+    counters.hold("first", "too many", Deadline.after(60))
+    asked: list[list[str]] = []
+
+    def queued(_verb: str, users: list[str]) -> int:
+        asked.append(list(users))
+        counters.hold("second", "too many", Deadline.after(60))
+        return len(users)
+
+    monkeypatch.setattr(flow, "_queued", queued)
+    assert main(["--settings", settings, "flow", "hold"]) == 0
+    assert asked == [["first"], ["second"]]
