@@ -137,6 +137,13 @@ def list_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="one JSON array")
 
 
+def given(text: str) -> str:
+    """An argument that is not empty: a variable of the shell that is would mean everything."""
+    if not text:
+        raise argparse.ArgumentTypeError("it is empty")
+    return text
+
+
 def address(text: str) -> Address:
     """An argument that is a mailbox address."""
     try:

@@ -54,7 +54,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         entries.as_option(verb)
     for verb in (every, release, delete):
         verb.add_argument(
-            "--recipient", default="", metavar="ADDRESS|DOMAIN", help="only for this recipient"
+            "--recipient",
+            type=entries.given,
+            metavar="ADDRESS|DOMAIN",
+            help="only for this recipient",
         )
     every.add_argument("--sender", default="", metavar="ADDRESS|DOMAIN", help="only of this sender")
     every.add_argument("--check", type=_rule, metavar="CHECK[:BAND]", help="only by this rule")
@@ -155,7 +158,7 @@ def _tried(name: str, arguments: argparse.Namespace, desk: Desk) -> int:
         with as_owner(desk.settings.agent.state):
             if arguments.verb == "show":
                 return _show(desk.find(name, "show"), arguments, desk)
-            message = desk.find(name, arguments.verb, arguments.recipient)
+            message = desk.find(name, arguments.verb, arguments.recipient or "")
             if arguments.verb == "delete":
                 return _delete(message, desk)
         return max(_release(message, one, arguments.rule, desk) for one in message.recipients)
@@ -204,7 +207,7 @@ def _rows(name: str, arguments: argparse.Namespace, desk: Desk) -> Iterator[dict
         rule = one.decisive or ("", "")
         if (
             desk.may("show", one)
-            and _named(one.address, arguments.recipient)
+            and _named(one.address, arguments.recipient or "")
             and _named(message.sender, arguments.sender)
             and check in {"", rule[0]}
             and band in {"", rule[1]}

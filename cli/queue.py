@@ -51,7 +51,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     chosen.add_argument(
         "--older", type=age, metavar="TIME", help="came before: as `iems why --since`"
     )
-    chosen.add_argument("--reason", metavar="TEXT", help="part of the reason of the delay")
+    chosen.add_argument(
+        "--reason", type=entries.given, metavar="TEXT", help="part of the reason of the delay"
+    )
     chosen.add_argument("--queue", choices=sorted(QUEUES), help="where it waits")
     chosen.add_argument("--instance", metavar="NAME", help="the Postfix where it waits")
     chosen.add_argument("--channel", metavar="NAME", help="by which it came")
@@ -145,7 +147,7 @@ def _filter(arguments: argparse.Namespace) -> Filter:
 
 def _wild(text: str) -> Test:
     """An argument that is an address, in which * stands for any letters, and <> for none."""
-    parts = text.removeprefix("<").removesuffix(">").split("*")
+    parts = entries.given(text).removeprefix("<").removesuffix(">").split("*")
     pattern = re.compile(".*".join(map(re.escape, parts)), re.IGNORECASE | re.DOTALL)
     return lambda address: pattern.fullmatch(address) is not None
 

@@ -326,6 +326,8 @@ def test_delete_takes_what_is_his(store: Store, capsys: pytest.CaptureFixture[st
     with store.quarantine.claimed(name):
         assert store.run("delete", name) == 75
     assert "is being released now" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        store.run("delete", name, "--recipient", "")
     assert store.run("delete", name) == 0
     assert store.quarantine.ids() == []
 

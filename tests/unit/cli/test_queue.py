@@ -105,6 +105,15 @@ def test_an_address_in_the_filter() -> None:
     assert not _wild("a@b")("xa@b")
 
 
+@pytest.mark.parametrize("option", ["--reason", "--sender", "--recipient", "--domain"])
+def test_an_empty_filter_is_none(option: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """A variable of the shell that nobody has set does not choose every message."""
+    with pytest.raises(SystemExit) as ended:
+        main(["queue", "delete", "--yes", option, ""])
+    assert ended.value.code == 2
+    assert f"argument {option}: " in capsys.readouterr().err
+
+
 def test_domains_are_compared_as_addresses_are() -> None:
     one = message("x", domain="BÜCHER.example")
     assert Filter(domain="xn--bcher-kva.example").chosen(one) is not None
