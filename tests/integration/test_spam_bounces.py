@@ -127,7 +127,7 @@ def test_a_bounce_of_spam_that_arrives_says_nothing_of_us(
         lines = system.postfix.log(f"to=<{sender}>").splitlines()
         return [one for one in lines if "postfix/bounces/smtp" in one]
 
-    [sent] = eventually(handed_over, 20)
+    sent = eventually(handed_over, 20)[-1]
     queue_id = sent.partition("]: ")[2].partition(":")[0]
     told = [str(row["details"]) for row in system.why(queue_id)]
     assert any("a bounce of spam: " in one for one in told), told
