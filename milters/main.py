@@ -161,7 +161,8 @@ class MilterGeneration:
         if any(check.family == flow.NAME for check in settings.checks):
             state = settings.milter.state
             counters = Counters(state / "counters.sqlite")
-            notices = HoldNotices(counters, state / "held", postmaster, log)
+            notifier = replace(postmaster, timeout=holds.TIMEOUT)
+            notices = HoldNotices(counters, state / "held", notifier, log)
             jobs.append(Job("held", holds.INTERVAL, notices.run))
         return jobs
 

@@ -2,8 +2,8 @@
 
 Each hold is told of once. A file beside the counts is written before, for whoever puts on hold what
 such an account has queued, which only root can. A mail server that does not take a notice is tried
-again; one that refuses it for good is not. Where the counts cannot be read the workers tell of it,
-and the next run looks again.
+again; one that refuses it for good is not. Those for whom a run has no time are told of by the
+next. Where the counts cannot be read the workers tell of it, and the next run looks again.
 """
 
 from __future__ import annotations
@@ -21,6 +21,12 @@ from iems.store.counters import Counters, CountersError, Held
 NOTICE = "account-held"
 INTERVAL = 5.0
 """Seconds between two looks, which cost a read of a row."""
+
+TIMEOUT = 3.0
+"""Seconds that the mail server may be silent: a notice begun in the last moment of a run ends, and
+is kept, before the job counts as hung (`iems.serve.jobs`)."""
+
+_KEEP_SECONDS = 1.0
 
 
 class Notifier(Protocol):
@@ -59,8 +65,10 @@ class HoldNotices:
             return
         self.file.write_text("".join(f"{one.user}\n" for one in new), "utf-8")
         for one in new:
+            if deadline.expired:
+                break
             if self._sent(one):
-                self.counters.tell(one, deadline)
+                self.counters.tell(one, Deadline.after(_KEEP_SECONDS))
 
     def _sent(self, one: Held) -> bool:
         since = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(one.since))

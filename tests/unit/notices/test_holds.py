@@ -108,3 +108,12 @@ def test_a_notice_that_is_refused_for_good_is_not_tried_again(office: Office) ->
     office.run()
     office.run()
     assert len(office.postmaster.tried) == 1
+
+
+def test_those_for_whom_there_is_no_time_are_told_of_by_the_next_run(office: Office) -> None:
+    office.hold("alice")
+    office.notices.run(Deadline.after(0))
+    assert office.file.exists()
+    assert office.postmaster.tried == []
+    office.run()
+    assert len(office.postmaster.tried) == 1
