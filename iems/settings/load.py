@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from iems.model.envelope import INTERNET
+from iems.model.envelope import INTERNET, LOCAL
 from iems.model.policy import Kind, Layer, Subject
 from iems.settings.policy import (
     Channel,
@@ -130,6 +130,12 @@ def _channels(table: Table, where: Where) -> Mapping[str, Channel]:
         key = join("channels", name)
         try:
             given = read_table(SourceTable, _table(content, key, where), key, where)
+            if name == LOCAL and given.networks:
+                path = f"{key}.networks"
+                faults.append(
+                    f"{where(path)}: {path} makes clients of the network {LOCAL!r}, where nothing "
+                    "is refused; expected another channel"
+                )
             policy = _table(given.policy, f"{key}.policy", where)
             layer = policy_layer(Subject(Kind.CHANNEL, name), policy, f"{key}.policy", where)
             channels[name] = Channel(layer, given.networks)

@@ -229,6 +229,10 @@ def test_a_destination_s_policy_becomes_its_layer(tmp_path: Path) -> None:
             "[channels.b]\nnetworks = ['192.0.2.0/24']\n",
             "channels.b.networks holds 192.0.2.0/24, as does a",
         ),
+        (
+            "[channels.local]\nnetworks = ['192.0.2.0/24']\n",
+            "channels.local.networks makes clients of the network 'local', where nothing is",
+        ),
     ],
 )
 def test_what_a_destination_and_a_network_may_not_be(tmp_path: Path, text: str, told: str) -> None:
