@@ -98,7 +98,7 @@ def make(name: str, settings: Settings, tools: Tools) -> tuple[Check, ...]:
     """The checks of one list: one for direct clients, one more where there are trusted relays."""
     site = tools.site
     rule = clients(site, settings)
-    asked = Zone(f"dnsbl/{name}", name, health_key(name), settings, tools.resolver, tools.guard)
+    asked = zone.zone_of(f"dnsbl/{name}", name, health_key(name), settings, tools)
     return tuple(Dnsbl(asked, settings.families, stage, rule) for stage in stages(site))
 
 

@@ -92,7 +92,7 @@ class Rhsbl:
 def make(name: str, settings: Settings, tools: Tools) -> tuple[Check, ...]:
     """The checks of one list: one for each kind of name that it is asked about."""
     rule = clients(tools.site, settings)
-    asked = Zone(f"rhsbl/{name}", name, health_key(name), settings, tools.resolver, tools.guard)
+    asked = zone.zone_of(f"rhsbl/{name}", name, health_key(name), settings, tools)
     stages = {HELO: Stage.HELO, SENDER: Stage.MAIL}
     return tuple(Rhsbl(asked, stages[kind], rule) for kind in NAMES if kind in settings.names)
 

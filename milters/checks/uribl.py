@@ -168,7 +168,7 @@ class Uribl:
 def make(name: str, settings: Settings, tools: Tools) -> tuple[Check, ...]:
     """The check of one list."""
     rule = clients(tools.site, settings)
-    asked = Zone(f"uribl/{name}", name, health_key(name), settings, tools.resolver, tools.guard)
+    asked = zone.zone_of(f"uribl/{name}", name, health_key(name), settings, tools)
     return (Uribl(asked, settings, rule, shared()),)
 
 

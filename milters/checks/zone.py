@@ -26,7 +26,7 @@ from iems.settings import read
 from iems.settings.read import SettingsError, Table, Where, join, reads, setting
 from milters.checks.clients import ClientSettings
 from milters.checks.guard import Guard
-from milters.checks.protocol import Known, Pending
+from milters.checks.protocol import Known, Pending, Tools
 
 LISTED = "listed"
 _CODES = ipaddress.IPv4Network("127.0.0.0/8")
@@ -155,7 +155,11 @@ class Subject:
 
 @dataclass(frozen=True, slots=True)
 class Zone:
-    """One list; `check` is the name of its findings, `key` the one of its health."""
+    """One list; `check` is the name of its findings, `key` the one of its health.
+
+    `patience` are the seconds that all questions about one message have together from when the
+    answers are needed: a dead list would else have half a time-out more for each of them.
+    """
 
     check: str
     label: str
@@ -163,6 +167,7 @@ class Zone:
     settings: ZoneSettings
     resolver: Resolver
     guard: Guard
+    patience: float
 
     def holds(self, name: str) -> bool:
         """Whether this name fits before the zone."""
@@ -190,6 +195,11 @@ class Zone:
         return (subject.evidence, *contact, *more)
 
 
+def zone_of(check: str, label: str, key: str, settings: ZoneSettings, tools: Tools) -> Zone:
+    """The list, as it is asked on this site."""
+    return Zone(check, label, key, settings, tools.resolver, tools.guard, tools.site.dns.timeout)
+
+
 class Lookup:
     """Questions to one list, and one finding; collected by one thread at a time."""
 
@@ -211,7 +221,8 @@ class Lookup:
     def _finding(self) -> Finding:
         """Of the first subject that is listed, else of the first of which nothing is known."""
         zone = self._zone
-        answers = [(one, one.question.result(self._deadline)) for one in self._asked]
+        deadline = self._deadline.sooner(zone.patience)
+        answers = [(one, one.question.result(deadline)) for one in self._asked]
         words = [outcome(zone.settings, answer) for _one, answer in answers]
         if any(word != "timeout" for word in words):
             zone.guard.answered(zone.key)

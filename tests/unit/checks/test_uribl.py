@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -17,7 +18,7 @@ from iems.store.spool import MemoryBody, Spooled
 from milters.checks import uribl
 from milters.checks.guard import Guard, ListHealth, publish
 from milters.checks.protocol import Check, Stage, View
-from tests.unit.checks.world import NXDOMAIN, OWN, RELAY, Answers, found, tools, view
+from tests.unit.checks.world import NXDOMAIN, OWN, RELAY, Answers, found, site, tools, view
 
 CLIENT = "192.0.2.1"
 ZONE = "s3cretkey.list.test"
@@ -69,6 +70,15 @@ def test_the_registered_domain_of_a_link_is_asked_about() -> None:
             assert ("answers", "127.0.1.2") in seen.evidence
             assert resolver.asked[1] == (f"evil.co.uk.{ZONE}", "TXT")
     assert make(Answers()).stage is Stage.BODY
+
+
+def test_all_names_of_a_message_have_the_time_of_one_question_together() -> None:
+    resolver = Answers()
+    assert findings(resolver, "http://a.test/ http://b.test/ http://c.test/")[0].band == "temperror"
+    seconds = site().dns.timeout
+    waits = [one.waits[0] for one in resolver.questions.values()]
+    assert len(waits) == 3
+    assert all(before >= after for before, after in itertools.pairwise([seconds, *waits]))
 
 
 def test_the_whole_name_where_the_list_wants_it() -> None:
