@@ -24,8 +24,9 @@ from milters.reply import Reject, TempFail
 from milters.state import Message
 
 COMMIT_SECONDS = 5.0
-"""Seconds for a refusal's record; with the directory's and the resolver's 5 s each a RCPT stays
-well below Postfix's milter_command_timeout of 30 s."""
+"""Seconds for a refusal's record. With 5 s of the directory, twice 5 s of the resolver where a
+check asks on, 2 s for the count of `flow` and twice 2 s for those of `exact` a RCPT stays below
+Postfix's milter_command_timeout of 30 s."""
 
 EXACT = "exact"
 """The check that a recipient who is put off is put off by."""

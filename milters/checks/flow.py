@@ -9,11 +9,13 @@ rate that is allowed. What other checks and the policy then say of him changes n
 A user who would exceed a limit that holds is held from then on: all that he sends is `held`, and
 nothing of it is counted, until he is released (`iems flow`). In shadow nobody is held anew.
 
-Failure: where nothing can be counted the finding is `temperror`.
+Failure: where nothing can be counted the finding is `temperror`; who is over a limit is told so
+also where he cannot be held.
 """
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import ipaddress
 import math
@@ -39,6 +41,10 @@ _COUNTED: Mapping[Stage, str] = {
     Stage.MAIL: MESSAGES,
     Stage.RCPT: RECIPIENTS,
 }
+_COUNT_SECONDS = 2.0
+"""Seconds for a count, from when it is begun: what is collected before it in the same RCPT may have
+used up that stage's time, and whoever has a slow DNS would not be counted."""
+
 _SHOWN = 100
 """Characters of a user or domain that are shown."""
 
@@ -186,7 +192,7 @@ class Flow:
         """Each limit has its own channels."""
         return True
 
-    def start(self, view: View, deadline: Deadline) -> Pending:
+    def start(self, view: View, deadline: Deadline) -> Pending:  # noqa: ARG002 - see Counting
         """Count nothing yet: a recipient whom nobody asks about is none."""
         whom = self._whom(view)
         limits = {
@@ -196,7 +202,7 @@ class Flow:
         }
         if not limits and not whom[USER]:
             return Known()
-        return Counting(self.counters, limits, whom, view, deadline)
+        return Counting(self.counters, limits, whom, view)
 
     def _whom(self, view: View) -> Mapping[str, str]:
         """For whom it is counted; empty where there is none, or he is not counted."""
@@ -223,13 +229,11 @@ class Counting:
         limits: Mapping[str, Limit],
         whom: Mapping[str, str],
         view: View,
-        deadline: Deadline,
     ) -> None:
         self._counters = counters
         self._limits = limits
         self._whom = whom
         self._view = view
-        self._deadline = deadline
         self._findings: tuple[Finding, ...] | None = None
 
     def result(self) -> tuple[Finding, ...]:
@@ -240,16 +244,17 @@ class Counting:
 
     def _counted(self) -> tuple[Finding, ...]:
         """Count what is not counted yet, or tell what is in the way."""
+        deadline = Deadline.after(_COUNT_SECONDS)
         try:
-            return self._held() or self._exceeded()
+            return self._held(deadline) or self._exceeded(deadline)
         except CountersError:
             return (Finding(NAME, TEMPERROR, TEMPERROR, "what is sent cannot be counted now"),)
 
-    def _held(self) -> tuple[Finding, ...]:
+    def _held(self, deadline: Deadline) -> tuple[Finding, ...]:
         user = self._whom[USER]
-        return (held(user),) if user and self._counters.is_held(user, self._deadline) else ()
+        return (held(user),) if user and self._counters.is_held(user, deadline) else ()
 
-    def _exceeded(self) -> tuple[Finding, ...]:
+    def _exceeded(self, deadline: Deadline) -> tuple[Finding, ...]:
         """The limit that is in the way for the longest, if any is."""
         due = [one for _check, one in self._view.running() if isinstance(one, Due) and not one.done]
         kinds = {RECIPIENTS, *(one.count for one in due)}
@@ -258,7 +263,7 @@ class Counting:
             Claim(key(name, self._whom[one.per]), one.window, one.limit)
             for name, one in limits.items()
         ]
-        waits = dict(zip(limits, self._counters.take(claims, self._deadline), strict=True))
+        waits = dict(zip(limits, self._counters.take(claims, deadline), strict=True))
         name = max(waits, key=waits.__getitem__, default="")
         if not name or not waits[name]:
             for one in due:
@@ -267,8 +272,9 @@ class Counting:
         over = [limits[one] for one, wait in waits.items() if wait]
         holding = next((one for one in over if one.hold), None)
         if holding is not None:
-            self._counters.hold(self._whom[USER], str(holding), self._deadline)
-            return (held(self._whom[USER]),)
+            with contextlib.suppress(CountersError):
+                self._counters.hold(self._whom[USER], str(holding), deadline)
+                return (held(self._whom[USER]),)
         return (finding(name, limits[name], self._whom[limits[name].per], waits[name]),)
 
 

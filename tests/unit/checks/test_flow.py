@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from iems.model.envelope import INTERNET, LOCAL, SUBMISSION
 from iems.model.finding import Finding
 from iems.serve.deadline import Deadline
 from iems.settings.read import SettingsError
-from iems.store.counters import Counters
+from iems.store.counters import Claim, Counters, CountersError
 from milters.checks import flow
 from milters.checks.protocol import Check, Pending, Stage, View
 from tests.conftest import ROOT
@@ -284,6 +284,35 @@ def test_what_cannot_be_counted_is_temperror(tmp_path: Path) -> None:
     site.folder.mkdir()
     assert session.send(2) == [LET_IN] * 2
     assert session.send() == [EXCEEDED]
+
+
+def test_a_count_has_time_however_long_what_is_collected_before_it_took(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site = Site(tmp_path, {"users": limit("recipients", "user", 1)})
+    waits: list[float] = []
+
+    def count(claims: Sequence[Claim], deadline: Deadline) -> tuple[float, ...]:
+        waits.append(deadline.remaining())
+        return (0.0,) * len(claims)
+
+    monkeypatch.setattr(site.counters, "take", count)
+    [check] = site.checks
+    pending = check.start(view(CLIENT, authenticated="alice@a.test"), Deadline.after(0))
+    assert pending.result() == ()
+    assert 0 < waits[0] <= 2
+
+
+def test_who_cannot_be_held_is_told_that_he_is_over_the_limit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site = Site(tmp_path, {"bots": limit("recipients", "user", 1, hold=True)})
+
+    def full(*_arguments: object) -> bool:
+        raise CountersError("disk full")
+
+    monkeypatch.setattr(site.counters, "hold", full)
+    assert site.connect(authenticated="alice@a.test").send(2) == [LET_IN, EXCEEDED]
 
 
 def test_nothing_is_started_that_nobody_counts(tmp_path: Path) -> None:
