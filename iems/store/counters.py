@@ -1,12 +1,13 @@
 """How much of something there was of late, and who is held: what all workers of a daemon share.
 
 One SQLite file, opened at the first count of a process and so after the fork; it outlives a reload
-and need not outlive the machine, so that nothing is synced. A window slides in steps of a tenth of
-its length: what was counted stays counted for the length of the window and at most a tenth more, so
-that in no window there is ever more than a limit allows. Counts that are over go as others are
-written, and the file has a bound: beyond it those go first that would be over first.
+and need not outlive the machine, so that no count waits for the disk. A window slides in steps of a
+tenth of its length: what was counted stays counted for the length of the window and at most a tenth
+more, so that in no window there is ever more than a limit allows. Counts that are over go as others
+are written, and the file has a bound: beyond it those go first that would be over first.
 
-An account that is held stays so until it is released; that is synced.
+An account that is held stays so until it is released; that is synced at once, and the file whenever
+its write-ahead log begins anew, or a machine that loses its power could damage both.
 
 Failure: a file that is locked, full or unreadable is a `CountersError`; one that is damaged is
 removed too, and the next count begins a new one in which nobody is held, as it does where the file
@@ -177,7 +178,7 @@ class Counters:
             new = connection.execute(
                 "INSERT OR IGNORE INTO held (user, since, why, told) VALUES (?, ?, ?, ?)", row
             ).rowcount
-            connection.execute("PRAGMA synchronous = OFF")
+            connection.execute("PRAGMA synchronous = NORMAL")
         return new == 1
 
     def is_held(self, user: str, deadline: Deadline) -> bool:
@@ -255,7 +256,7 @@ class Counters:
         )
         try:
             self._file = _number(self._path)
-            connection.execute("PRAGMA synchronous = OFF")
+            connection.execute("PRAGMA synchronous = NORMAL")
             connection.execute("PRAGMA journal_mode = WAL")
             connection.executescript(_SCHEMA)
         except sqlite3.Error:
