@@ -29,6 +29,9 @@ LIMIT = 256 << 10
 _REPORT = re.compile(
     rb'\s*multipart/report\s*;(?s:.*?)\bboundary="([^"\r\n]{1,200})"', re.IGNORECASE
 )
+_STATUS = frozenset({b"message/delivery-status", b"message/global-delivery-status"})
+"""The second where the message came with SMTPUTF8 (RFC 6533)."""
+
 _RETURNED = frozenset(
     {b"message/rfc822", b"message/global", b"text/rfc822-headers", b"message/global-headers"}
 )
@@ -72,7 +75,7 @@ def returned(bounce: HeaderBlock, body: bytes) -> Returned | None:
         return None
     status: HeaderBlock | None = None
     for name, content in _parts(body, match.group(1)):
-        if name == b"message/delivery-status" and status is None:
+        if name in _STATUS and status is None:
             status = parse_header(split_message(content)[0])
         elif name in _RETURNED and status is not None:
             sender = _one(status, b"X-Postfix-Sender").partition(";")[2].strip()

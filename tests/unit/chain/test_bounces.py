@@ -92,6 +92,9 @@ def notes(world: World) -> list[str]:
         report(found(CLEAR, FAILED, HARD)),
         report(found(LISTED), kind="text/rfc822-headers"),
         report(found(LISTED), kind="Message/Global; x=y"),
+        report(found(LISTED), kind="message/global").replace(
+            b"message/delivery-status", b"message/global-delivery-status"
+        ),
         report(found(LISTED)).replace(b"\r\n", b"\n"),
         report(
             found(LISTED),
