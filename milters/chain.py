@@ -142,7 +142,7 @@ class Chain:
         before = message.another()
         self._start(Stage.RCPT, message.started)
         seen = self._collect(message)
-        to = [(address, destinations)]
+        to, known = [(address, destinations)], self._view(Stage.RCPT)
         decisions = self._decide(message, to, seen, Stage.RCPT)
         answer: Reply = Continue()
         # Whom header or DKIM may still allow is refused at the end of DATA, if at all.
@@ -150,7 +150,7 @@ class Chain:
             message, self._decide(message, to, seen, Stage.RCPT, hope=True)
         ):
             answer = self._answer(message, address, decisions, seen, "rcpt")
-        elif apart := self._exact.apart(message, address, destinations, seen):
+        elif apart := self._exact.apart(message, address, destinations, seen, known):
             record = self._run.account.put_off(message, address, apart)
             answer = self._refuse(message, apart, [record], EXACT)
         if isinstance(answer, Continue):

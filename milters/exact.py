@@ -31,7 +31,7 @@ from iems.serve.deadline import Deadline
 from iems.settings.schema import Settings
 from iems.store.counters import Claim, Counters, CountersError
 from milters.account import Account
-from milters.checks.protocol import Check, Stage
+from milters.checks.protocol import Check, Stage, View
 from milters.reply import Reply, TempFail
 from milters.state import Company, Message
 
@@ -64,11 +64,12 @@ class Exact:
         address: Address,
         destinations: frozenset[Destination],
         seen: Sequence[Finding],
+        known: View,
     ) -> TempFail | None:
         """The reply that puts a recipient off; None where he may stay, and then he counts."""
-        if not self.settings.exact or message.channel != INTERNET:
+        if not self.settings.exact or message.channel != INTERNET or self._ours(message):
             return None
-        company = self._company(address, destinations, seen)
+        company = self._company(address, destinations, seen, self._to_come(seen, known))
         if message.companies:
             stays = all(map(company.suits, message.companies))
         else:
@@ -102,13 +103,21 @@ class Exact:
         except CountersError:
             return False
 
+    def _ours(self, message: Message) -> bool:
+        """Whether the client is in one of our own networks."""
+        client = parse_ip(message.client)
+        return client is not None and any(client in one for one in self.settings.own_networks)
+
     def _company(
-        self, address: Address, destinations: frozenset[Destination], seen: Sequence[Finding]
+        self,
+        address: Address,
+        destinations: frozenset[Destination],
+        seen: Sequence[Finding],
+        to_come: Sequence[tuple[str, str]],
     ) -> Company:
         wanted = self.settings.exact
         domains = {address.domain, *(one.address.domain for one in destinations)}
         found = [one for one in seen if one.band]
-        to_come = self._to_come(seen)
         above = self.settings.layers(INTERNET)
         classes = {
             policy_class(
@@ -127,9 +136,9 @@ class Exact:
         exact = isinstance(wanted, bool) or not wanted.isdisjoint(domains)
         return Company(frozenset(classes), exact)
 
-    def _to_come(self, seen: Sequence[Finding]) -> list[tuple[str, str]]:
-        """The bands of checks that have yet to look."""
-        late = {one.name for one in self.checks if one.stage > Stage.RCPT}
+    def _to_come(self, seen: Sequence[Finding], known: View) -> list[tuple[str, str]]:
+        """The bands of checks that have yet to look at this message."""
+        late = {one.name for one in self.checks if one.stage > Stage.RCPT and one.applies(known)}
         late -= {one.check for one in seen}
         rules = self.settings.site_layer.rules
         return [(check, band) for check, band in rules if check in late]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import pytest
 from hypothesis import given, settings
@@ -14,7 +14,7 @@ from iems.directory.toml import TomlDirectory
 from iems.serve.meter import series
 from iems.settings.load import from_table
 from milters.chain import Chain
-from milters.checks.protocol import Stage
+from milters.checks.protocol import Stage, View
 from milters.reply import Continue, Reject, TempFail
 from tests.unit.chain.world import DIRECTORY, LISTED, SETTINGS, ListCheck, World, finish, rcpt
 
@@ -125,6 +125,27 @@ def test_nobody_who_logged_in_is_put_off() -> None:
     chain = world().connect()
     chain.mail(SENDER, {"{auth_authen}": "bob@example.test"})
     assert codes(rcpt(chain, "alice", "bob")) == [250] * 2
+
+
+def test_nobody_in_our_own_networks_is_put_off() -> None:
+    made = world()
+    assert codes(rcpt(begun(made, ip="192.0.2.1"), "alice", "bob")) == [250, 452]
+    assert codes(rcpt(begun(made, ip="127.0.0.1"), "alice", "bob")) == [250] * 2
+
+
+@dataclass
+class Elsewhere(ListCheck):
+    """One that looks at another channel."""
+
+    def applies(self, view: View) -> bool:
+        del view
+        return False
+
+
+def test_a_check_that_does_not_look_at_the_message_parts_nobody() -> None:
+    made = world()
+    made.use(Elsewhere("dnsbl/free", frozenset({LISTED}), Stage.HEADERS))
+    assert codes(rcpt(begun(made), "alice", "bob", "dora")) == [250] * 3
 
 
 def test_one_domain_may_want_it_for_itself() -> None:
