@@ -52,8 +52,12 @@ def _told(
     leaves: bool,
     ruling: Ruling | None = None,
 ) -> tuple[tuple[str, str, Action], ...]:
-    actions = (decide([one], layers, role=role, leaves=leaves, ruling=ruling).action for one in due)
+    """What the sender is told of; the rest is left out, for `flow` may find it of one alone."""
+    decisions = (
+        (one, decide([one], layers, role=role, leaves=leaves, ruling=ruling)) for one in due
+    )
     return tuple(
-        (one.check, one.band, max(action, Action.QUARANTINE))
-        for one, action in zip(due, actions, strict=True)
+        (one.check, one.band, decision.action)
+        for one, decision in decisions
+        if decision.action > Action.QUARANTINE
     )

@@ -11,10 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from iems.directory.toml import TomlDirectory
+from iems.serve.deadline import Deadline
 from iems.serve.meter import series
 from iems.settings.load import from_table
 from milters.chain import Chain
-from milters.checks.protocol import Stage, View
+from milters.checks.protocol import Known, Pending, Stage, View
 from milters.reply import Continue, Reject, TempFail
 from tests.unit.chain.world import DIRECTORY, LISTED, SETTINGS, ListCheck, World, finish, rcpt
 
@@ -146,6 +147,25 @@ def test_a_check_that_does_not_look_at_the_message_parts_nobody() -> None:
     made = world()
     made.use(Elsewhere("dnsbl/free", frozenset({LISTED}), Stage.HEADERS))
     assert codes(rcpt(begun(made), "alice", "bob", "dora")) == [250] * 3
+
+
+@dataclass
+class Over(ListCheck):
+    """Finds something of each recipient but the first."""
+
+    asked: int = 0
+
+    def start(self, view: View, deadline: Deadline) -> Pending:
+        self.asked += 1
+        return Known() if self.asked == 1 else super().start(view, deadline)
+
+
+def test_what_is_found_of_one_recipient_alone_and_refuses_nobody_parts_nobody() -> None:
+    made = world()
+    made.use(Over("dnsbl/free", frozenset({LISTED}), Stage.RCPT), LATER)
+    chain = begun(made)
+    assert codes([*rcpt(chain, "bob"), chain.rcpt("<erin@other.test>", {})]) == [250] * 2
+    assert codes(rcpt(chain, "hush")) == [452]
 
 
 def test_one_domain_may_want_it_for_itself() -> None:
