@@ -18,7 +18,7 @@ from iems.codec.delivered import delivered_to
 from iems.codec.findings import Passed
 from iems.codec.printable import printable
 from iems.directory.account import CHECK as ACCOUNT
-from iems.directory.account import closed, looped, unreadable
+from iems.directory.account import unreadable
 from iems.directory.reader import Directory, DirectoryUnavailable
 from iems.directory.resolve import Destination, resolve
 from iems.model.address import Address, AddressError
@@ -194,7 +194,7 @@ class Chain:
         if message.fault is not None and self._needs_bodies:
             return self._unavailable(message, "spool", str(message.fault)), ()
         self._start(Stage.BODY, message.started)
-        seen = self._collect(message)
+        seen = self._of_all(message, self._collect(message))
         hostname, key = self._run.settings.hostname, self._run.keyring.active
         forged = removals(message.header, hostname)
         if len(forged) > _MAX_FORGED:
@@ -266,6 +266,14 @@ class Chain:
             self._run.account.findings(found[stage])
         return tuple(finding for stage in found.values() for finding in stage)
 
+    def _of_all(self, message: Message, seen: tuple[Finding, ...]) -> tuple[Finding, ...]:
+        """Without what was found of one recipient, if it would refuse another, or keep it back."""
+        own = message.of_one() if len(message.accepted) > 1 else ()
+        decisions = self._decide(message, message.accepted, own, Stage.RCPT) if own else []
+        reasons = (reason for _destination, decision in decisions for reason in decision.reasons)
+        strong = {reason.finding for reason in reasons if reason.action >= Action.DEFER}
+        return tuple(one for one in seen if one not in strong)
+
     def _decide(
         self,
         message: Message,
@@ -282,7 +290,7 @@ class Chain:
         found = [
             (
                 one,
-                _closed(one, message.had)
+                message.closed(one)
                 or decide(
                     seen,
                     (*above, *settings.beneath(one.channel), *one.layers),
@@ -390,10 +398,3 @@ def _address(text: str, default_domain: str = "") -> Address | None:
         return Address.parse(text, default_domain=default_domain)
     except AddressError:
         return None
-
-
-def _closed(destination: Destination, had: frozenset[str]) -> Decision | None:
-    """The refusal of mail to a mailbox of ours that takes none, or has had this message."""
-    if destination.channel != LOCAL:
-        return None
-    return looped() if destination.address.key in had else closed(destination.user)

@@ -14,6 +14,7 @@ from typing import TypeAlias
 
 from iems.codec.header import parse_header
 from iems.codec.senders import facts
+from iems.directory.account import closed, looped
 from iems.directory.resolve import Destination
 from iems.dns.suffixes import shared
 from iems.model.address import Address
@@ -21,6 +22,7 @@ from iems.model.classes import PolicyClass
 from iems.model.envelope import INTERNET, LOCAL, Client
 from iems.model.finding import Finding
 from iems.model.message import HeaderBlock
+from iems.model.policy import Decision
 from iems.model.senders import Facts
 from iems.settings.read import Network
 from iems.store.spool import Incoming, Spool, Spooled, TooLargeError
@@ -105,6 +107,12 @@ class Message:
         found = (one for _address, destinations in self.accepted for one in destinations)
         return any(one.channel == INTERNET for one in found)
 
+    def closed(self, destination: Destination) -> Decision | None:
+        """The refusal of mail to a mailbox of ours that takes none, or has had this message."""
+        if destination.channel != LOCAL:
+            return None
+        return looped() if destination.address.key in self.had else closed(destination.user)
+
     def facts(
         self, findings: Iterable[Finding], relays: Iterable[Network], *, whole: bool
     ) -> Facts:
@@ -129,6 +137,11 @@ class Message:
         found = self.started.setdefault(Stage.RCPT, before)
         if before or not let_in or not any(pending.result() for _check, pending in found):
             self.started[Stage.RCPT] = before
+
+    def of_one(self) -> tuple[Finding, ...]:
+        """What was found of one recipient and stays with the message."""
+        kept = self.started.get(Stage.RCPT, [])
+        return tuple(one for _check, pending in kept for one in pending.result())
 
     def keep(self, spool: Spool, limit: int) -> None:
         """Begin to keep the whole message, of at most `limit` bytes, for checks that read it."""

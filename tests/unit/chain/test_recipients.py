@@ -63,7 +63,7 @@ def test_the_finding_of_the_first_who_is_let_in_stays_once(world: World) -> None
     world.use(check := Third("dnsbl/free"))
     chain = world.connect()
     chain.mail("<a@sender.example>", {})
-    names = ("bob", "alice", "bob", "bob", "bob", "dora", "bob", "alice", "bob")
+    names = ("bob", "abuse", "bob", "bob", "bob", "dora", "bob", "abuse", "bob")
     answers = rcpt(chain, *names)
     refused = [at for at, one in enumerate(answers) if not isinstance(one, Continue)]
     assert refused == [5]
@@ -92,3 +92,17 @@ def test_nothing_of_one_message_is_found_in_the_next(world: World) -> None:
         rcpt(chain, "bob", "bob", *(["bob"] if expected else []))
         _answer, edits = finish(chain)
         assert passed(edits) == expected
+
+
+@pytest.mark.parametrize(("names", "stays"), [("bob dora bob", False), ("bob bob bob", True)])
+def test_what_was_found_of_one_recipient_keeps_nobody_else_waiting(
+    world: World, names: str, *, stays: bool
+) -> None:
+    """dora would defer what was found of bob, who takes it as junk."""
+    world.use(Third("dnsbl/free"))
+    chain = world.connect()
+    chain.mail("<a@sender.example>", {})
+    assert rcpt(chain, *names.split()) == [Continue()] * 3
+    answer, edits = finish(chain)
+    assert answer == Continue()
+    assert passed(edits) == (["recipient 3"] if stays else [])
