@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import sqlite3
 import tempfile
+import time
 from pathlib import Path
 
 import pytest
@@ -256,6 +257,28 @@ def test_a_release_forgets_counts(counters: Counters) -> None:
     counters.release("bob", ["a"], soon())
     assert counters.peek("a", 60.0, soon()) == counters.peek("a", 600.0, soon()) == 0
     assert counters.peek("b", 60.0, soon()) == 3
+
+
+def test_a_file_that_another_process_is_making_is_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "counters.sqlite"
+    other = sqlite3.connect(path, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    other.execute("CREATE TABLE x (y)")
+    waits: list[float] = []
+
+    def wait(seconds: float) -> None:
+        waits.append(seconds)
+        other.execute("COMMIT")
+
+    monkeypatch.setattr(time, "sleep", wait)
+    assert Counters(path).add("a", 1, 60.0, soon()) == 1
+    assert len(waits) == 1
+    other.execute("BEGIN IMMEDIATE")
+    with pytest.raises(CountersError, match="locked"):
+        Counters(path).add("a", 1, 60.0, Deadline.after(0))
+    other.close()
 
 
 def test_what_is_held_is_synced_and_counts_are_not(counters: Counters) -> None:
