@@ -130,6 +130,20 @@ def test_no_more_than_max_read_is_read_and_once_for_all_lists() -> None:
     assert len(reads) == 2
 
 
+def test_a_large_body_is_not_read_to_its_end() -> None:
+    reads: list[int] = []
+
+    class Large(MemoryBody):
+        def pieces(self) -> Iterator[bytes]:
+            for number in range(100):
+                reads.append(number)
+                yield b" " * 1024
+
+    known = replace(mail(""), message=Spooled(b"", Large(b"")))
+    make(Answers(), max_read=2048).start(known, DEADLINE)
+    assert reads == [0, 1]
+
+
 def test_a_body_that_cannot_be_read_is_no_verdict() -> None:
     class Broken(MemoryBody):
         def pieces(self) -> Iterator[bytes]:
@@ -161,6 +175,16 @@ def test_a_message_counts_as_one_question_for_the_health_of_its_list(tmp_path: P
     for outcome in ("timeout", "timeout", "timeout", "aside"):
         (seen,) = make(Answers(), guard).start(mail(body), DEADLINE).result()
         assert seen.outcome == outcome
+
+
+def test_a_list_that_answers_about_one_of_the_names_lives(tmp_path: Path) -> None:
+    guard = Guard(tmp_path / "health.json")
+    for _message in range(5):
+        resolver = Answers({(f"b.test.{ZONE}", "A"): NXDOMAIN})
+        (seen,) = (
+            make(resolver, guard).start(mail("http://a.test http://b.test"), DEADLINE).result()
+        )
+        assert seen.outcome == "timeout"
 
 
 def test_each_kind_is_set_aside_on_its_own(tmp_path: Path) -> None:

@@ -159,12 +159,20 @@ def test_the_work_is_linear(piece: str) -> None:
     assert time.process_time() - before < _SECONDS
 
 
-@given(st.text(max_size=300) | st.lists(st.sampled_from(WORST), max_size=40).map("".join))
+HOSTS = st.text("a1x08f.%2e:@[]-_~ß\u3002", max_size=40)
+
+
+@given(
+    st.text(max_size=300)
+    | st.lists(st.sampled_from(WORST), max_size=40).map("".join)
+    | HOSTS.map("http://{0} <a href='//{0}'>".format)
+)
 def test_no_text_raises_and_hosts_are_names_or_addresses(text: str) -> None:
     for html in (True, False):
         for link in links([Text(text, html)]):
             if isinstance(link.host, str):
                 assert link.host.isascii()
+                assert "." in link.host
                 assert link.host == link.host.lower()
                 assert all(0 < len(label) <= 63 for label in link.host.split("."))
                 assert read_host(link.host) == link.host
