@@ -29,7 +29,7 @@ from iems.model.envelope import INTERNET, LOCAL, parse_ip
 from iems.model.finding import Finding
 from iems.serve.deadline import Deadline
 from iems.settings.schema import Settings
-from iems.store.counters import Claim, Counters, CountersError
+from iems.store.counters import PATIENCE, Claim, Counters, CountersError
 from milters.account import Account
 from milters.checks.protocol import Check, Stage, View
 from milters.reply import Reply, TempFail
@@ -38,9 +38,6 @@ from milters.state import Company, Message
 WINDOW = 6 * 3600.0
 """Seconds. Senders try again within minutes at first and within an hour later on, so that one that
 always sends to all, and is always told 452, has come four times by then."""
-
-_COUNT_SECONDS = 2.0
-"""Seconds for a count, beside 5 s each for directory and record of the same RCPT."""
 
 _ANY = 1 << 30
 """A limit where nothing is limited."""
@@ -91,11 +88,11 @@ class Exact:
         keys = {_key("deferred", message, address) for address, _destinations in message.accepted}
         claims = [Claim(key, WINDOW, _ANY) for key in sorted(keys)]
         with contextlib.suppress(CountersError):
-            self.counters.take(claims, Deadline.after(_COUNT_SECONDS))
+            self.counters.take(claims, Deadline.after(PATIENCE))
 
     def _gives_way(self, message: Message, address: Address) -> bool:
         """Whether he was deferred oftener than he gave way for it."""
-        deadline = Deadline.after(_COUNT_SECONDS)
+        deadline = Deadline.after(PATIENCE)
         try:
             due = self.counters.peek(_key("deferred", message, address), WINDOW, deadline)
             claim = Claim(_key("gave way", message, address), WINDOW, due)
@@ -146,7 +143,7 @@ class Exact:
     def _may_part(self, message: Message, address: Address) -> bool:
         claim = Claim(_key("split", message, address), WINDOW, self.settings.exact_splits)
         try:
-            [wait] = self.counters.take([claim], Deadline.after(_COUNT_SECONDS))
+            [wait] = self.counters.take([claim], Deadline.after(PATIENCE))
         except CountersError:
             self.account.split("uncounted")
             return False

@@ -16,9 +16,11 @@ from iems.dns.stub import StubResolver
 from iems.settings.load import Written
 from iems.settings.read import SettingsError
 from iems.settings.schema import Settings
+from iems.store.counters import PATIENCE
 from iems.store.keys import Keyring, KeyringError
 from milters.account import COMMIT_SECONDS
 from milters.assembly import build_checks
+from milters.checks import flow
 from milters.checks.protocol import Tools
 
 
@@ -89,23 +91,33 @@ def _mode(file: Path) -> Iterable[str]:
 def _limits(written: Written, postfix: Postfix) -> Iterable[str]:
     """At RCPT and at the end of DATA directory, checks and record are waited for, in turn.
 
-    At RCPT the DNS counts twice: SPF begins to follow a record when its finding is needed.
+    At RCPT the DNS counts twice: SPF begins to follow a record when its finding is needed. There
+    `flow` counts once, `exact` twice.
     """
     settings = written.settings
-    for parameter, key, words, checks in (
-        ("milter_command_timeout", "dns.timeout", "twice dns.timeout", 2 * settings.dns.timeout),
+    flows = any(check.family == flow.NAME for check in settings.checks)
+    counts = PATIENCE * (flows + 2 * bool(settings.exact))
+    for parameter, key, words, checks, ours in (
+        (
+            "milter_command_timeout",
+            "dns.timeout",
+            "twice dns.timeout",
+            2 * settings.dns.timeout,
+            COMMIT_SECONDS + counts,
+        ),
         (
             "milter_content_timeout",
             "milter.content_timeout",
             "milter.content_timeout",
             settings.milter.content_timeout,
+            COMMIT_SECONDS,
         ),
     ):
         limit = seconds(postfix.value(parameter))
-        longest = settings.directory.timeout + checks + COMMIT_SECONDS
+        longest = settings.directory.timeout + checks + ours
         if limit is not None and longest >= limit:
             yield (
                 f"{written.where(key)}: directory.timeout, {words} and "
-                f"{COMMIT_SECONDS:g} s for a record are {longest:g} s; expected less than "
+                f"{ours:g} s for records and counts are {longest:g} s; expected less than "
                 f"Postfix's {parameter} of {limit:g} s: make the former shorter"
             )

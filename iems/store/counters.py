@@ -28,6 +28,9 @@ from pathlib import Path
 
 from iems.serve.deadline import Deadline
 
+PATIENCE = 2.0
+"""Seconds for one count while a client waits."""
+
 _STEPS = 10
 """Steps of a window: a count of one more step is kept, of which a part may be older."""
 

@@ -28,7 +28,7 @@ from iems.model.finding import TEMPERROR, Finding
 from iems.serve.deadline import Deadline
 from iems.settings import read
 from iems.settings.read import SettingsError, Table, Where, join, setting, somewhere
-from iems.store.counters import Claim, Counters, CountersError
+from iems.store.counters import PATIENCE, Claim, Counters, CountersError
 from milters.checks.clients import Clients
 from milters.checks.protocol import Check, Known, Pending, Stage, Tools, View
 
@@ -41,10 +41,6 @@ _COUNTED: Mapping[Stage, str] = {
     Stage.MAIL: MESSAGES,
     Stage.RCPT: RECIPIENTS,
 }
-_COUNT_SECONDS = 2.0
-"""Seconds for a count, from when it is begun: what is collected before it in the same RCPT may have
-used up that stage's time, and whoever has a slow DNS would not be counted."""
-
 _SHOWN = 100
 """Characters of a user or domain that are shown."""
 
@@ -244,7 +240,9 @@ class Counting:
 
     def _counted(self) -> tuple[Finding, ...]:
         """Count what is not counted yet, or tell what is in the way."""
-        deadline = Deadline.after(_COUNT_SECONDS)
+        # From now on: what is collected before it may have used up the time of the stage, and
+        # whoever has a slow DNS would not be counted.
+        deadline = Deadline.after(PATIENCE)
         try:
             return self._held(deadline) or self._exceeded(deadline)
         except CountersError:
