@@ -2,8 +2,8 @@
 
 It is told from the records of the agent, who decides about everything that was let in; what the
 milter refused can hardly be refused more. The first mail comes a day after the first check went
-into shadow, and none after a day without mail. One that cannot be sent is tried again with the next
-run, then with what has come since.
+into shadow, and none after a day without mail. Where the records are more than can be read in time
+it says so. One that cannot be sent is tried again with the next run, then with what has come since.
 """
 
 from __future__ import annotations
@@ -11,14 +11,14 @@ from __future__ import annotations
 import collections
 import datetime
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 from iems.notices.postmaster import NoticeError
 from iems.serve.deadline import Deadline
-from iems.store.records import every
+from iems.store.records import Record, every
 from iems.store.replay import Shadows
 
 NOTICE = "shadow"
@@ -74,16 +74,16 @@ class ShadowNotices:
         """Whether postmaster knows, or there is nothing to know."""
         work = Shadows()
         sums: collections.Counter[tuple[str, str, str, str]] = collections.Counter()
-        for one in work.differences(every([self.records], since=since)):
+        for one in work.differences(_in_time(every([self.records], since=since), deadline)):
             sums[one.check, one.band, one.was.word, one.now.word] += 1
-            if deadline.expired:
-                break
         if not work.verdicts:
             return True
         lines = [
             f"{count:8}  {check} {band}: {was} -> {now}"
             for (check, band, was, now), count in sums.most_common(_LINES)
         ]
+        if deadline.expired:
+            lines.append("     ...  there was no time to count all that has come since")
         start = datetime.datetime.fromtimestamp(since, datetime.UTC)
         values = {
             "checks": ", ".join(sorted(self.checks)),
@@ -110,3 +110,11 @@ class ShadowNotices:
         draft = self.file.with_name(self.file.name + ".new")
         draft.write_text(f"{now}\n", "ascii")
         draft.replace(self.file)
+
+
+def _in_time(records: Iterable[Record], deadline: Deadline) -> Iterator[Record]:
+    """As many as are read before the deadline, one at least."""
+    for one in records:
+        yield one
+        if deadline.expired:
+            return

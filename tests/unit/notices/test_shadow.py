@@ -37,8 +37,8 @@ class Office:
     def warning(self, text: str, **fields: object) -> None:
         self.warned.append(f"{text} {fields}")
 
-    def run(self, days: float = 0.0) -> list[dict[str, str]]:
-        """Let so many days pass, and the job run; what it sent."""
+    def run(self, days: float = 0.0, seconds: float = 60) -> list[dict[str, str]]:
+        """Let so many days pass, and the job run for so long; what it sent."""
         self.now += days * DAY
         before = len(self.told)
         job = ShadowNotices(
@@ -49,7 +49,7 @@ class Office:
             self,
             lambda: self.now,
         )
-        job.run(Deadline.after(60))
+        job.run(Deadline.after(seconds))
         return self.told[before:]
 
     def delivered(self, *would: Action) -> None:
@@ -93,6 +93,14 @@ def test_once_a_day_with_what_came_since_the_last_one(office: Office) -> None:
     assert (mail["verdicts"], mail["differences"]) == ("1", "0")
     assert mail["lines"].endswith("no difference")
     assert office.run(1.0) == []
+
+
+def test_what_there_is_no_time_to_count_is_not_hidden(office: Office) -> None:
+    office.run()
+    office.delivered(Action.DELIVER, Action.REJECT)
+    (told,) = office.run(1, seconds=0)
+    assert (told["verdicts"], told["differences"]) == ("1", "0")
+    assert told["lines"].endswith("there was no time to count all that has come since")
 
 
 def test_a_mail_that_cannot_be_sent_is_tried_again_with_what_came_since(office: Office) -> None:
