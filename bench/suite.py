@@ -99,6 +99,7 @@ file = "{self.folder}/directory.toml"
 servers = ["127.0.0.1:{dns_port}"]
 
 [milter]
+tag_spam_bounces = true
 socket = "{self.milter_socket}"
 state = "{self.milter_state}"
 status = "{self.milter_state}/status.json"
