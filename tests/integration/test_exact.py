@@ -121,9 +121,11 @@ def sender(ground: Ground, exact: MailSystem) -> Iterator[Postfix]:
             "default_transport": f"smtp:[127.0.0.1]:{exact.port()}",
             "smtpd_relay_restrictions": "permit_mynetworks reject",
             "smtp_bind_address": OUTSIDE,
+            # A message may be due less than a second before its time. If its delivery has not let
+            # go of it by then, the queue manager skips it and comes again after 300 s.
             "queue_run_delay": "1s",
-            "minimal_backoff_time": "1s",
-            "maximal_backoff_time": "1s",
+            "minimal_backoff_time": "2s",
+            "maximal_backoff_time": "2s",
         },
         listeners=[Listener("internet", ground.port(), {})],
     )
