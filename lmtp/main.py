@@ -11,7 +11,7 @@ import functools
 import socket as sockets
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from iems.directory.connect import connect, connect_store, unavailable
@@ -133,9 +133,7 @@ class AgentGeneration:
             },
         }
         state, keep = settings.agent.state, settings.keep
-        postmaster = Postmaster(
-            settings.postmaster, settings.hostname, settings.notices.smtp, outages.TIMEOUT
-        )
+        postmaster = replace(self._postmaster(), timeout=outages.TIMEOUT)
         told = outages.Outages(state / "outages.json", postmaster, log)
         return (
             backends(questions, control.meter, log, told.seen),

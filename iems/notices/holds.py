@@ -12,9 +12,8 @@ import contextlib
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
-from iems.notices.postmaster import NoticeError, NoticeRefusedError
+from iems.notices.postmaster import NoticeError, NoticeRefusedError, Notifier, Reporter
 from iems.serve.deadline import Deadline
 from iems.store.counters import Counters, CountersError, Held
 
@@ -27,22 +26,6 @@ TIMEOUT = 3.0
 is kept, before the job counts as hung (`iems.serve.jobs`)."""
 
 _KEEP_SECONDS = 1.0
-
-
-class Notifier(Protocol):
-    """Who writes to postmaster (`iems.notices.postmaster.Postmaster`)."""
-
-    def notify(self, name: str, **values: str) -> None:
-        """Send the notice; NoticeError where it cannot be sent."""
-        ...
-
-
-class Reporter(Protocol):
-    """Who writes the log."""
-
-    def warning(self, text: str, **fields: object) -> None:
-        """One line."""
-        ...
 
 
 @dataclass(frozen=True)

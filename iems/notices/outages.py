@@ -12,9 +12,9 @@ import json
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
-from iems.notices.postmaster import NoticeError
+from iems.notices.postmaster import NoticeError, Notifier, Reporter
 
 NOTICE = "servers-silent"
 TIMEOUT = 4.0
@@ -26,22 +26,6 @@ _LOOKS = 2
 """A restart of a server is over by the second."""
 
 _VERSION = 1
-
-
-class Notifier(Protocol):
-    """Who tells postmaster (`iems.notices.postmaster.Postmaster`)."""
-
-    def notify(self, name: str, **values: str) -> None:
-        """Send the notice; NoticeError where it cannot be sent."""
-        ...
-
-
-class Reporter(Protocol):
-    """Who writes the log."""
-
-    def warning(self, text: str, **fields: object) -> None:
-        """One line."""
-        ...
 
 
 class Outages:

@@ -13,6 +13,7 @@ from email.message import EmailMessage
 from email.utils import formatdate, make_msgid
 from importlib import resources
 from string import Template
+from typing import Protocol
 
 from iems.codec.printable import printable
 from iems.model.address import Address
@@ -30,6 +31,22 @@ class NoticeError(Exception):
 
 class NoticeRefusedError(NoticeError):
     """Nor will it be: the mail server said so for good."""
+
+
+class Notifier(Protocol):
+    """Who tells postmaster: `Postmaster`, or whoever stands for him."""
+
+    def notify(self, name: str, **values: str) -> None:
+        """Send the notice; NoticeError where it cannot be sent."""
+        ...
+
+
+class Reporter(Protocol):
+    """Who writes the log."""
+
+    def warning(self, text: str, **fields: object) -> None:
+        """One line."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)

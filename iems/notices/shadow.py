@@ -14,9 +14,8 @@ import time
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
-from iems.notices.postmaster import NoticeError
+from iems.notices.postmaster import NoticeError, Notifier, Reporter
 from iems.serve.deadline import Deadline
 from iems.store.records import Record, every
 from iems.store.replay import Shadows
@@ -30,22 +29,6 @@ _LONGEST = 7 * DAY
 """Seconds that are looked back at most, whenever the last mail was."""
 
 _LINES = 50
-
-
-class Notifier(Protocol):
-    """Who tells postmaster (`iems.notices.postmaster.Postmaster`)."""
-
-    def notify(self, name: str, **values: str) -> None:
-        """Send the notice; NoticeError where it cannot be sent."""
-        ...
-
-
-class Reporter(Protocol):
-    """Who writes the log."""
-
-    def warning(self, text: str, **fields: object) -> None:
-        """One line."""
-        ...
 
 
 @dataclass(frozen=True)

@@ -17,10 +17,9 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Protocol
 
 from iems.dns.resolver import Answer, Question, Resolver
-from iems.notices.postmaster import NoticeError
+from iems.notices.postmaster import NoticeError, Notifier, Reporter
 from iems.serve.deadline import Deadline
 from milters.checks.guard import ListHealth, publish, published
 from milters.checks.zone import LISTED, Entries, ZoneSettings, outcome
@@ -30,22 +29,6 @@ _SILENT = 2
 _DAY = 86400.0
 _ROUND = 15.0
 """Seconds for all questions of one test, which are asked together."""
-
-
-class Notifier(Protocol):
-    """Who tells postmaster (`iems.notices.postmaster.Postmaster`)."""
-
-    def notify(self, name: str, **values: str) -> None:
-        """Send the notice; NoticeError where it cannot be sent."""
-        ...
-
-
-class Reporter(Protocol):
-    """Who writes the log."""
-
-    def warning(self, text: str, **fields: object) -> None:
-        """One line."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
