@@ -16,17 +16,15 @@ import subprocess
 from pathlib import Path
 from typing import Protocol
 
+from bench.deployed import deployed
 from iems.serve.deadline import Deadline
 from iems.store.records import search
 from tests.integration.directory import tree
-from tests.integration.stack import mailsystem
-from tests.integration.stack.ground import Ground, running, users
-from tests.integration.stack.mailsystem import DELEGATED, ENFORCED, MailSystem
+from tests.integration.stack.ground import Ground, running
+from tests.integration.stack.mailsystem import MailSystem
 from tests.integration.stack.postfix import Listener, Postfix
 from tests.integration.stack.programs import run
-from tests.integration.stack.rbldnsd import Rbldnsd
 from tests.integration.stack.smtp import send
-from tests.integration.stack.unbound import Unbound
 from tests.waiting import eventually
 
 CLASSES = (1, 2, 3, 4)
@@ -86,32 +84,24 @@ _QUEUE_RUN = 30.0
 
 def measure(_rounds: int, _messages: int) -> str:
     """One message for each row; the table."""
-    users()
-    ground = Ground()
-    try:
-        lists = Rbldnsd(ground, (ENFORCED, DELEGATED))
-        with running(lists):
-            resolver = Unbound(ground, stubs=dict.fromkeys(lists.zones, lists.port))
-            with running(resolver), mailsystem.started(ground, lists, resolver) as system:
-                system.milter.stop()
-                system.agent.stop()
-                system.site.write("conf.d/exact.toml", SETTINGS)
-                system.milter.start()
-                system.agent.start()
-                host = f"[127.0.0.1]:{system.port()}"
-                one, two = _postfix(ground, host), _postfix(ground, host, host)
-                with running(one), running(two):
-                    rows = _rows(
-                        system,
-                        {
-                            "Postfix, one host": Post(one),
-                            "Postfix, two hosts": Post(two),
-                            "Exim, with BDAT": Exim(ground, system.port(), "*"),
-                            "Exim, without": Exim(ground, system.port(), ""),
-                        },
-                    )
-    finally:
-        ground.close()
+    with deployed() as (system, _lists, ground):
+        system.milter.stop()
+        system.agent.stop()
+        system.site.write("conf.d/exact.toml", SETTINGS)
+        system.milter.start()
+        system.agent.start()
+        host = f"[127.0.0.1]:{system.port()}"
+        one, two = _postfix(ground, host), _postfix(ground, host, host)
+        with running(one), running(two):
+            rows = _rows(
+                system,
+                {
+                    "Postfix, one host": Post(one),
+                    "Postfix, two hosts": Post(two),
+                    "Exim, with BDAT": Exim(ground, system.port(), "*"),
+                    "Exim, without": Exim(ground, system.port(), ""),
+                },
+            )
     return "\n".join(
         [
             "## What `exact` costs",

@@ -13,14 +13,11 @@ import statistics
 import time
 from dataclasses import dataclass
 
+from bench.deployed import deployed
 from bench.smtp import MESSAGE
 from tests.integration.directory import tree
-from tests.integration.stack import mailsystem
-from tests.integration.stack.ground import Ground, running, users
-from tests.integration.stack.mailsystem import DELEGATED, ENFORCED, MailSystem
-from tests.integration.stack.rbldnsd import Rbldnsd
+from tests.integration.stack.mailsystem import DELEGATED, MailSystem
 from tests.integration.stack.smtp import Client
-from tests.integration.stack.unbound import Unbound
 from tests.waiting import eventually
 
 CASES = ((1, 1), (10, 10), (100, 100), (100, 40), (1000, 1000))
@@ -47,23 +44,13 @@ class Measured:
 def measure(rounds: int, _messages: int) -> str:
     """Run everything; the table."""
     kept: dict[tuple[int, int], list[Measured]] = {case: [] for case in CASES}
-    users()
-    ground = Ground()
-    try:
-        lists = Rbldnsd(ground, (ENFORCED, DELEGATED))
-        with running(lists):
-            resolver = Unbound(ground, stubs=dict.fromkeys(lists.zones, lists.port))
-            with running(resolver), mailsystem.started(ground, lists, resolver) as system:
-                lists.list(DELEGATED, _CLIENT)
-                _send(
-                    system, "warm.test", (20, 20)
-                )  # not counted: every process has been used once
-                for number, case in itertools.product(range(rounds), CASES):
-                    one = _send(system, f"r{number}n{case[0]}of{case[1]}.test", case)
-                    kept[case].append(one)
-                    print(f"round {number + 1}: {case}: {one}", flush=True)
-    finally:
-        ground.close()
+    with deployed() as (system, lists, _ground):
+        lists.list(DELEGATED, _CLIENT)
+        _send(system, "warm.test", (20, 20))  # not counted: every process has been used once
+        for number, case in itertools.product(range(rounds), CASES):
+            one = _send(system, f"r{number}n{case[0]}of{case[1]}.test", case)
+            kept[case].append(one)
+            print(f"round {number + 1}: {case}: {one}", flush=True)
     head = " | ".join(f"searches, {name}" for name in SERVICES)
     return "\n".join(
         [

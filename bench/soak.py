@@ -23,18 +23,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from bench import growth, load, names
+from bench.deployed import deployed
 from bench.smtp import MESSAGE
 from iems.serve.status import resident
 from tests.integration.directory import tree
 from tests.integration.ledger import Ledger, ledgers
 from tests.integration.mixed import Mixed
-from tests.integration.stack import mailsystem
 from tests.integration.stack.daemons import Daemon
-from tests.integration.stack.ground import Ground, running, users
-from tests.integration.stack.mailsystem import DELEGATED, ENFORCED, MailSystem
+from tests.integration.stack.mailsystem import MailSystem
 from tests.integration.stack.process import parent
-from tests.integration.stack.rbldnsd import Rbldnsd
-from tests.integration.stack.unbound import Unbound
 
 DOMAIN = "soak.test"
 USERS = tuple(f"user{number}@{DOMAIN}" for number in range(200))
@@ -104,17 +101,9 @@ def main() -> int:
 
 @contextmanager
 def _system() -> Iterator[MailSystem]:
-    users()
-    ground = Ground()
-    try:
-        lists = Rbldnsd(ground, (ENFORCED, DELEGATED))
-        with running(lists):
-            resolver = Unbound(ground, stubs=dict.fromkeys(lists.zones, lists.port))
-            with running(resolver), mailsystem.started(ground, lists, resolver) as system:
-                system.slapd.add(tree.domain(DOMAIN) + "".join(tree.user(one) for one in USERS))
-                yield system
-    finally:
-        ground.close()
+    with deployed() as (system, _lists, _ground):
+        system.slapd.add(tree.domain(DOMAIN) + "".join(tree.user(one) for one in USERS))
+        yield system
 
 
 def _peak(system: MailSystem) -> float:
