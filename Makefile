@@ -64,6 +64,10 @@ test: $(CACHE)/test-packages check ## everything but the booted machines, on a f
 unit: $(CACHE)/test-packages $(VENV)/stamp ## the fast tests: no server, no network
 	$(BIN)/pytest -q tests/unit tests/qa tests/fuzz
 
+.PHONY: explore
+explore: $(CACHE)/test-packages $(VENV)/stamp ## the fast tests with ten times as many examples, others each time
+	$(BIN)/pytest -q --hypothesis-profile=explore tests/unit tests/fuzz
+
 .PHONY: check
 check: $(VENV)/stamp ## ruff, mypy --strict, import contracts
 	$(BIN)/ruff check .

@@ -8,7 +8,8 @@ first RCPT; CONNECT is answered, and the questions that it raises are under way 
 only the C module is used: its class layer costs as much as the calls themselves.
 
 Failure: whatever the chain raises is logged with the message's reference and answered 451, so that
-a defect of ours delays mail and loses none.
+a defect of ours delays mail and loses none. So is an edit that the MTA does not take, and where it
+has hung up meanwhile nobody hears the answer.
 
 libmilter insists on making its own listening socket, and on taking HUP and TERM. So it gets a
 private socket, over whose descriptor ours is laid before it accepts, and again a private one when
@@ -264,6 +265,9 @@ class _Session:
                 reply, edits = self._chain.end_of_message(self._macros(_END))
             for edit in edits:
                 self._apply(edit)
+        except milter.error as error:
+            self._log.warning("the MTA takes no edits", error=error, reference=reference)
+            reply = self._delayed("mta", reference)
         except Exception as error:  # noqa: BLE001 - a message must not be lost by a defect of ours
             reply = self._failed(error, reference)
         return self._reply(reply)
@@ -291,7 +295,10 @@ class _Session:
 
     def _failed(self, error: Exception, reference: str) -> TempFail:
         self._log.failure("the chain failed", error, reference=reference)
-        self._meter.count("temporary_failures_total", cause="internal")
+        return self._delayed("internal", reference)
+
+    def _delayed(self, cause: str, reference: str) -> TempFail:
+        self._meter.count("temporary_failures_total", cause=cause)
         return TempFail(451, "4.3.0", f"internal error, try again later; reference {reference}")
 
     def _kept(self) -> Reply | None:

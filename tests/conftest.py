@@ -8,8 +8,11 @@ from pathlib import Path
 import hypothesis
 import pytest
 
-# How long an example takes is for the benchmarks to say: here it depends on who else runs.
-hypothesis.settings.register_profile("iems", deadline=None)
+# How long an example takes is for the benchmarks to say: here it depends on who else runs. The
+# examples are the same in every run, so that a change meets only what it broke itself; `make
+# explore` looks for new ones.
+hypothesis.settings.register_profile("iems", deadline=None, derandomize=True)
+hypothesis.settings.register_profile("explore", deadline=None, max_examples=1000)
 hypothesis.settings.load_profile("iems")
 
 ROOT = Path(__file__).resolve().parents[1]

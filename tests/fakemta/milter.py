@@ -138,6 +138,12 @@ class MilterFilter:
         except FilterGoneError:
             return Verdict(self._lost())
 
+    def end_and_vanish(self, macros: Macros) -> None:
+        """SMFIC_BODYEOB, and the connection closes before the answer."""
+        self._macros("E", macros)
+        self._say("E")
+        self.vanish()
+
     def abort(self) -> None:
         """SMFIC_ABORT, which nobody answers."""
         self._pieces = []

@@ -151,6 +151,20 @@ def test_bytes_that_are_no_utf8_are_no_reason_to_refuse(setting: Setting) -> Non
     mta.quit()
 
 
+def test_an_mta_that_hangs_up_at_the_end_is_no_defect_of_ours(setting: Setting) -> None:
+    def told() -> bool:
+        mta = MilterFilter(str(setting.socket))
+        mta.connect(Connect("192.0.2.1", "client.example"), {})
+        mta.mail("<hung.up@sender.example>", {})
+        mta.rcpt("<bob@example.test>", {})
+        mta.end_and_vanish({"i": "QUEUEID"})
+        return 'the MTA takes no edits error="cannot' in setting.milter.tail(1000)
+
+    before = setting.milter.tail(1000).count("the chain failed")
+    eventually(told, 15, lambda: setting.milter.tail(20))
+    assert setting.milter.tail(1000).count("the chain failed") == before
+
+
 def test_messages_on_one_connection_do_not_touch_each_other(setting: Setting) -> None:
     with setting.client() as client:
         first = client.send("a@sender.example", ["alice@example.test"], b"X-A: 1\r\n\r\n")
