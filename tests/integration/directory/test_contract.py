@@ -363,6 +363,6 @@ def test_a_search_for_a_thousand_addresses_walks_few_rules(populated: Slapd) -> 
     directory = TreeDirectory(tree.store(populated, "milter"), 30.0, lambda _note: None)
     begun = time.monotonic()
     found = directory.find([Address.parse(one) for one in addresses], Deadline.after(30))
-    assert time.monotonic() - begun < 4
+    assert time.monotonic() - begun < 10
     assert len(found) == len(addresses)
     populated.delete(f"iemsDomainName={name},ou=domains,{BASE}")

@@ -27,8 +27,8 @@ from tests.waiting import eventually
 DOMAIN = "failure.test"
 ALICE = Address("alice", DOMAIN)
 SHORT = 0.5
-SLACK = 0.5
-"""Seconds above the deadline that a busy machine may need to notice it."""
+SLACK = 5.0
+"""Seconds above the deadline that a busy machine may need to notice it; who heeds none waits 30."""
 
 
 @pytest.fixture(scope="module")
@@ -217,7 +217,7 @@ def test_pool_is_bounded() -> None:
         except DirectoryUnavailable as error:
             told.append(str(error))
 
-    first = [threading.Thread(target=ask, args=(4 * SHORT,)) for _number in range(2)]
+    first = [threading.Thread(target=ask, args=(8 * SHORT,)) for _number in range(2)]
     later = [threading.Thread(target=ask, args=(SHORT,)) for _number in range(4)]
     try:
         for thread in first:
@@ -228,7 +228,7 @@ def test_pool_is_bounded() -> None:
             thread.start()
         for thread in later:
             thread.join()
-        assert time.monotonic() - begun < SHORT + SLACK
+        assert time.monotonic() - begun < 6 * SHORT
         assert len(told) == 4
         assert all("no free connection" in one for one in told)
         assert listener.connections == 2

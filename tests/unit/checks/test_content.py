@@ -193,24 +193,24 @@ def test_a_filter_that_is_down_or_lies() -> None:
 
 def test_start_waits_for_nothing_and_a_filter_that_hangs_costs_the_time_limit() -> None:
     with ContentFilter(hanging) as server:
-        one = check(server.address, timeout=0.5)
+        one = check(server.address, timeout=1.5)
         began = time.monotonic()
         pending = one.start(message(), Deadline.after(30))
-        assert time.monotonic() - began < 0.3
+        assert time.monotonic() - began < 1
         eventually(lambda: server.asked == 1)
         (found,) = pending.result()
-        assert 0.4 < time.monotonic() - began < 3
+        assert 1.4 < time.monotonic() - began < 8
         assert temperror(found) == "the content filter gives no answer in time"
         began = time.monotonic()
         assert pending.result() == (found,)
-        assert time.monotonic() - began < 0.1
+        assert time.monotonic() - began < 1
 
 
 def test_the_deadline_of_all_checks_bounds_it_too() -> None:
     with ContentFilter(hanging) as server:
         began = time.monotonic()
         temperror(finding(check(server.address, timeout=30), message(), 0.3))
-        assert time.monotonic() - began < 3
+        assert time.monotonic() - began < 8
 
 
 class Stuck:
@@ -252,7 +252,7 @@ def test_no_more_messages_are_with_the_filter_than_connections() -> None:
 
 
 def test_a_message_whose_turn_does_not_come_in_time_is_not_sent() -> None:
-    engine, one = stuck(connections=1, timeout=0.3)
+    engine, one = stuck(connections=1, timeout=1.0)
     first = one.start(message(), Deadline.after(30))
     eventually(lambda: engine.begun == 1)
     try:
@@ -260,7 +260,7 @@ def test_a_message_whose_turn_does_not_come_in_time_is_not_sent() -> None:
         assert (
             temperror(finding(one, message())) == "the content filter had no time for the message"
         )
-        assert time.monotonic() - began < 3
+        assert time.monotonic() - began < 8
     finally:
         engine.release.set()
     assert first.result()[0].outcome == "spam"
@@ -276,7 +276,7 @@ def test_a_filter_that_hangs_leaves_no_thread_stuck() -> None:
             under_way: list[Pending] = [one.start(message(), Deadline.after(30)) for _ in range(9)]
             for pending in under_way:
                 temperror(pending.result()[0])
-            assert time.monotonic() - began < 3
+            assert time.monotonic() - began < 8
 
 
 def test_without_a_thread_to_be_had_there_is_no_verdict(monkeypatch: pytest.MonkeyPatch) -> None:
