@@ -124,13 +124,17 @@ def _see_off(name: str, deadline: Deadline, log: Log) -> None:
     """Wait until no session is left for a moment, or the deadline is over."""
     quiet = Deadline.after(_QUIET)
     pause = threading.Event()
-    while not quiet.expired:
+    while True:
+        # Before the look: on a busy machine the moment may be over between two of them.
+        over = quiet.expired
         sessions = _sessions(name)
+        if sessions and deadline.expired:
+            log.warning("the drain ends with open sessions", sessions=sessions)
+            return
         if sessions:
-            if deadline.expired:
-                log.warning("the drain ends with open sessions", sessions=sessions)
-                return
             quiet = Deadline.after(_QUIET)
+        elif over:
+            return
         pause.wait(_TICK)
 
 
