@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from iems.directory.connect import connect, connect_store, unavailable
+from iems.directory.connect import audit, connect, connect_store, unavailable
 from iems.directory.reader import Directory
 from iems.notices import outages, passwords, shadow
 from iems.notices.postmaster import Postmaster
@@ -34,6 +34,7 @@ from iems.store.quarantine import Quarantine
 from iems.store.records import Recorder, new_reference
 from iems.store.spool import Spool
 from lmtp.agent import Agent
+from lmtp.bymail import ByMail
 from lmtp.dsn import Reports
 from lmtp.provenance import Origin
 from lmtp.release import Releases
@@ -111,10 +112,12 @@ class AgentGeneration:
         recorder = Recorder(state / "records.sqlite")
         agent = self._agent(recorder, log, control.meter)
         releases = Releases(agent, spool, self.keyring.secret)
+        secrets = [key.secret for key in self.keyring.keys.values()]
+        front = ByMail(agent, releases, secrets, self._postmaster(), audit(log))
         hostname = self.settings.hostname
         control.meter.watch("records_dropped_total", lambda: recorder.dropped)
         server = Server(
-            lambda wire: Session(wire, hostname, spool, agent, releases.release, log, limits),
+            lambda wire: Session(wire, hostname, spool, front, releases.release, log, limits),
             log,
             control.meter,
         )

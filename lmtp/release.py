@@ -22,10 +22,11 @@ from iems.codec.printable import printable
 from iems.codec.release import Release, ReleaseError, decode
 from iems.directory.reader import DirectoryUnavailable
 from iems.model.policy import Action, Kind, allowed
+from iems.serve.deadline import Deadline
 from iems.store.held import Held, HeldFor, held
 from iems.store.records import RELEASE
 from iems.store.spool import PIECE, Spool
-from lmtp.agent import DIRECTORY, FORWARDED, NO_DIRECTORY, UNKNOWN, Agent, Delivery
+from lmtp.agent import DIRECTORY, FORWARDED, NO_DIRECTORY, TOTAL, UNKNOWN, Agent, Delivery
 from lmtp.commands import CommandError, Mail, Recipient, parse_rcpt
 from lmtp.outcome import Outcome
 from lmtp.provenance import Provenance
@@ -53,21 +54,25 @@ class Releases:
 
     def release(self, token: str) -> Reply:
         """The reply to one token: that of the next hop, or why it was not asked."""
-        log = self.agent.log
         try:
             wanted = decode(token, self.secret_of, self.agent.now())
         except ReleaseError as error:
-            log.warning("release refused", why=error)
+            self.agent.log.warning("release refused", why=error)
             return _TOKEN
-        answer = self._release(wanted)
+        return self.carry_out(wanted, Deadline.after(TOTAL))
+
+    def carry_out(self, wanted: Release, deadline: Deadline) -> Reply:
+        """The same for what a token says."""
+        answer = self._release(wanted, deadline)
         if not answer.positive:
-            log.warning("not released", id=wanted.id, recipient=wanted.recipient, reply=answer)
+            fields = {"id": wanted.id, "recipient": wanted.recipient, "reply": answer}
+            self.agent.log.warning("not released", **fields)
         return answer
 
-    def _release(self, wanted: Release) -> Reply:
+    def _release(self, wanted: Release, deadline: Deadline) -> Reply:
         try:
             with self.agent.quarantine.claimed(wanted.id) as file:
-                return self._claimed(file, wanted)
+                return self._claimed(file, wanted, deadline)
         except BlockingIOError:
             return _BUSY
         except FileNotFoundError:
@@ -77,7 +82,7 @@ class Releases:
             self.agent.log.warning("quarantine is not available", id=wanted.id, error=why)
             return _UNREADABLE
 
-    def _claimed(self, file: BinaryIO, wanted: Release) -> Reply:
+    def _claimed(self, file: BinaryIO, wanted: Release, deadline: Deadline) -> Reply:
         store = self.agent.quarantine
         try:
             message = held(store.describe(wanted.id))
@@ -96,7 +101,7 @@ class Releases:
             mail = Mail(message.sender, size, message.eight_bit, message.utf8)
             forward = {"ADDR": message.client}
             taken = Transaction(mail, (recipient,), forward, incoming.finish())
-            answer = _Released(self.agent, taken, message, whom, wanted).carry_out()
+            answer = _Released(self.agent, taken, message, whom, wanted).carry_out(deadline)
         if answer.positive:
             self._spent(wanted)
         return answer
@@ -139,8 +144,9 @@ class _Released(Delivery):
         self._enforced = {why.rule for why in whom.reasons if why.enforced}
         self._wanted = wanted
 
-    def carry_out(self) -> Reply:
+    def carry_out(self, deadline: Deadline) -> Reply:
         """Deliver, if the recipient is still one and nothing else keeps the message."""
+        self._deadline = deadline
         until = self._deadline.sooner(DIRECTORY)
         try:
             [target] = find_targets(self._agent.directory, self._transaction.recipients, until)

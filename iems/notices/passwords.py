@@ -20,7 +20,7 @@ from typing import Protocol
 from iems.directory.passwords import Ending, Scanner, endings
 from iems.directory.reader import DirectoryUnavailable
 from iems.model.address import Address
-from iems.notices.postmaster import NoticeError, NoticeRefusedError
+from iems.notices.postmaster import NoticeError, NoticeRefusedError, Writer
 from iems.serve.deadline import Deadline
 from iems.store.told import DAY, Told
 
@@ -37,14 +37,6 @@ _ROUND = 120.0
 
 _FAILURES = 10
 """Notices in a row that could not be sent: then it is the mail server."""
-
-
-class Notifier(Protocol):
-    """Who writes to users (`iems.notices.postmaster.Postmaster`)."""
-
-    def write(self, to: Address, name: str, **values: str) -> None:
-        """Send the notice; NoticeError where it cannot be sent."""
-        ...
 
 
 class Reporter(Protocol):
@@ -67,7 +59,7 @@ class PasswordNotices:
     file: Path
     days: Sequence[int]
     how: str
-    notifier: Notifier
+    notifier: Writer
     log: Reporter
     clock: Callable[[], float] = time.time
 

@@ -41,6 +41,14 @@ class Notifier(Protocol):
         ...
 
 
+class Writer(Protocol):
+    """Who writes to users: `Postmaster`, or whoever stands for him."""
+
+    def write(self, to: Address, name: str, **values: str) -> None:
+        """Send the notice; NoticeError where it cannot be sent."""
+        ...
+
+
 class Reporter(Protocol):
     """Who writes the log."""
 

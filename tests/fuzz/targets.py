@@ -12,6 +12,7 @@ CORPUS = Path(__file__).parent / "corpus"
 TARGETS: Mapping[str, Callable[[bytes], None]] = {
     "findings": codec.findings,
     "release": codec.release,
+    "signed": codec.signed,
     "bounce": codec.bounce,
     "header": codec.header,
     "authres": codec.authres,

@@ -15,6 +15,8 @@ from typing import Any
 import pytest
 
 from iems.codec.release import Release, encode
+from iems.codec.signed import release_address
+from iems.model.address import Address
 from iems.store.quarantine import Quarantine
 from tests.integration.conftest import Fresh
 from tests.integration.stack.daemons import KEY_ID, SECRET
@@ -226,3 +228,37 @@ def test_a_token_of_another_key_and_none_move_nothing(world: World, system: Mail
         assert world.file(name).exists()
         assert not world.alice.messages()
         assert client.command(f"XRELEASE {encode(wanted, KEY_ID, SECRET)}").code == 250
+
+
+def test_a_message_to_the_signed_address_releases_and_nothing_else_does(
+    world: World, system: MailSystem
+) -> None:
+    """From a program that answers by itself, or to a forged address, it is taken and gone."""
+    name = world.send(world.alice)
+    alice, port = Address.parse(world.alice.user), system.port()
+    rule = ("dnsbl/delegated", "listed")
+    good, forged = (
+        release_address(alice, name, world.alice.user, rule, key) for key in (SECRET, b"x" * 32)
+    )
+    vacation = b"Auto-Submitted: auto-replied (vacation)\r\nSubject: away\r\n\r\naway\r\n"
+    asking = b"Subject: release\r\n\r\nprivate\r\n"
+    for sender, to, text in (
+        ("me@sender.example", forged, asking),
+        ("me@sender.example", good, vacation),
+        ("", good, asking),
+    ):
+        assert send(port, sender, [to], text).accepted == (to,)
+        system.postfix.wait_empty()
+        assert world.file(name).exists()
+    assert not world.alice.messages()
+    kept = world.file(name).read_bytes()
+    for _time in range(2):
+        assert send(port, "me@sender.example", [good], asking).accepted == (good,)
+        system.postfix.wait_empty()
+    [text] = world.alice.wait()
+    assert text.endswith(kept)
+    assert not world.file(name).exists()
+    assert len(world.alice.messages()) == 1
+    told: list[dict[str, Any]] = system.why(f"<{world.fresh.domain}@sender.example>", 3)
+    assert [row["details"]["by"] for row in told if row["stage"] == "release"] == ["mail"]
+    assert not [one for one in system.sent_out() if one.recipients == ("me@sender.example",)]

@@ -1,0 +1,123 @@
+"""What users ask for by mail: a message to a signed address lets another one out of quarantine.
+
+It stands before the agent, and takes such recipients out of a transaction. The content of the
+message is not looked at and not kept; neither is who sent it, for the address is the proof, and
+every bounce to a sender who may be forged would be backscatter. So what is asked is answered 250,
+done or not, but for what may be done later (4xx). A wrong address and a spent one look the same.
+Where a good one cannot be followed, its user is told by mail.
+
+An automatic message (RFC 3834) asks for nothing: a bounce, or the vacation reply to a digest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
+
+from iems.codec.header import unfold
+from iems.codec.printable import printable
+from iems.codec.release import Release
+from iems.codec.signed import ReleaseRequest, release_request
+from iems.directory.authority import Actor, Audit, Thing
+from iems.model.address import Address
+from iems.model.policy import Kind, Subject
+from iems.notices.postmaster import NoticeError, Writer
+from iems.serve.deadline import Deadline
+from iems.store.held import held
+from lmtp import headers
+from lmtp.agent import TOTAL, Agent
+from lmtp.release import Releases
+from lmtp.reply import Reply, reply
+from lmtp.transaction import Transaction
+
+NOTICE = "not-released"
+BY = "mail"
+"""Who released it, in records and audit."""
+
+_TAKEN = reply(250, "2.0.0", "Taken")
+_ALONE = reply(452, "4.5.3", "Not together with other recipients; try this one again")
+_UNREADABLE = reply(451, "4.3.0", "Quarantine is not available")
+_BULK = frozenset({b"auto_reply", b"bulk", b"junk", b"list"})
+
+
+@dataclass(frozen=True, slots=True)
+class ByMail:
+    """Takes transactions as the agent does; `secrets` are the keys that addresses are made with."""
+
+    agent: Agent
+    releases: Releases
+    secrets: Collection[bytes]
+    notifier: Writer
+    audit: Audit
+
+    def deliver(self, transaction: Transaction) -> Sequence[Reply]:
+        """One reply for each recipient.
+
+        A request next to recipients of another kind has to come again: alone it can take as long as
+        a transaction may.
+        """
+        asked = [release_request(one.address) for one in transaction.recipients]
+        rest = tuple(
+            one for one, request in zip(transaction.recipients, asked, strict=True) if not request
+        )
+        if rest:
+            replies = iter(self.agent.deliver(replace(transaction, recipients=rest)))
+            return [_ALONE if request else next(replies) for request in asked]
+        if _automatic(transaction):
+            self.agent.log.warning("request by an automatic message", requests=len(asked))
+            return [_TAKEN] * len(asked)
+        deadline = Deadline.after(TOTAL)
+        return [self._release(request, deadline) for request in asked if request]
+
+    def _release(self, request: ReleaseRequest, deadline: Deadline) -> Reply:
+        try:
+            wanted = self._wanted(request)
+        except OSError as error:
+            why = printable(str(error))
+            self.agent.log.warning("quarantine is not available", id=request.id, error=why)
+            return _UNREADABLE
+        if wanted is None:
+            self.agent.log.warning("release by mail refused", user=request.user)
+            return _TAKEN
+        answer = self.releases.carry_out(wanted, deadline)
+        if answer.temporary:
+            return answer
+        result = "done" if answer.positive else str(answer)
+        actor = Actor(Subject(Kind.USER, request.user.key), login=BY)
+        thing = Thing("quarantine", request.user.key)
+        self.audit(actor, "release", thing, f"{wanted.id} {result}")
+        if not answer.positive:
+            self._tell(request.user, wanted.id, answer)
+        return _TAKEN
+
+    def _wanted(self, request: ReleaseRequest) -> Release | None:
+        """The release that the address stands for; None where it stands for none."""
+        try:
+            message = held(self.agent.quarantine.describe(request.id))
+        except (FileNotFoundError, ValueError):
+            return None
+        for one in message.recipients:
+            rule = one.decisive or ("", "")
+            if request.signed_by(self.secrets, one.address, rule):
+                past = (rule,) if one.decisive else ()
+                now = int(self.agent.now())
+                return Release(request.id, one.address, past, Kind.USER.value, BY, now)
+        return None
+
+    def _tell(self, user: Address, name: str, answer: Reply) -> None:
+        try:
+            self.notifier.write(user, NOTICE, id=name, why=str(answer))
+        except NoticeError as error:
+            self.agent.log.warning("notice not sent", notice=NOTICE, to=user, error=str(error))
+
+
+def _automatic(transaction: Transaction) -> bool:
+    """Whether a program wrote it, as far as it says so."""
+    block = headers.read(transaction.message.header)
+    submitted = [unfold(field.value) for field in block.named(b"Auto-Submitted")]
+    precedence = [unfold(field.value) for field in block.named(b"Precedence")]
+    return (
+        not transaction.mail.sender
+        or any(one.partition(b";")[0].strip().lower() != b"no" for one in submitted)
+        or any(one.strip().lower() in _BULK for one in precedence)
+    )
