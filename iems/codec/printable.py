@@ -13,7 +13,7 @@ LIMIT = 400
 def printable(text: str | bytes, limit: int = LIMIT) -> str:
     """The text with every byte that is not printable ASCII as `?`, at most `limit` long."""
     decoded = text.decode("ascii", "replace") if isinstance(text, bytes) else text
-    if len(decoded) <= limit and decoded.isascii() and decoded.isprintable():
-        return decoded  # nearly always so
-    clean = "".join(letter if " " <= letter <= "~" else "?" for letter in decoded[: limit + 1])
+    clean = decoded[: limit + 1]
+    if not (clean.isascii() and clean.isprintable()):
+        clean = "".join(letter if " " <= letter <= "~" else "?" for letter in clean)
     return clean if len(clean) <= limit else clean[: limit - 3] + "..."
