@@ -11,6 +11,7 @@ would keep such mail in maildrop for ever.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 
@@ -60,6 +61,13 @@ class Runtime:
     counters: Counters
     new_reference: Callable[[], str]
 
+    @functools.cached_property
+    def due(self) -> Mapping[Stage, tuple[Check, ...]]:
+        """The checks by the stage that begins them."""
+        return {
+            stage: tuple(check for check in self.checks if check.stage is stage) for stage in Stage
+        }
+
 
 class Chain:
     """The way of one connection; the methods are named after what the MTA says."""
@@ -67,7 +75,7 @@ class Chain:
     def __init__(self, runtime: Runtime) -> None:
         self._run = runtime
         self._exact = Exact(runtime.settings, runtime.checks, runtime.counters, runtime.account)
-        self._readers = {check.name for check in runtime.checks if check.stage is Stage.BODY}
+        self._readers = {check.name for check in runtime.due[Stage.BODY]}
         self._connection = Connection()
         self._message: Message | None = None
 
@@ -202,8 +210,7 @@ class Chain:
         message.had = delivered_to(message.header)
         late = not message.started.keys().isdisjoint({Stage.HEADERS, Stage.BODY})
         destinations = (one for _address, found in message.accepted for one in found)
-        listed = any(layer.senders for one in destinations for layer in one.layers)
-        if message.had or late or listed:
+        if message.had or late or any(one.listed for one in destinations):
             decisions = self._decide(message, message.accepted, seen, Stage.BODY)
             if self._refuses(message, decisions):
                 answer = self._answer(message, None, decisions, seen, "end-of-message")
@@ -233,7 +240,7 @@ class Chain:
         return self._message
 
     def _start(self, stage: Stage, into: Started) -> None:
-        due = [check for check in self._run.checks if check.stage is stage]
+        due = self._run.due[stage]
         if not due:
             return
         settings = self._run.settings
@@ -285,8 +292,10 @@ class Chain:
     ) -> list[tuple[Destination, Decision]]:
         settings = self._run.settings
         above = settings.layers(message.channel)
-        weighed = settings.weighed(seen)
-        facts = message.facts(weighed, settings.trusted_relays, whole=stage is Stage.BODY)
+        facts = None
+        if any(one.listed for _address, destinations in accepted for one in destinations):
+            weighed = settings.weighed(seen)
+            facts = message.facts(weighed, settings.trusted_relays, whole=stage is Stage.BODY)
         found = [
             (
                 one,
@@ -296,7 +305,7 @@ class Chain:
                     (*above, *settings.beneath(one.channel), *one.layers),
                     leaves=one.channel != LOCAL,
                     role=address.role or one.address.role,
-                    ruling=rule(one.layers, facts, hope=hope),
+                    ruling=rule(one.layers, facts, hope=hope) if facts else None,
                 ),
             )
             for address, destinations in accepted
@@ -305,8 +314,10 @@ class Chain:
         # Postfix took an address that we do not find, by a match of its own: what is enforced holds
         # for everybody, whoever he is.
         unknown = [address for address, destinations in accepted if not destinations]
-        forced = [one for one in seen if len(allowed(one.check, one.band, above)) == 1]
-        return found + [(Destination(one, LOCAL), decide(forced, above)) for one in unknown]
+        if unknown:
+            forced = [one for one in seen if len(allowed(one.check, one.band, above)) == 1]
+            found += [(Destination(one, LOCAL), decide(forced, above)) for one in unknown]
+        return found
 
     def _refuses(self, message: Message, decisions: list[tuple[Destination, Decision]]) -> bool:
         """Whether all decisions agree on a refusal, where one can be made."""

@@ -66,6 +66,11 @@ class Destination:
         return (self.user.domain_layer, self.user.layer) if self.user else ()
 
     @property
+    def listed(self) -> bool:
+        """Whether its domain or its owner has a list of senders."""
+        return any(layer.senders for layer in self.layers)
+
+    @property
     def nobody(self) -> bool:
         """Whether it is in a domain of ours and no mailbox."""
         return self.channel == LOCAL and self.user is None
