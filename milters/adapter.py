@@ -176,7 +176,7 @@ def _register(make: Callable[[], Chain], log: Log, meter: Meter) -> None:
     milter.set_helo_callback(lambda context, name: context.getpriv().helo(name))
     milter.set_envfrom_callback(lambda context, *words: context.getpriv().mail(words[0]))
     milter.set_envrcpt_callback(lambda context, *words: context.getpriv().rcpt(words[0]))
-    milter.set_header_callback(lambda context, *words: context.getpriv().header(*words))
+    milter.set_header_callback(lambda context, name, value: context.getpriv().header(name, value))
     milter.set_eoh_callback(lambda context: context.getpriv().end_of_headers())
     milter.set_body_callback(lambda context, piece: context.getpriv().body(piece))
     milter.set_eom_callback(lambda context: context.getpriv().end_of_message())

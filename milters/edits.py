@@ -20,6 +20,8 @@ BOUNCE = b"X-IEMS-Bounce"
 OURS = frozenset({b"x-iems-findings", b"x-iems-verdict", BOUNCE.lower()})
 """Header fields of ours, in lower case."""
 
+_RESULTS = authres.NAME.lower()
+
 
 def removals(header: Iterable[tuple[bytes, bytes]], hostname: str) -> tuple[Edit, ...]:
     """The forged fields among these (name, value); the last first, so that indices hold."""
@@ -27,9 +29,10 @@ def removals(header: Iterable[tuple[bytes, bytes]], hostname: str) -> tuple[Edit
     found: list[Edit] = []
     for name, value in header:
         key = name.strip().lower()
+        if key not in OURS and key != _RESULTS:
+            continue
         seen[key] = seen.get(key, 0) + 1
-        results = key == authres.NAME.lower()
-        if key in OURS or (results and authres.claims(value, hostname)):
+        if key in OURS or authres.claims(value, hostname):
             found.append(ChangeHeader(name, seen[key], None))
     return tuple(reversed(found))
 

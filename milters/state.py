@@ -186,7 +186,7 @@ class Message:
         """One more header field; what is over the bounds is counted and not kept."""
         self.header_size += len(name) + len(value)
         self.header_fields += 1
-        if not self.excess:
+        if self.header_size <= MAX_HEADER and self.header_fields <= MAX_FIELDS:
             self.header.append((name, value))
 
     @functools.cached_property

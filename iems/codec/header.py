@@ -11,16 +11,24 @@ import re
 
 from iems.model.message import Field, HeaderBlock
 
-_FIELD = re.compile(rb"[^\n]*(?:\n[ \t][^\n]*)*(?:\n|\Z)")
-_NAME = re.compile(rb"([!-9;-~]+)[ \t]*:")
+_FIELD = re.compile(rb"(?:([!-9;-~]+)[ \t]*:)?([^\n]*(?:\n[ \t][^\n]*)*)(?:\n|\Z)")
+_FOLD = re.compile(rb"\r?\n(?=[ \t])")
 _END = re.compile(rb"\n(\r?\n)")
 
 
 def parse_header(raw: bytes) -> HeaderBlock:
     """The block as fields; `raw` holds no empty line."""
     seen: dict[bytes, int] = {}
-    lines = (match for match in _FIELD.finditer(raw) if match.group())
-    return HeaderBlock(raw, tuple(_field(one.group(), one.start(), seen) for one in lines))
+    fields: list[Field] = []
+    for match in _FIELD.finditer(raw):
+        whole, name, value = match.group(0, 1, 2)
+        if not whole:
+            break
+        name = name or b""
+        key = name.lower()
+        occurrence = seen[key] = seen.get(key, 0) + 1
+        fields.append(Field(whole, match.start(), name, key, value.rstrip(b"\r\n"), occurrence))
+    return HeaderBlock(raw, tuple(fields))
 
 
 def split_message(data: bytes) -> tuple[bytes, bytes]:
@@ -34,13 +42,4 @@ def split_message(data: bytes) -> tuple[bytes, bytes]:
 
 def unfold(value: bytes) -> bytes:
     """The value on one line, without the blanks around it (RFC 5322 section 2.2.3)."""
-    return re.sub(rb"\r?\n(?=[ \t])", b"", value).strip()
-
-
-def _field(raw: bytes, start: int, seen: dict[bytes, int]) -> Field:
-    match = _NAME.match(raw)
-    name = match.group(1) if match else b""
-    value = raw[match.end() :] if match else raw
-    key = name.lower()
-    seen[key] = seen.get(key, 0) + 1
-    return Field(raw, start, name, value.rstrip(b"\r\n"), seen[key])
+    return _FOLD.sub(b"", value).strip()

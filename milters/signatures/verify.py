@@ -92,8 +92,8 @@ def signing_form(field: Field, *, relaxed: bool) -> bytes:
     """A signature field as it is part of what it signs: without `b=` and the last line end."""
     name, colon, value = field.raw.partition(b":")
     raw = name + colon + tags.without(value, b"b")
-    bare = Field(raw, field.start, field.name, raw, field.occurrence)
-    return (canonical.relaxed_field(bare) if relaxed else raw).removesuffix(canonical.CRLF)
+    form = canonical.relaxed_field(field._replace(raw=raw)) if relaxed else raw
+    return form.removesuffix(canonical.CRLF)
 
 
 def acceptable(signer: Signer) -> None:
