@@ -4,9 +4,9 @@ It holds no pymilter, no thread and no clock of its own; adapter, golden scripts
 drive this one object. What belongs to the connection and what belongs to a message are two objects:
 a connection carries many messages (RFC 5321 section 3.3).
 
-Failure: a directory that cannot answer, or a record that cannot be written before a refusal, is a
-temporary failure. On mail that does not come by SMTP no recipient is ever refused, since Postfix
-would keep such mail in maildrop for ever.
+Failure: a directory or a spool that cannot answer is a temporary failure (`milters/answer.py`). On
+mail that does not come by SMTP no recipient is ever refused, since Postfix would keep such mail in
+maildrop for ever.
 """
 
 from __future__ import annotations
@@ -18,27 +18,24 @@ from dataclasses import dataclass, replace
 from iems.codec.delivered import delivered_to
 from iems.codec.findings import Passed
 from iems.codec.printable import printable
-from iems.directory.account import CHECK as ACCOUNT
-from iems.directory.account import unreadable
 from iems.directory.reader import Directory, DirectoryUnavailable
 from iems.directory.resolve import Destination, resolve
 from iems.model.address import Address, AddressError
 from iems.model.envelope import INTERNET, LOCAL, SUBMISSION, Client
 from iems.model.finding import Finding
-from iems.model.policy import Action, Decision, allowed, decide, refused_by, rule
+from iems.model.policy import Action, Decision, allowed, decide, rule
 from iems.serve.deadline import Deadline
 from iems.settings.schema import Settings
 from iems.store.counters import Counters
 from iems.store.keys import Keyring
-from iems.store.records import Record, RecordsError, details
 from iems.store.spool import Spool, TooLargeError
 from milters import bounces
 from milters.account import EXACT, Account
+from milters.answer import Answers
 from milters.checks.protocol import Check, Stage, View
 from milters.edits import insertions, removals
 from milters.exact import Exact
-from milters.refusal import line, refusal
-from milters.reply import Continue, Edit, Reject, Reply, TempFail
+from milters.reply import Continue, Edit, Reply
 from milters.state import Connection, Message, Started, view
 
 _MAX_FORGED = 100
@@ -74,6 +71,7 @@ class Chain:
 
     def __init__(self, runtime: Runtime) -> None:
         self._run = runtime
+        self._answers = Answers(runtime.account, runtime.settings.contact)
         self._exact = Exact(runtime.settings, runtime.checks, runtime.counters, runtime.account)
         self._readers = {check.name for check in runtime.due[Stage.BODY]}
         self._connection = Connection()
@@ -141,12 +139,12 @@ class Chain:
         told = macros.get("{rcpt_addr}", recipient)
         address = _address(told, hostname) or _address(recipient, hostname)
         if address is None:
-            return self._unreadable(message, recipient)
+            return self._answers.unreadable(message, recipient)
         deadline = Deadline.after(self._run.settings.directory.timeout)
         try:
             destinations = resolve(self._run.directory, address, deadline)
         except DirectoryUnavailable as error:
-            return self._unavailable(message, "directory", str(error))
+            return self._answers.unavailable(message, "directory", str(error))
         before = message.another()
         self._start(Stage.RCPT, message.started)
         seen = self._collect(message)
@@ -157,10 +155,10 @@ class Chain:
         if self._refuses(message, decisions) and self._refuses(
             message, self._decide(message, to, seen, Stage.RCPT, hope=True)
         ):
-            answer = self._answer(message, address, decisions, seen, "rcpt")
+            answer = self._answers.refusal(message, address, decisions, seen, "rcpt")
         elif apart := self._exact.apart(message, address, destinations, seen, known):
             record = self._run.account.put_off(message, address, apart)
-            answer = self._refuse(message, apart, [record], EXACT)
+            answer = self._answers.refuse(message, apart, [record], EXACT)
         if isinstance(answer, Continue):
             message.accepted.append((address, destinations))
         message.settle(before, let_in=isinstance(answer, Continue))
@@ -196,24 +194,25 @@ class Chain:
     def _ended(self, message: Message) -> tuple[Reply, tuple[Edit, ...]]:
         message.finish()
         if message.excess:
-            return self._too_large(message, message.excess), ()
+            return self._answers.too_large(message, message.excess), ()
         if isinstance(message.fault, TooLargeError) and self._needs_bodies:
-            return self._too_large(message, str(message.fault)), ()
+            return self._answers.too_large(message, str(message.fault)), ()
         if message.fault is not None and self._needs_bodies:
-            return self._unavailable(message, "spool", str(message.fault)), ()
+            return self._answers.unavailable(message, "spool", str(message.fault)), ()
         self._start(Stage.BODY, message.started)
         seen = self._of_all(message, self._collect(message))
         hostname, key = self._run.settings.hostname, self._run.keyring.active
         forged = removals(message.header, hostname)
         if len(forged) > _MAX_FORGED:
-            return self._too_large(message, f"more than {_MAX_FORGED} forged header fields"), ()
+            excess = f"more than {_MAX_FORGED} forged header fields"
+            return self._answers.too_large(message, excess), ()
         message.had = delivered_to(message.header)
         late = not message.started.keys().isdisjoint({Stage.HEADERS, Stage.BODY})
         destinations = (one for _address, found in message.accepted for one in found)
         if message.had or late or any(one.listed for one in destinations):
             decisions = self._decide(message, message.accepted, seen, Stage.BODY)
             if self._refuses(message, decisions):
-                answer = self._answer(message, None, decisions, seen, "end-of-message")
+                answer = self._answers.refusal(message, None, decisions, seen, "end-of-message")
                 self._exact.ended(message, answer)
                 if not isinstance(answer, Continue):
                     return answer, ()
@@ -323,72 +322,6 @@ class Chain:
         """Whether all decisions agree on a refusal, where one can be made."""
         actions = {decision.action for _destination, decision in decisions}
         return bool(actions) and actions <= _REFUSED and message.channel != LOCAL
-
-    def _answer(
-        self,
-        message: Message,
-        address: Address | None,
-        decisions: list[tuple[Destination, Decision]],
-        seen: tuple[Finding, ...],
-        stage: str,
-    ) -> Reply:
-        """The refusal that all decisions agree on, once its records are on disk."""
-        rejected = all(decision.action is Action.REJECT for _destination, decision in decisions)
-        contact = self._run.settings.contact
-        reply = refusal(address, decisions[0][1], contact, message.reference, rejected=rejected)
-        records = [
-            self._run.account.record(
-                message,
-                stage,
-                decision.action.word,
-                recipient=str(address or destination.address),
-                subject=str(
-                    destination.user.layer.subject if destination.user else destination.channel
-                ),
-                reply=line(reply),
-                details=details(decision, seen),
-            )
-            for destination, decision in decisions
-        ]
-        checks = (reason.finding.check for reason in decisions[0][1].reasons)
-        answer = self._refuse(message, reply, records, ",".join(checks))
-        if answer is reply:
-            for _destination, decision in decisions:
-                self._run.account.verdict(stage, decision, reply)
-        return answer
-
-    def _unreadable(self, message: Message, recipient: str) -> Reply:
-        """Nobody's policy is known, and the agent would refuse it, which would be a bounce."""
-        if message.channel == LOCAL:
-            return Continue()
-        text = f"this address cannot be read; reference {message.reference}"
-        reply = Reject(553, "5.1.3", text)
-        record = self._run.account.bound(message, "rcpt", unreadable(), line(reply), recipient)
-        return self._refuse(message, reply, [record], ACCOUNT)
-
-    def _too_large(self, message: Message, excess: str) -> Reply:
-        reply = Reject(552, "5.3.4", f"{excess}; reference {message.reference}")
-        found = Finding("message", "fail", "too-large", excess)
-        record = self._run.account.bound(message, "end-of-message", refused_by(found), line(reply))
-        return self._refuse(message, reply, [record], found.check)
-
-    def _refuse(
-        self, message: Message, reply: Reject | TempFail, records: list[Record], checks: str
-    ) -> Reply:
-        """The refusal, once its records are on disk."""
-        try:
-            self._run.account.refused(message, reply, records, checks)
-        except RecordsError as error:
-            return self._unavailable(message, "records", str(error))
-        return reply
-
-    def _unavailable(self, message: Message, cause: str, why: str) -> Reply:
-        """A temporary failure, or on mail that does not come by SMTP the agent's own decision."""
-        self._run.account.unavailable(message, cause, why)
-        if message.channel == LOCAL:
-            return Continue()
-        text = f"try again later; reference {message.reference}"
-        return TempFail(451, "4.3.0", text)
 
     def _passed(self, message: Message, seen: tuple[Finding, ...]) -> Passed:
         return Passed(
