@@ -52,11 +52,13 @@ def main() -> None:
     """Read until the run says it is done, or is no more."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
-    folder, sessions = Path(sys.stdin.readline().strip()), set()
+    folder = Path(sys.stdin.readline().strip())
+    sessions: set[int] = set()
     for line in sys.stdin:
         if line.strip() == _DONE:
             return
-        sessions.add(int(line))
+        # The number of a session that is over may be that of a stranger's one day.
+        sessions = {one for one in sessions if processes_in({one})} | {int(line)}
     for _attempt in range(3):
         for pid in (*processes_in(sessions), *processes_below(folder)):
             kill(pid)

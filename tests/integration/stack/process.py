@@ -81,6 +81,7 @@ class Server:
         except subprocess.TimeoutExpired:
             self.kill()
             raise AssertionError(f"{self.name} did not stop\n{self.tail()}") from None
+        self.members()  # so that what is over by now is forgotten
 
     def kill(self) -> None:
         """Kill the program and everything of its session at once."""
@@ -101,8 +102,14 @@ class Server:
             kill(pid, signal.SIGCONT)
 
     def members(self) -> tuple[int, ...]:
-        """The processes that live in this server's session, its children included."""
-        return processes_in(self._sessions)
+        """The processes that live in this server's sessions, its children included.
+
+        A session without any is over, and its number may be that of a stranger's one day.
+        """
+        found = processes_in(self._sessions)
+        if not found:
+            self._sessions.clear()
+        return found
 
     def gone(self) -> None:
         """Wait until no process of the session is left; kill and tell when one stays."""

@@ -121,6 +121,11 @@ class Unbound:
                 return int(value)
         raise AssertionError("unbound counts no questions")
 
+    def asked(self, name: str) -> int:
+        """How many questions it was asked about this name since its start."""
+        log = (self.folder / "log").read_text(errors="replace")
+        return log.count(f" {name}. ")
+
     def _control(self, *arguments: str) -> bytes:
         return run("unbound-control", "-c", self._config, *arguments)
 
