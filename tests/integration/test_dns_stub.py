@@ -78,11 +78,12 @@ def test_the_listener_hears_the_answer_before_it_is_collected() -> None:
 
 
 def test_silence_is_a_timeout_after_two_questions() -> None:
-    with fake(silent) as server, stub(server, timeout=0.4) as resolver:
+    with fake(silent) as server, stub(server, timeout=1.0) as resolver:
         start = time.monotonic()
         question = resolver.ask(NAME, "A")
         assert question.result(Deadline.after(20)).status is Status.TIMEOUT
-        assert 0.35 < time.monotonic() - start < 2
+        assert 0.95 < time.monotonic() - start < 8
+        eventually(lambda: len(server.seen) >= 2)
         assert len(server.seen) == 2
         assert server.seen[0][:2] != server.seen[1][:2]
 
@@ -110,10 +111,10 @@ def test_a_lost_question_is_asked_again_at_half_of_the_time() -> None:
         lost.append(query)
         return TRUE(query) if len(lost) == 2 else []
 
-    with fake(second_time) as server, stub(server, timeout=1.0) as resolver:
+    with fake(second_time) as server, stub(server, timeout=3.0) as resolver:
         start = time.monotonic()
         assert asked(resolver).status is Status.FOUND
-        assert 0.45 < time.monotonic() - start < 0.95
+        assert 1.45 < time.monotonic() - start < 2.95
 
 
 def test_a_question_that_nobody_waited_for_has_its_second_try_too() -> None:
@@ -123,22 +124,22 @@ def test_a_question_that_nobody_waited_for_has_its_second_try_too() -> None:
         lost.append(query)
         return TRUE(query) if len(lost) == 2 else []
 
-    with fake(second_time) as server, stub(server, timeout=0.2) as resolver:
+    with fake(second_time) as server, stub(server, timeout=2.0) as resolver:
         question = resolver.ask(NAME, "A")
-        passed = Deadline.after(0.3)
+        passed = Deadline.after(2.1)
         eventually(lambda: passed.expired, 5)
         assert question.result(Deadline.after(5)).status is Status.FOUND
 
 
 def test_the_next_server_answers_for_a_silent_one_and_is_asked_first_from_then_on() -> None:
     with fake(silent) as first, fake(TRUE) as second:
-        with stub(first, second, timeout=1.0, cache=0) as resolver:
+        with stub(first, second, timeout=3.0, cache=0) as resolver:
             start = time.monotonic()
             assert asked(resolver).status is Status.FOUND
-            assert 0.45 < time.monotonic() - start < 0.95
+            assert 1.45 < time.monotonic() - start < 2.95
             start = time.monotonic()
             assert asked(resolver).status is Status.FOUND
-            assert time.monotonic() - start < 0.4
+            assert time.monotonic() - start < 1.4
         assert len(first.seen) == 1
 
 
@@ -180,7 +181,7 @@ def test_many_questions_to_a_server_that_is_not_there_go_to_the_next_at_once() -
         questions = [resolver.ask(f"{number}.test", "A") for number in range(200)]
         answers = {one.result(Deadline.after(50)).status for one in questions}
         assert answers == {Status.FOUND}
-        assert time.monotonic() - start < 10
+        assert time.monotonic() - start < 20, "half of the time of one"
 
 
 def test_a_server_that_starts_late_is_still_heard() -> None:
@@ -265,7 +266,7 @@ def test_a_truncated_answer_is_asked_for_by_tcp() -> None:
         assert len(server.seen) == 1
     with fake(short, tcp=lambda query: [TRUE(query)[0][:-3]]) as server, stub(server) as resolver:
         assert asked(resolver).status is Status.SERVFAIL
-    with fake(short) as server, stub(server, timeout=0.5) as resolver:
+    with fake(short) as server, stub(server) as resolver:
         assert asked(resolver).status is Status.SERVFAIL
 
 

@@ -128,11 +128,11 @@ def test_a_list_that_hangs_costs_one_deadline_and_then_rests(
                 began = time.monotonic()
                 pendings = [start(one, fresh.ip, 1) for one in checks]
                 assert {one.result()[0].outcome for one in pendings} == {"timeout"}
-                assert time.monotonic() - began < 2
+                assert time.monotonic() - began < 3.5, "one after the other they take 4 s"
             began = time.monotonic()
             found = [finding(one, fresh.ip, 1) for one in checks]
             assert {(one.outcome, one.band) for one in found} == {("aside", "temperror")}
-            assert time.monotonic() - began < 0.5
+            assert time.monotonic() - began < 1, "none was asked"
         finally:
             rbldnsd.resume()
 

@@ -76,7 +76,7 @@ class Golden:
         site.write(
             "conf.d/servers.toml",
             f"""
-dns = {{ servers = ["127.0.0.1:{self.names.port}"], timeout = 1.0 }}
+dns = {{ servers = ["127.0.0.1:{self.names.port}"], timeout = 3.0 }}
 directory = {{ kind = "toml", file = "{file}" }}
 milter = {{ workers = 1 }}
 """,

@@ -188,7 +188,8 @@ def test_chosen_messages_are_held_and_released_and_no_others(host: Host) -> None
     assert list(held.values()).count("hold") == 2
     assert "hold" not in where(host.second).values()
     assert host.queue("release", "--sender", "a@*") == "released 1 of 1 message in etc\n"
-    eventually(lambda: where(host.first)["a@sender.example"] != "hold")
+    # Between the two folders it is in neither of them for who looks at one after the other.
+    eventually(lambda: where(host.first).get("a@sender.example", "hold") != "hold")
     assert where(host.first)["b@sender.example"] == "hold"
     told = host.queue("release", "--all", "--json")
     done = {"etc": {"chosen": 1, "released": 1}}

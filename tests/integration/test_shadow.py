@@ -57,7 +57,7 @@ def test_nothing_is_done_and_what_would_have_been_is_told(
             f"linked host {domain} is listed by new"
         ) in told.splitlines()
         _verdicts(mailsystem, f"<1.{fresh.domain}@x.test>")
-        replayed = mailsystem.iems_ends("replay", "--shadow", "--since", f"{_age(began)}s")
+        replayed = mailsystem.iems_ends("replay", "--shadow", "--since", "10m")
         assert replayed.returncode == 1
         lines = sorted(line for line in replayed.stdout.decode().splitlines() if alice.user in line)
         assert lines == [
@@ -81,10 +81,6 @@ def _notices(postmaster: Mailbox) -> list[str]:
     )
     texts = [one.get_content() for one in parsed]
     return [one for one in texts if "shadow" in one]
-
-
-def _age(began: int) -> int:
-    return int(time.time()) - began + 1
 
 
 def _verdicts(system: MailSystem, message_id: str) -> list[dict[str, object]]:

@@ -76,13 +76,15 @@ def test_a_bounce_of_spam_is_kept_apart_and_not_for_long(
     system: MailSystem, people: People, fresh: Fresh
 ) -> None:
     system.lists.list(DELEGATED, fresh.ip)
+    before = system.bounces.log("sender non-delivery")
     send(system.port(), SENDER, [people.both], message(fresh), client=(fresh.ip, NAME))
     people.bob.wait(folder="Junk")
     eventually(lambda: kept(system.bounces), 20, lambda: system.postfix.log()[-3000:])
     system.postfix.wait_empty()  # the other one may have tried before the first one forgets it
     told = json.loads(system.iems("queue", "--json", "--by", "instance", "domain"))
-    groups = {(one["instance"], one["domain"], one["messages"]) for one in told["groups"]}
-    assert groups == {("postfix-bounces", UNREACHABLE, 1)}
+    # A notice of a server that an earlier test stopped may be on its way to postmaster.
+    groups = [one for one in told["groups"] if one["domain"] == UNREACHABLE]
+    assert [(one["instance"], one["messages"]) for one in groups] == [("postfix-bounces", 1)]
     file = system.bounces.config / "main.cf"
     text = file.read_text()
     file.write_text(text + "bounce_queue_lifetime = 1s\n")
@@ -93,7 +95,7 @@ def test_a_bounce_of_spam_is_kept_apart_and_not_for_long(
         file.write_text(text)
         system.bounces.reload()
     system.postfix.wait_empty()
-    assert "sender non-delivery" not in system.bounces.log(), "a bounce of a bounce"
+    assert system.bounces.log("sender non-delivery") == before, "a bounce of a bounce"
 
 
 def test_an_ordinary_bounce_stays_in_the_first(

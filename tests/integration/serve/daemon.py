@@ -33,6 +33,8 @@ class Daemon:
         self.settings = self.folder / "settings"
         self._ground = ground
         self.times: dict[str, float] = dict(_TIMES)
+        self.asked = 0
+        """How many lines `ask` has sent."""
         self.write(**settings)
         self.server = Program(self)
 
@@ -64,6 +66,7 @@ class Daemon:
     def ask(self, line: str = "x") -> list[str]:
         """One line on a connection of its own: word, process id, line."""
         with self.connect() as session:
+            self.asked += 1
             return session.ask(line)
 
     def log(self, text: str = "") -> list[str]:

@@ -24,14 +24,24 @@ scrape_configs:
     static_configs: [{{ targets: ["127.0.0.1:{port}"] }}]
 """
 
+_RENEWED = 0.3
+"""Seconds between two texts."""
+
 
 class Prometheus:
-    """The server, and the page that it scrapes: whatever `text` gives."""
+    """The server, and the page that it scrapes: what `text` gave last, which is asked on and on.
+
+    A program that gives it may take longer to start than a scrape has time on a busy machine.
+    """
 
     def __init__(self, ground: Ground, text: Callable[[], bytes], rules: Path) -> None:
         self._ground = ground
-        self._page = ThreadingHTTPServer(("127.0.0.1", ground.port()), _handler(text))
+        self._text, self._shown = text, b""
+        page = _handler(lambda: self._shown)
+        self._page = ThreadingHTTPServer(("127.0.0.1", ground.port()), page)
         self._thread = threading.Thread(target=self._page.serve_forever, daemon=True)
+        self._over = threading.Event()
+        self._renewer = threading.Thread(target=self._renew, daemon=True)
         self._port = ground.port()
         folder = ground.place("prometheus")
         config = folder / "prometheus.yml"
@@ -46,7 +56,9 @@ class Prometheus:
 
     def start(self) -> None:
         """Start it and wait until it answers."""
+        self._shown = self._text()
         self._thread.start()
+        self._renewer.start()
         self._ground.started(self._server)
         eventually(self._ready, 20, self._server.tail)
 
@@ -54,6 +66,8 @@ class Prometheus:
         """Stop it, and the page."""
         self._server.stop()
         self._server.gone()
+        self._over.set()
+        self._renewer.join(timeout=50)
         self._page.shutdown()
         self._page.server_close()
         self._thread.join(timeout=10)
@@ -66,6 +80,10 @@ class Prometheus:
     def rules(self) -> list[dict[str, Any]]:
         """The alerting rules as they were read."""
         return [rule for group in self._asked("rules")["groups"] for rule in group["rules"]]
+
+    def _renew(self) -> None:
+        while not self._over.wait(_RENEWED):
+            self._shown = self._text()
 
     def _ready(self) -> bool:
         try:

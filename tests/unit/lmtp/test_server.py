@@ -178,9 +178,9 @@ def test_a_drain_tells_idle_connections_to_leave_at_once(running: Running) -> No
     running.gate.opened.set()
     caller.begin()
     assert caller.hear() == [250]
-    running.control.drain(10)
+    running.control.drain(60)
     assert caller.hear(2) == [421, 0]
-    eventually(lambda: running.over, 5)
+    eventually(lambda: running.over)
 
 
 def test_a_drain_lets_a_new_connection_have_its_first_transaction(running: Running) -> None:
@@ -205,7 +205,7 @@ def test_a_drain_has_an_end(running: Running) -> None:
     caller.begin()
     eventually(lambda: running.gate.waiting == 1)
     running.control.drain(0.3)
-    eventually(lambda: running.over, 10)
+    eventually(lambda: running.over, 5)
     assert "gave up" in running.log.lines[-1]
 
 
