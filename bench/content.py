@@ -24,10 +24,10 @@ from bench.suite import cpu
 from iems.codec import findings
 from iems.codec.findings import NAME
 from iems.codec.header import parse_header, split_message
+from iems.model.server import Server as Address
 from iems.serve.deadline import Deadline
 from iems.store.spool import MemoryBody, Spooled
 from milters.engines.engine import Mail
-from milters.engines.link import Server as Address
 from milters.engines.spamd import Spamd
 from tests.integration.stack.ground import Ground, accepts, users
 from tests.integration.stack.process import Server

@@ -17,6 +17,7 @@ from typing import Any, Generic, TypeVar
 
 from iems.model.address import Address, AddressError, domain_name
 from iems.model.policy import Action
+from iems.model.server import NOWHERE, Server
 
 Table = Mapping[str, object]
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -211,6 +212,24 @@ def path(value: object) -> Path:
     if not isinstance(value, str) or not value.startswith("/"):
         raise ValueError("expected an absolute path")
     return Path(value)
+
+
+@reads("`unix:/PATH` or `inet:ADDRESS:PORT`")
+def server(value: object) -> Server:
+    """Where a server listens."""
+    return Server.parse(text(value))
+
+
+@reads("`unix:/PATH`, `inet:ADDRESS:PORT` or empty")
+def server_if_any(value: object) -> Server:
+    """The same, or nowhere."""
+    return NOWHERE if value == "" else server(value)
+
+
+@reads("text on one line, or empty")
+def text_if_any(value: object) -> str:
+    """A string on one line."""
+    return "" if value == "" else text(value)
 
 
 @reads("mailbox address")

@@ -19,14 +19,14 @@ from types import MappingProxyType
 
 from iems.codec.printable import LIMIT, printable
 from iems.model.finding import TEMPERROR, Finding
+from iems.model.server import Server
 from iems.serve.deadline import Deadline
 from iems.settings import read
-from iems.settings.read import SettingsError, Table, Where, join, reads, setting, somewhere
+from iems.settings.read import SettingsError, Table, Where, join, setting, somewhere
 from iems.store.spool import Spooled
 from milters.checks.clients import Clients, ClientSettings, clients
 from milters.checks.protocol import Check, Known, Pending, Stage, Tools, View
 from milters.engines.engine import Engine, EngineError, Mail, Verdict
-from milters.engines.link import Server
 from milters.engines.rspamd import Rspamd
 from milters.engines.spamd import Spamd
 
@@ -50,19 +50,13 @@ _RULES, _RULE = 50, 100
 """Rules that are evidence, and characters of the name of each."""
 
 
-@reads("`unix:/PATH` or `inet:ADDRESS:PORT`")
-def _server(value: object) -> Server:
-    """Where the filter listens."""
-    return Server.parse(read.text(value))
-
-
 @dataclass(frozen=True, kw_only=True)
 class Settings(ClientSettings):
     """`[checks.content]` beside mode, default and allow."""
 
     engine: str = setting(read.one_of(*ENGINES), "which filter it is", example='"spamd"')
     server: Server = setting(
-        _server, "where it listens; a host by its address", example='"inet:127.0.0.1:783"'
+        read.server, "where it listens; a host by its address", example='"inet:127.0.0.1:783"'
     )
     unsure: float = setting(read.number(-1000, 1000), "score from which mail is `unsure`", 2.5)
     spam: float = setting(read.number(-1000, 1000), "score from which it is `spam`", 5.0)

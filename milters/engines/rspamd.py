@@ -12,9 +12,10 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from iems.model.server import Server
 from iems.serve.deadline import Deadline
 from milters.engines.engine import EngineError, Mail, Verdict, word
-from milters.engines.link import Server, content
+from milters.engines.link import content, exchange
 
 _STATUS = re.compile(rb"HTTP/1\.[01] (\d{3})(?: |\Z)")
 
@@ -27,13 +28,13 @@ class Rspamd:
 
     def scan(self, mail: Mail, deadline: Deadline) -> Verdict:
         """Its verdict by the deadline; EngineError."""
-        return read_answer(self.server.exchange(_request(mail), deadline))
+        return read_answer(exchange(self.server, _request(mail), deadline))
 
     def ping(self, deadline: Deadline) -> str:
         """Why it does not answer; empty where it does."""
         request = b"GET /ping HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
         try:
-            answer = _body(self.server.exchange([request], deadline))
+            answer = _body(exchange(self.server, [request], deadline))
         except EngineError as error:
             return str(error)
         return "" if answer.strip() == b"pong" else "does not speak the protocol of rspamd"

@@ -11,9 +11,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from email.utils import formatdate
 
+from iems.model.server import Server
 from iems.serve.deadline import Deadline
 from milters.engines.engine import EngineError, Mail, Verdict, word
-from milters.engines.link import Server, content
+from milters.engines.link import content, exchange
 
 _STATUS = re.compile(rb"SPAMD/\d{1,2}\.\d{1,2} (\d{1,3}) ")
 _SPAM = re.compile(
@@ -30,12 +31,12 @@ class Spamd:
     def scan(self, mail: Mail, deadline: Deadline) -> Verdict:
         """Its verdict by the deadline; EngineError."""
         # It reads lines: of a message without a last line end it would wait for more.
-        return read_answer(self.server.exchange(_request(mail), deadline, ended=True))
+        return read_answer(exchange(self.server, _request(mail), deadline, ended=True))
 
     def ping(self, deadline: Deadline) -> str:
         """Why it does not answer; empty where it does."""
         try:
-            answer = self.server.exchange([b"PING SPAMC/1.5\r\n\r\n"], deadline)
+            answer = exchange(self.server, [b"PING SPAMC/1.5\r\n\r\n"], deadline)
         except EngineError as error:
             return str(error)
         status = _STATUS.match(answer)

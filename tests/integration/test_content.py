@@ -16,12 +16,12 @@ from cli.status import backends
 from iems.codec import findings
 from iems.codec.header import parse_header
 from iems.model.finding import Finding
+from iems.model.server import Server
 from iems.serve.deadline import Deadline
 from iems.serve.status import published
 from iems.store.spool import MemoryBody, Spooled
 from milters.checks.content import ENGINES
 from milters.engines.engine import Mail
-from milters.engines.link import Server
 from tests.integration.stack import daemons
 from tests.integration.stack.daemons import KEY_ID, SECRET, Daemon, Site
 from tests.integration.stack.ground import Ground, running

@@ -12,6 +12,7 @@ import pytest
 
 from iems.model.envelope import LOCAL, SUBMISSION
 from iems.model.finding import Finding
+from iems.model.server import Server
 from iems.serve.deadline import Deadline
 from iems.settings.read import SettingsError
 from iems.store.spool import MemoryBody, Spooled
@@ -19,7 +20,6 @@ from milters.assembly import content_engine
 from milters.checks import content
 from milters.checks.protocol import Check, Pending, Stage, View
 from milters.engines.engine import Mail, Verdict
-from milters.engines.link import Server
 from milters.engines.rspamd import Rspamd
 from milters.engines.spamd import Spamd
 from tests.contentfilter import ContentFilter, Serve, answering, request, scoring, symbols

@@ -11,11 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from iems.model.server import Server
 from iems.serve.deadline import Deadline
 from iems.store.spool import MemoryBody, Spooled
 from milters.engines import rspamd, spamd
 from milters.engines.engine import EngineError, Mail, Verdict, word
-from milters.engines.link import Server
 from tests.contentfilter import ContentFilter, answering, request, symbols
 
 HEADER = b"From: a@sender.example\r\nSubject: s\r\n\r\n"
