@@ -15,6 +15,7 @@ from pathlib import Path
 from bench import (
     content,
     costs,
+    counters,
     directory,
     exact,
     generator,
@@ -40,6 +41,7 @@ def main() -> int:
         "content": content.measure,
         "lmtp": lmtp.compare,
         "costs": costs.measure,
+        "counters": counters.measure,
         "exact": exact.measure,
         "recipients": recipients.measure,
         "directory": directory.measure,

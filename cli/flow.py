@@ -12,7 +12,7 @@ import argparse
 import datetime
 import os
 from collections.abc import Collection, Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 
 from cli import entries
 from cli.owner import as_owner
@@ -24,6 +24,7 @@ from iems.serve.log import Log
 from iems.settings.load import load
 from iems.settings.schema import Settings
 from iems.store.counters import Counters, CountersError, Held
+from iems.store.counting import connect
 from milters.checks import flow
 
 _SECONDS = 10.0
@@ -117,9 +118,12 @@ def _limits(settings: Settings) -> list[str]:
 
 @contextmanager
 def _counters(settings: Settings) -> Iterator[Counters]:
-    """The milter's counts, as the user to whom they belong: root follows nobody's links."""
+    """The milter's counts; a file as the user to whom it belongs: root follows nobody's links."""
     folder = settings.milter.state
-    with as_owner(folder), closing(Counters(folder / "counters.sqlite")) as counters:
+    with ExitStack() as stack:
+        counters = stack.enter_context(closing(connect(settings.counters, folder)))
+        if not settings.counters.shared:
+            stack.enter_context(as_owner(folder))
         yield counters
 
 

@@ -28,7 +28,7 @@ from iems.serve.supervisor import Control, Job, serve
 from iems.settings.load import DEFAULT_FILE, read_files
 from iems.settings.read import SettingsError
 from iems.settings.schema import MilterSettings, Settings
-from iems.store import expiry
+from iems.store import counting, expiry
 from iems.store.counters import Counters
 from iems.store.keys import Keyring, KeyringError
 from iems.store.records import Recorder, new_reference
@@ -91,6 +91,7 @@ class MilterService:
         build_checks(Tools.within(settings, StubResolver(dns_servers, 0.0), settings.milter.state))
         generation = MilterGeneration(settings, keyring, fingerprint)
         generation.directory(lambda _note: None)
+        generation.counters()
         return generation
 
 
@@ -114,10 +115,7 @@ class MilterGeneration:
         folder = settings.milter.state / "spool"
         folder.mkdir(mode=0o750, exist_ok=True)
         recorder = Recorder(settings.milter.state / "records.sqlite")
-        counters = Counters(
-            settings.milter.state / "counters.sqlite",
-            note=lambda why: log.error("nothing can be counted", why=why),
-        )
+        counters = self.counters(lambda why: log.error("nothing can be counted", why=why))
         tools = Tools(settings, resolver, Guard(_health_file(settings)), counters)
         runtime = Runtime(
             settings=settings,
@@ -148,6 +146,8 @@ class MilterGeneration:
         engine = content_engine(settings)
         if engine is not None:
             questions["content"] = engine.ping
+        if settings.counters.shared:
+            questions["counters"] = counting.connect_server(settings.counters).unavailable
         health = Job("health", _HEALTH_INTERVAL, test.run)
         old = expiry.of_records(
             settings.milter.state / "records.sqlite", settings.keep.records, log
@@ -160,9 +160,8 @@ class MilterGeneration:
         jobs = [health, backends(questions, control.meter, log, told.seen), old]
         if any(check.family == flow.NAME for check in settings.checks):
             state = settings.milter.state
-            counters = Counters(state / "counters.sqlite")
             notifier = replace(postmaster, timeout=holds.TIMEOUT)
-            notices = HoldNotices(counters, state / "held", notifier, log)
+            notices = HoldNotices(self.counters(), state / "held", notifier, log)
             jobs.append(Job("held", holds.INTERVAL, notices.run))
         return jobs
 
@@ -170,6 +169,10 @@ class MilterGeneration:
         """The directory; SettingsError where its file or password cannot be used."""
         own = self.settings.milter
         return connect(self.settings.directory, own.ldap_dn, own.ldap_password_file, note)
+
+    def counters(self, note: Callable[[str], None] = lambda _why: None) -> Counters:
+        """The counters; SettingsError where the password of their server cannot be used."""
+        return counting.connect(self.settings.counters, self.settings.milter.state, note)
 
 
 def _silent(resolver: StubResolver, name: str, deadline: Deadline) -> str:

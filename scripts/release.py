@@ -27,7 +27,7 @@ def sources(tree: Path) -> list[Path]:
             for path in (tree / package).rglob("*")
             if path.is_file()
             and "__pycache__" not in path.parts
-            and path.suffix in {".py", ".txt", ".toml", ".sieve", ".ldif"}
+            and path.suffix in {".py", ".txt", ".toml", ".sieve", ".ldif", ".lua"}
         ]
     return sorted(found)
 

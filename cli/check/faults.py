@@ -17,6 +17,7 @@ from iems.settings.load import Written
 from iems.settings.read import SettingsError
 from iems.settings.schema import Settings
 from iems.store.counters import PATIENCE
+from iems.store.counting import connect as connect_counters
 from iems.store.keys import Keyring, KeyringError
 from milters.account import COMMIT_SECONDS
 from milters.assembly import build_checks
@@ -58,8 +59,21 @@ def _secrets(settings: Settings) -> Iterable[str]:
     if settings.directory.kind == "ldap":
         programs = (settings.milter, settings.agent, settings.admin)
         files += [program.ldap_password_file for program in programs]
+    yield from _counters(settings)
+    if settings.counters.shared and settings.counters.user:
+        files.append(settings.counters.password_file)
     for file in files:
         yield from _mode(file)
+
+
+def _counters(settings: Settings) -> Iterator[str]:
+    """Why nobody could log in to the server that counts."""
+    try:
+        connect_counters(settings.counters, settings.milter.state)
+    except SettingsError as error:
+        missing = not settings.counters.password_file.exists()
+        todo = f"; write the password of {settings.counters.user} there, for root and group iems"
+        yield from (fault + (todo if missing else "") for fault in error.faults)
 
 
 def _directory(written: Written) -> Iterable[str]:

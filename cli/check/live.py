@@ -13,6 +13,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 
@@ -29,6 +30,7 @@ from iems.serve.status import StatusError, published, resident
 from iems.settings.load import Written
 from iems.settings.read import SettingsError
 from iems.settings.schema import AdminSettings, AgentSettings, MilterSettings, Settings
+from iems.store.counting import connect_server
 from lmtp.dialogue import BrokenError, Dialogue
 from milters.assembly import lists
 from milters.checks.health import tested
@@ -51,6 +53,7 @@ def rows(written: Written, postfix: Postfix | PostfixError | None) -> list[Row]:
         lambda: [running("iems-milter", written, milter), _milter(milter.socket)],
         lambda: [running("iems-lmtp", written, agent), _agent(settings)],
         lambda: _lists(settings),
+        lambda: _counters(settings),
         *(partial(_directory, settings, one) for one in (milter, agent, settings.admin)),
         *(partial(_upstream, settings, *one) for one in agent.upstreams.items()),
     ]
@@ -191,6 +194,19 @@ def _lists(settings: Settings) -> Iterator[Row]:
             f"{one.label} is not asked about {one.family} while this is so: {one.wrong}",
         )
     resolver.close()
+
+
+def _counters(settings: Settings) -> Iterator[Row]:
+    """Whether the server counts, if there is one."""
+    server = str(settings.counters.server)
+    if not settings.counters.shared:
+        return
+    try:
+        with closing(connect_server(settings.counters)) as counters:
+            why = counters.unavailable(Deadline.after(_PATIENCE))
+    except SettingsError as error:
+        why = str(error)
+    yield row("counters", not why, f"{server} counts", f"nothing is counted: {why}")
 
 
 def _postfix(settings: Settings, postfix: Postfix) -> Iterator[Row]:

@@ -1,7 +1,8 @@
 """Notices to postmaster of accounts that are held: a job of the jobs process.
 
-Each hold is told of once. A file beside the counts is written before, for whoever puts on hold what
-such an account has queued, which only root can. A mail server that does not take a notice is tried
+Each hold is told of once, by one of the MTAs that share the counts. A file of this machine is
+written before, when there is a hold that does not stand in it, for whoever puts on hold what such
+an account has queued here, which only root can. A mail server that does not take a notice is tried
 again; one that refuses it for good is not. Those for whom a run has no time are told of by the
 next. Where the counts cannot be read the workers tell of it, and the next run looks again.
 """
@@ -10,12 +11,14 @@ from __future__ import annotations
 
 import contextlib
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from iems.codec.printable import printable
 from iems.notices.postmaster import NoticeError, NoticeRefusedError, Notifier, Reporter
 from iems.serve.deadline import Deadline
-from iems.store.counters import Counters, CountersError, Held
+from iems.store.counters import Claim, Counters, CountersError, Held
 
 NOTICE = "account-held"
 INTERVAL = 5.0
@@ -27,10 +30,13 @@ is kept, before the job counts as hung (`iems.serve.jobs`)."""
 
 _KEEP_SECONDS = 1.0
 
+_TELLING = 60.0
+"""Seconds for which a notice is left to the MTA that has begun to send it."""
+
 
 @dataclass(frozen=True)
 class HoldNotices:
-    """The job; `file` is written when somebody is held."""
+    """The job; `file` lists who is held, and changes when somebody else is."""
 
     counters: Counters
     file: Path
@@ -43,15 +49,32 @@ class HoldNotices:
             self._tell(deadline)
 
     def _tell(self, deadline: Deadline) -> None:
-        new = [one for one in self.counters.held(deadline) if not one.told]
-        if not new:
-            return
-        self.file.write_text("".join(f"{one.user}\n" for one in new), "utf-8")
-        for one in new:
+        held = self.counters.held(deadline)
+        self._wake(held)
+        for one in held:
             if deadline.expired:
                 break
-            if self._sent(one):
-                self.counters.tell(one, Deadline.after(_KEEP_SECONDS))
+            if not one.told:
+                self._told(one, deadline)
+
+    def _wake(self, held: Sequence[Held]) -> None:
+        lines = [f"{printable(one.user)} {one.since:.6f}\n" for one in held]
+        try:
+            before = self.file.read_text("utf-8", "replace").splitlines(keepends=True)
+        except FileNotFoundError:
+            before = []
+        if not set(lines) <= set(before):
+            self.file.write_text("".join(lines), "utf-8")
+
+    def _told(self, one: Held, deadline: Deadline) -> None:
+        """Tell of it, unless another MTA does so now."""
+        turn = Claim(f"notice {one.user} {one.since}", _TELLING, 1)
+        if self.counters.take([turn], deadline) != (0.0,):
+            return
+        if self._sent(one):
+            self.counters.tell(one, Deadline.after(_KEEP_SECONDS))
+        else:
+            self.counters.add(turn.key, -1, _TELLING, Deadline.after(_KEEP_SECONDS))
 
     def _sent(self, one: Held) -> bool:
         since = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(one.since))

@@ -42,10 +42,13 @@ class Written:
 
     def fingerprint(self, program: MilterSettings | AgentSettings) -> str:
         """The digest of all that `program` reads when it starts: secrets and directory, too."""
-        directory = self.settings.directory
+        directory, counters = self.settings.directory, self.settings.counters
         own = program.ldap_password_file if directory.kind == "ldap" else directory.file
+        files = [self.settings.keys.findings, own]
+        if isinstance(program, MilterSettings) and counters.shared and counters.user:
+            files.append(counters.password_file)
         whole = hashlib.sha256(self.digest.encode())
-        for file in (self.settings.keys.findings, own):
+        for file in files:
             try:
                 whole.update(hashlib.sha256(file.read_bytes()).digest())
             except OSError:

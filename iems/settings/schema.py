@@ -15,6 +15,7 @@ from iems.model.address import Address
 from iems.model.envelope import INTERNET, parse_ip
 from iems.model.finding import Finding
 from iems.model.policy import EVERY_ACTION, Action, Layer, Rule
+from iems.model.server import NOWHERE, Server
 from iems.settings import read
 from iems.settings.policy import Channel, CheckSettings, Mode, site_layer
 from iems.settings.read import AT_ONCE, RESTART, Network, section, setting
@@ -133,6 +134,37 @@ class AdminSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
+class CounterSettings:
+    """Where `flow` and `exact` count."""
+
+    server: Server = setting(
+        read.server_if_any,
+        "a Redis or Valkey server, shared by all MTAs that name it; empty: a file in "
+        "`milter.state`, of this machine alone",
+        NOWHERE,
+        example='"unix:/run/redis/redis-server.sock"',
+    )
+    user: str = setting(
+        read.text_if_any,
+        "whom they log in as; `default` where the server has one password for all; empty: nobody "
+        "logs in",
+        "",
+        example='"iems"',
+    )
+    password_file: Path = setting(
+        read.path, "where `user` is given: its password", ETC / "keys/counters"
+    )
+    prefix: str = setting(
+        read.text, "with what all keys on the server begin; MTAs of one prefix share", "iems:"
+    )
+
+    @property
+    def shared(self) -> bool:
+        """Whether a server counts."""
+        return self.server != NOWHERE
+
+
+@dataclass(frozen=True, kw_only=True)
 class KeySettings:
     """Keys of the site."""
 
@@ -237,6 +269,7 @@ class Settings:
     milter: MilterSettings = section(MilterSettings, "iems-milter")
     agent: AgentSettings = section(AgentSettings, "iems-lmtp")
     admin: AdminSettings = section(AdminSettings, "iems, where it writes")
+    counters: CounterSettings = section(CounterSettings, "where flow and exact count")
     keys: KeySettings = section(KeySettings, "keys of the site")
     keep: KeepSettings = section(KeepSettings, "how long things are kept")
     notices: NoticeSettings = section(NoticeSettings, "notices by mail")

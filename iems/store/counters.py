@@ -1,77 +1,29 @@
-"""How much of something there was of late, and who is held: what all workers of a daemon share.
+"""How much of something there was of late, and who is held: what workers or MTAs share.
 
-One SQLite file, opened at the first count of a process and so after the fork; it outlives a reload
-and need not outlive the machine, so that no count waits for the disk. A window slides in steps of a
-tenth of its length: what was counted stays counted for the length of the window and at most a tenth
-more, so that in no window there is ever more than a limit allows. Counts that are over go as others
-are written, and the file has a bound: beyond it those go first that would be over first.
+A window slides in steps of a tenth of its length: what was counted stays counted for the length of
+the window and at most a tenth more, so that in no window there is ever more than a limit allows. An
+account that is held stays so until it is released.
 
-An account that is held stays so until it is released; that is synced at once, and the file whenever
-its write-ahead log begins anew, or a machine that loses its power could damage both.
-
-Failure: a file that is locked, full or unreadable is a `CountersError`; one that is damaged is
-removed too, and the next count begins a new one in which nobody is held, as it does where the file
-is missing. A clock that is set forgets what was counted and keeps nobody waiting.
+`iems.store.counterfile` keeps the counts in a file of the machine, `iems.store.counterserver` on a
+server for several. Failure: whatever keeps them from counting is a `CountersError`.
 """
 
 from __future__ import annotations
 
-import contextlib
-import math
-import sqlite3
-import struct
-import threading
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from typing import Protocol
 
 from iems.serve.deadline import Deadline
 
 PATIENCE = 2.0
 """Seconds for one count while a client waits."""
 
-_STEPS = 10
+STEPS = 10
 """Steps of a window: a count of one more step is kept, of which a part may be older."""
 
-_SLOTS = struct.Struct(f"<{_STEPS + 1}Q")
-_MOST = 1 << 62
-"""Counts end here, below what a slot holds."""
-
-_TIDY = 64
-"""Writes between two looks for counts that are over; as many and half as many more may go."""
-
-_PAGES = 16_384
-"""Pages of 4 KiB: 64 MiB, which is 400,000 networks (measured: 156 bytes each)."""
-
-_AGAIN = 0.01
-"""Seconds before a new file is looked at again that another process is making."""
-
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS counter (
-    key BLOB NOT NULL,
-    window REAL NOT NULL,
-    step INTEGER NOT NULL,
-    slots BLOB NOT NULL,
-    ends REAL NOT NULL,
-    PRIMARY KEY (key, window)
-) WITHOUT ROWID;
-CREATE INDEX IF NOT EXISTS counter_ends ON counter (ends);
-CREATE TABLE IF NOT EXISTS held (
-    user TEXT PRIMARY KEY,
-    since REAL NOT NULL,
-    why TEXT NOT NULL,
-    told INTEGER NOT NULL DEFAULT 0
-) WITHOUT ROWID;
-PRAGMA user_version = 1;
-"""
-_READ = "SELECT step, slots FROM counter WHERE key = ? AND window = ?"
-_WRITE = "INSERT OR REPLACE INTO counter (key, window, step, slots, ends) VALUES (?, ?, ?, ?, ?)"
-_DROP = """
-DELETE FROM counter WHERE (key, window) IN
-    (SELECT key, window FROM counter WHERE ends <= ? ORDER BY ends LIMIT ?)
-"""
-_DAMAGED = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
+MOST = 1 << 48
+"""Counts end here; a double, as which Lua counts, holds the sum of a window exactly."""
 
 
 class CountersError(Exception):
@@ -98,58 +50,12 @@ class Held:
     told: bool
 
 
-@dataclass(frozen=True, slots=True)
-class _Window:
-    """What was counted, by step from the oldest on; the last one is `step`, which lasts now."""
-
-    length: float
-    step: int
-    slots: tuple[int, ...]
-
-    @property
-    def total(self) -> int:
-        return sum(self.slots)
-
-    def plus(self, amount: int) -> _Window:
-        last = max(0, min(self.slots[-1] + amount, _MOST))
-        return _Window(self.length, self.step, (*self.slots[:-1], last))
-
-    def wait(self, room: int, now: float) -> float:
-        """Seconds until there is no more than `room` of it; a whole window where that is never."""
-        left = self.total
-        for age, amount in enumerate(self.slots):
-            left -= amount
-            if left <= room:
-                return max(0.0, (self.step + age + 1) * self.length / _STEPS - now)
-        return self.length
-
-
-class Counters:
-    """The file; for all threads of one process.
-
-    `clock` gives seconds of the epoch; `note` is told the text of each CountersError.
-    """
-
-    def __init__(
-        self,
-        path: Path,
-        clock: Callable[[], float] = time.time,
-        note: Callable[[str], None] = lambda _why: None,
-    ) -> None:
-        self._path = path
-        self._clock = clock
-        self._note = note
-        self._lock = threading.Lock()
-        self._connection: sqlite3.Connection | None = None
-        self._file = 0
-        self._writes = 0
+class Counters(Protocol):
+    """For all threads of one process."""
 
     def add(self, key: str, amount: int, window: float, deadline: Deadline) -> int:
         """Count so much of it; how much that makes within the `window` of seconds that ends now."""
-        with self._transaction(deadline) as (connection, now):
-            one = _read(connection, key, window, now).plus(amount)
-            self._write(connection, key, one, now)
-        return one.total
+        ...
 
     def take(self, claims: Sequence[Claim], deadline: Deadline) -> tuple[float, ...]:
         """Count all of this, or nothing where one of the claims would be over its limit.
@@ -157,179 +63,42 @@ class Counters:
         Each claim's seconds until it can be made, 0 where it could be now. No key may come twice
         with one window.
         """
-        with self._transaction(deadline) as (connection, now):
-            windows = [_read(connection, one.key, one.window, now) for one in claims]
-            pairs = list(zip(claims, windows, strict=True))
-            if all(window.total + one.amount <= one.limit for one, window in pairs):
-                for one, window in pairs:
-                    self._write(connection, one.key, window.plus(one.amount), now)
-                return (0.0,) * len(pairs)
-        return tuple(
-            0.0
-            if window.total + one.amount <= one.limit
-            else window.wait(one.limit - one.amount, now)
-            for one, window in pairs
-        )
+        ...
 
     def peek(self, key: str, window: float, deadline: Deadline) -> int:
         """How much of it there is within the `window` of seconds that ends now."""
-        with self._opened(deadline) as connection:
-            return _read(connection, key, window, self._clock()).total
+        ...
 
     def hold(self, user: str, why: str, deadline: Deadline, *, told: bool = False) -> bool:
         """Hold an account from now on; whether it was not held before."""
-        with self._opened(deadline) as connection:
-            connection.execute("PRAGMA synchronous = FULL")
-            row = (_text(user), self._clock(), _text(why), told)
-            new = connection.execute(
-                "INSERT OR IGNORE INTO held (user, since, why, told) VALUES (?, ?, ?, ?)", row
-            ).rowcount
-            connection.execute("PRAGMA synchronous = NORMAL")
-        return new == 1
+        ...
 
     def is_held(self, user: str, deadline: Deadline) -> bool:
         """Whether this account is held."""
-        with self._opened(deadline) as connection:
-            found = connection.execute(
-                "SELECT 1 FROM held WHERE user = ?", (_text(user),)
-            ).fetchone()
-        return found is not None
+        ...
 
     def held(self, deadline: Deadline) -> list[Held]:
         """All accounts that are held, the first one first."""
-        with self._opened(deadline) as connection:
-            rows = connection.execute(
-                "SELECT user, since, why, told FROM held ORDER BY since, user"
-            ).fetchall()
-        return [Held(user, since, why, bool(told)) for user, since, why, told in rows]
+        ...
 
     def tell(self, one: Held, deadline: Deadline) -> None:
         """Postmaster was told of this hold."""
-        with self._opened(deadline) as connection:
-            row = (one.user, one.since)
-            connection.execute("UPDATE held SET told = 1 WHERE user = ? AND since = ?", row)
+        ...
 
     def release(self, user: str, keys: Sequence[str], deadline: Deadline) -> bool:
         """Hold it no longer, and forget what was counted under these keys; whether it was held."""
-        with self._transaction(deadline) as (connection, _now):
-            for key in keys:
-                connection.execute("DELETE FROM counter WHERE key = ?", (_bytes(key),))
-            held = connection.execute("DELETE FROM held WHERE user = ?", (_text(user),)).rowcount
-        return held == 1
+        ...
 
     def close(self) -> None:
-        """Close the file; a count after that opens it again."""
-        with self._lock:
-            self._close()
-
-    @contextlib.contextmanager
-    def _transaction(self, deadline: Deadline) -> Iterator[tuple[sqlite3.Connection, float]]:
-        with self._opened(deadline) as connection, connection:
-            connection.execute("BEGIN IMMEDIATE")
-            yield connection, self._clock()
-
-    @contextlib.contextmanager
-    def _opened(self, deadline: Deadline) -> Iterator[sqlite3.Connection]:
-        """The connection for this thread alone; whatever fails closes it."""
-        if not self._lock.acquire(timeout=deadline.remaining()):
-            raise self._failed("other threads count for too long")
-        try:
-            connection = self._connect(deadline)
-            connection.execute(f"PRAGMA busy_timeout = {math.ceil(deadline.remaining() * 1000)}")
-            yield connection
-        except (sqlite3.Error, OSError) as error:
-            self._close()
-            damaged = getattr(error, "sqlite_errorcode", 0) & 0xFF in _DAMAGED
-            if damaged:
-                self._remove()
-            told = " (it is removed and begun anew)" if damaged else ""
-            raise self._failed(f"{error}{told}") from None
-        finally:
-            self._lock.release()
-
-    def _failed(self, why: str) -> CountersError:
-        text = f"{self._path}: {why}"
-        self._note(text)
-        return CountersError(text)
-
-    def _connect(self, deadline: Deadline) -> sqlite3.Connection:
-        """The file that has the name now: somebody may have removed the one that is open."""
-        if self._connection is not None and self._file == _number(self._path):
-            return self._connection
-        self._close()
-        connection = sqlite3.connect(
-            self._path, deadline.remaining(), isolation_level=None, check_same_thread=False
-        )
-        try:
-            self._file = _number(self._path)
-            connection.execute("PRAGMA synchronous = NORMAL")
-            _write_ahead(connection, deadline)
-            connection.executescript(_SCHEMA)
-        except sqlite3.Error:
-            connection.close()
-            raise
-        self._connection = connection
-        return connection
-
-    def _close(self) -> None:
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
-
-    def _remove(self) -> None:
-        """Remove the damaged file, unless another process has already begun a new one."""
-        if self._file == _number(self._path):
-            for suffix in ("", "-wal", "-shm"):
-                self._path.with_name(self._path.name + suffix).unlink(missing_ok=True)
-
-    def _write(self, connection: sqlite3.Connection, key: str, one: _Window, now: float) -> None:
-        ends = (one.step + _STEPS + 1) * one.length / _STEPS
-        row = (_bytes(key), one.length, one.step, _SLOTS.pack(*one.slots), ends)
-        connection.execute(_WRITE, row)
-        self._writes += 1
-        if self._writes % _TIDY == 0:
-            connection.execute(_DROP, (now, _TIDY * 3 // 2))
-            [pages] = connection.execute("PRAGMA page_count").fetchone()
-            [free] = connection.execute("PRAGMA freelist_count").fetchone()
-            if pages - free > _PAGES:
-                connection.execute(_DROP, (math.inf, _TIDY * 3 // 2))
+        """Close what is open; a count after that opens it again."""
+        ...
 
 
-def _write_ahead(connection: sqlite3.Connection, deadline: Deadline) -> None:
-    """The journal of a new file; SQLite does not wait by itself while another process makes it."""
-    while True:
-        try:
-            connection.execute("PRAGMA journal_mode = WAL")
-        except sqlite3.OperationalError as error:
-            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or deadline.expired:
-                raise
-            time.sleep(_AGAIN)
-        else:
-            return
-
-
-def _read(connection: sqlite3.Connection, key: str, window: float, now: float) -> _Window:
-    """What is in the file, moved on to this moment; nothing of a step that is yet to come."""
-    step = math.floor(now * _STEPS / window)
-    empty = (0,) * (_STEPS + 1)
-    row = connection.execute(_READ, (_bytes(key), window)).fetchone()
-    if row is None or len(row[1]) != _SLOTS.size or not 0 <= step - row[0] <= _STEPS:
-        return _Window(window, step, empty)
-    passed = step - row[0]
-    return _Window(window, step, (_SLOTS.unpack(row[1]) + empty)[passed : passed + _STEPS + 1])
-
-
-def _bytes(key: str) -> bytes:
+def as_bytes(key: str) -> bytes:
+    """A key, whatever a client has made it of."""
     return key.encode("utf-8", "surrogatepass")
 
 
-def _text(text: str) -> str:
+def as_text(text: str) -> str:
+    """What can be written as UTF-8."""
     return text.encode("utf-8", "replace").decode()
-
-
-def _number(path: Path) -> int:
-    """The number of the file of this name; 0 where there is none."""
-    try:
-        return path.stat().st_ino
-    except FileNotFoundError:
-        return 0

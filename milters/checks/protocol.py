@@ -23,6 +23,7 @@ from iems.model.finding import Finding
 from iems.model.message import HeaderBlock
 from iems.serve.deadline import Deadline
 from iems.settings.schema import Settings
+from iems.store.counterfile import CounterFile
 from iems.store.counters import Counters
 from iems.store.spool import Spooled
 from milters.checks.guard import Guard
@@ -119,8 +120,8 @@ class Tools:
 
     @classmethod
     def within(cls, site: Settings, resolver: Resolver, state: Path) -> Tools:
-        """With the files that the daemon keeps in the folder `state`; none is opened yet."""
-        guard, counters = Guard(state / "health.json"), Counters(state / "counters.sqlite")
+        """With files in the folder `state` alone, whatever server counts; none is opened yet."""
+        guard, counters = Guard(state / "health.json"), CounterFile(state / "counters.sqlite")
         return cls(site, resolver, guard, counters)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from tests.fuzz import chain, codec, links, lmtp, readers, signatures, verdicts
+from tests.fuzz import chain, codec, counts, links, lmtp, readers, signatures, verdicts
 
 CORPUS = Path(__file__).parent / "corpus"
 
@@ -32,4 +32,5 @@ TARGETS: Mapping[str, Callable[[bytes], None]] = {
     "table": readers.table,
     "signatures": signatures.signatures,
     "verdicts": verdicts.verdicts,
+    "counts": counts.counts,
 }

@@ -15,7 +15,7 @@ from iems.model.envelope import INTERNET, Client
 from iems.model.finding import Finding
 from iems.serve.deadline import Deadline
 from iems.settings.load import from_table
-from iems.store.counters import Counters
+from iems.store.counterfile import CounterFile
 from milters.checks import dnsbl
 from milters.checks.guard import Guard
 from milters.checks.protocol import Check, Pending, Stage, Tools, View
@@ -26,7 +26,7 @@ from tests.integration.stack.unbound import Unbound
 from tests.waiting import eventually
 
 SITE = from_table({"version": 1, "hostname": "mail.box.test", "postmaster": "postmaster@box.test"})
-COUNTERS = Counters(Path("unused.sqlite"))
+COUNTERS = CounterFile(Path("unused.sqlite"))
 ZONE = BLACKLISTS[0]
 
 
@@ -51,7 +51,7 @@ def check(stub: StubResolver, guard: Guard, zone: str = ZONE) -> Check:
     label = zone.partition(".")[0]
     settings = dnsbl.parse({"zone": zone}, f"checks.dnsbl.{label}")
     (one,) = dnsbl.make(
-        label, settings, Tools(SITE, stub, guard, Counters(Path("counters.sqlite")))
+        label, settings, Tools(SITE, stub, guard, CounterFile(Path("counters.sqlite")))
     )
     assert one.stage is Stage.CONNECT
     return one

@@ -41,7 +41,7 @@ _TIME_OF_DAY = {
     "iems.serve.meter": "told of an error",
     "iems.serve.status": "compared with what was told",
     "iems.serve.supervisor": "told in the status",
-    "iems.store.counters": "outlives the process: compared with the times of counts",
+    "iems.store.counterfile": "outlives the process: compared with the times of counts",
     "iems.store.expiry": "compared with the times of files and records",
     "iems.store.records": "told in a record",
     "lmtp.agent": "told in a record",

@@ -36,18 +36,22 @@ class Clock:
         """The daemon is started anew with this clock, and with its own at the end."""
         self.set(0)
         before = self._daemon.server.environment
-        own = {
+        self._restart(before | self.environment)
+        try:
+            yield
+        finally:
+            self._restart(before)
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """With which a daemon goes by this clock from its start on."""
+        return {
             "LD_PRELOAD": _LIBRARY,
             "FAKETIME_TIMESTAMP_FILE": str(self._file),
             "FAKETIME_CACHE_DURATION": "1",
             "FAKETIME_DONT_FAKE_MONOTONIC": "1",
             "FAKETIME_DONT_RESET": "1",
         }
-        self._restart(before | own)
-        try:
-            yield
-        finally:
-            self._restart(before)
 
     def set(self, seconds: int) -> None:
         """So many seconds before or after the true time."""

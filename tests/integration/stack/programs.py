@@ -34,6 +34,7 @@ _PACKAGES = {
     "unbound": "unbound",
     "unbound-control": "unbound",
     "spamd": "spamd",
+    "redis-server": "redis-server",
     "rspamd": "rspamd",
     "openssl": "openssl",
     "setpriv": "util-linux",

@@ -10,7 +10,7 @@ from iems.serve import jobs
 from iems.serve.control import Control
 from iems.serve.deadline import Deadline
 from iems.store import keys
-from iems.store.counters import Counters
+from iems.store.counterfile import CounterFile
 from milters.main import MilterService
 from tests.unit.lmtp.parts import Heard
 
@@ -36,7 +36,7 @@ hold = true
 def test_a_mail_server_that_hangs_keeps_no_notice_of_a_hold_for_so_long_that_the_job_is_killed(
     tmp_path: Path,
 ) -> None:
-    counters = Counters(tmp_path / "counters.sqlite")
+    counters = CounterFile(tmp_path / "counters.sqlite")
     for user in ("alice", "bob"):
         counters.hold(user, "too many", Deadline.after(60))
     (tmp_path / "directory.toml").write_text('[domains."b.test"]\n')

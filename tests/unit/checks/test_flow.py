@@ -15,7 +15,8 @@ from iems.model.envelope import INTERNET, LOCAL, SUBMISSION
 from iems.model.finding import Finding
 from iems.serve.deadline import Deadline
 from iems.settings.read import SettingsError
-from iems.store.counters import Claim, Counters, CountersError
+from iems.store.counterfile import CounterFile
+from iems.store.counters import Claim, CountersError
 from milters.checks import flow
 from milters.checks.protocol import Check, Pending, Stage, View
 from tests.conftest import ROOT
@@ -49,7 +50,7 @@ class Site:
     mode: str = "enforce"
 
     def __post_init__(self) -> None:
-        self.counters = Counters(self.folder / "counters.sqlite", self.clock)
+        self.counters = CounterFile(self.folder / "counters.sqlite", self.clock)
         settings = flow.parse({"limits": self.limits, **self.options}, KEY)
         table = {"flow": {"mode": self.mode, "limits": self.limits}}
         made = replace(tools(Answers(), counters=self.counters), site=world.site(checks=table))

@@ -12,7 +12,7 @@ from iems.model.envelope import INTERNET, Client
 from iems.serve.deadline import Deadline
 from iems.settings.load import from_table
 from iems.settings.schema import Settings
-from iems.store.counters import Counters
+from iems.store.counterfile import CounterFile
 from milters.checks.guard import Guard
 from milters.checks.protocol import Tools, View
 
@@ -33,7 +33,7 @@ def site(**changes: object) -> Settings:
 
 
 def tools(
-    resolver: Resolver, guard: Guard | None = None, counters: Counters | None = None
+    resolver: Resolver, guard: Guard | None = None, counters: CounterFile | None = None
 ) -> Tools:
     """What checks of this site are made with; without a guard nothing was ever published."""
     nowhere = Path("/nowhere")
@@ -41,7 +41,7 @@ def tools(
         site(),
         resolver,
         guard or Guard(nowhere / "health.json"),
-        counters or Counters(nowhere / "counters.sqlite"),
+        counters or CounterFile(nowhere / "counters.sqlite"),
     )
 
 

@@ -16,7 +16,8 @@ from cli.check import live
 from cli.main import main
 from cli.postfix import Milter, milters, seconds
 from iems.serve.status import STALE, Status, publish
-from iems.settings.load import read_files
+from iems.settings.load import Written, read_files
+from iems.settings.schema import AgentSettings, MilterSettings
 from tests.unit.cli.conftest import Site
 
 
@@ -115,6 +116,34 @@ def test_the_passwords_of_the_directory_server(site: Site) -> None:
     assert site.check() == 78
     (fault,) = site.faults
     assert fault.startswith(f"{folder}/ldap-admin: its mode is 0660; expected 0640 or less")
+
+
+def test_the_password_of_the_server_that_counts(site: Site) -> None:
+    file = site.folder / "counters"
+    table = f'[counters]\nserver = "unix:/s"\npassword_file = "{file}"\n'
+    site.settings(table)
+    assert site.check() == 0, "nobody logs in"
+    site.settings(f'{table}user = "iems"\n')
+    assert site.check() == 78
+    (fault,) = site.faults
+    assert fault.startswith(f"{file}: cannot be read: ")
+    assert fault.endswith("; write the password of iems there, for root and group iems")
+    file.touch(0o644)
+    file.write_text("secret\n")
+    assert site.check() == 78
+    (fault,) = site.faults
+    assert fault.startswith(f"{file}: its mode is 0644; expected 0640 or less")
+    file.chmod(0o640)
+    assert site.check() == 0
+    written = read_files(site.folder / "iems.toml")
+    before = [written.fingerprint(one) for one in _programs(written)]
+    file.write_text("other\n")
+    after = [written.fingerprint(one) for one in _programs(written)]
+    assert [one == two for one, two in zip(before, after, strict=True)] == [False, True]
+
+
+def _programs(written: Written) -> tuple[MilterSettings, AgentSettings]:
+    return written.settings.milter, written.settings.agent
 
 
 def test_what_nobody_carries_out_is_a_fault(site: Site) -> None:

@@ -10,7 +10,7 @@ import pytest
 from cli import flow
 from cli.main import main
 from iems.serve.deadline import Deadline
-from iems.store.counters import Counters
+from iems.store.counterfile import CounterFile
 
 SETTINGS = """
 version = 1
@@ -31,7 +31,7 @@ def test_accounts_that_are_held_are_listed(
     settings: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "state").mkdir()
-    counters = Counters(tmp_path / "state/counters.sqlite", lambda: 1_800_000_000.0)
+    counters = CounterFile(tmp_path / "state/counters.sqlite", lambda: 1_800_000_000.0)
     assert main(["--settings", settings, "flow", "list"]) == 0
     assert capsys.readouterr().out == ""
     counters.hold("b\nb\u00e4", "too many", Deadline.after(60))
@@ -54,7 +54,7 @@ def test_who_is_held_by_hand_is_not_told_of(
     (tmp_path / "state").mkdir()
     monkeypatch.setattr(flow, "instances", list)
     assert main(["--settings", settings, "flow", "hold", "Bob@example.test"]) == 0
-    [bob] = Counters(tmp_path / "state/counters.sqlite").held(Deadline.after(60))
+    [bob] = CounterFile(tmp_path / "state/counters.sqlite").held(Deadline.after(60))
     assert (bob.user, bob.told) == ("bob@example.test", True)
 
 
@@ -63,7 +63,7 @@ def test_who_is_held_meanwhile_is_looked_for_as_well(
 ) -> None:
     """A unit that is being started is not started anew, and so nobody else would."""
     (tmp_path / "state").mkdir()
-    counters = Counters(tmp_path / "state/counters.sqlite")
+    counters = CounterFile(tmp_path / "state/counters.sqlite")
     counters.hold("first", "too many", Deadline.after(60))
     asked: list[list[str]] = []
 

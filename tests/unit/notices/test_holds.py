@@ -10,7 +10,7 @@ import pytest
 from iems.notices.holds import HoldNotices
 from iems.notices.postmaster import NoticeError, NoticeRefusedError
 from iems.serve.deadline import Deadline
-from iems.store.counters import Counters
+from iems.store.counterfile import CounterFile
 
 
 @dataclass
@@ -38,7 +38,7 @@ class Office:
     """The job, and what it stands on."""
 
     def __init__(self, folder: Path) -> None:
-        self.counters = Counters(folder / "counters.sqlite", lambda: 1_800_000_000.0)
+        self.counters = CounterFile(folder / "counters.sqlite", lambda: 1_800_000_000.0)
         self.file = folder / "held"
         self.postmaster, self.log = Postmaster(), Log()
         self.notices = HoldNotices(self.counters, self.file, self.postmaster, self.log)
@@ -69,16 +69,45 @@ def test_each_hold_is_told_of_once(office: Office) -> None:
     assert office.log.lines == ["account held alice", "account held bob"]
 
 
-def test_who_has_been_held_stands_in_a_file_that_changes_then_alone(office: Office) -> None:
+def test_the_file_is_written_when_somebody_else_is_held_and_then_alone(office: Office) -> None:
+    office.hold("alice", "bo\nb")
+    office.run()
+    since = "1800000000.000000\n"
+    assert office.file.read_text() == f"alice {since}bo?b {since}"
+    written = office.file.stat().st_mtime_ns
+    office.run()
+    office.counters.release("alice", [], Deadline.after(60))
+    office.run()
+    assert office.file.stat().st_mtime_ns == written
+    office.hold("carol")
+    office.run()
+    assert office.file.read_text() == f"bo?b {since}carol {since}"
+
+
+def test_who_was_told_of_elsewhere_has_his_queue_here_looked_through(office: Office) -> None:
+    """By hand, or by another MTA."""
+    office.counters.hold("alice", "by hand", Deadline.after(60), told=True)
+    office.run()
+    assert office.file.read_text().startswith("alice ")
+    assert office.postmaster.tried == []
+
+
+def test_of_two_mtas_one_tells(office: Office, tmp_path: Path) -> None:
+    """The other one looks while the notice is under way."""
+    other = HoldNotices(office.counters, tmp_path / "other", office.postmaster, office.log)
     office.hold("alice")
+    send = office.postmaster.notify
+
+    def notify(name: str, **values: str) -> None:
+        send(name, **values)
+        office.postmaster.notify = send  # type: ignore[method-assign]
+        other.run(Deadline.after(60))
+
+    office.postmaster.notify = notify  # type: ignore[method-assign]
     office.run()
-    assert office.file.read_text() == "alice\n"
-    office.file.unlink()
-    office.run()
-    assert not office.file.exists()
-    office.hold("bob")
-    office.run()
-    assert office.file.read_text() == "bob\n"
+    other.run(Deadline.after(60))
+    assert len(office.postmaster.tried) == 1
+    assert (tmp_path / "other").exists()
 
 
 def test_a_notice_that_was_not_taken_is_tried_again(office: Office) -> None:

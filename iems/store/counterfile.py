@@ -1,0 +1,292 @@
+"""Counters in one SQLite file, which all workers of a daemon share.
+
+It is opened at the first count of a process and so after the fork; it outlives a reload and need
+not outlive the machine, so that no count waits for the disk. Counts that are over go as others are
+written, and the file has a bound: beyond it those go first that would be over first. That an
+account is held is synced at once, and the file whenever its write-ahead log begins anew, or a
+machine that loses its power could damage both.
+
+Failure: a file that is locked, full or unreadable is a `CountersError`; one that is damaged is
+removed too, and the next count begins a new one in which nobody is held, as it does where the file
+is missing. A clock that is set forgets what was counted and keeps nobody waiting.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import sqlite3
+import struct
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from iems.serve.deadline import Deadline
+from iems.store.counters import MOST, STEPS, Claim, CountersError, Held, as_bytes, as_text
+
+_SLOTS = struct.Struct(f"<{STEPS + 1}Q")
+_TIDY = 64
+"""Writes between two looks for counts that are over; as many and half as many more may go."""
+
+_PAGES = 16_384
+"""Pages of 4 KiB: 64 MiB, which is 400,000 networks (measured: 156 bytes each)."""
+
+_AGAIN = 0.01
+"""Seconds before a new file is looked at again that another process is making."""
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS counter (
+    key BLOB NOT NULL,
+    window REAL NOT NULL,
+    step INTEGER NOT NULL,
+    slots BLOB NOT NULL,
+    ends REAL NOT NULL,
+    PRIMARY KEY (key, window)
+) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS counter_ends ON counter (ends);
+CREATE TABLE IF NOT EXISTS held (
+    user TEXT PRIMARY KEY,
+    since REAL NOT NULL,
+    why TEXT NOT NULL,
+    told INTEGER NOT NULL DEFAULT 0
+) WITHOUT ROWID;
+PRAGMA user_version = 1;
+"""
+_READ = "SELECT step, slots FROM counter WHERE key = ? AND window = ?"
+_WRITE = "INSERT OR REPLACE INTO counter (key, window, step, slots, ends) VALUES (?, ?, ?, ?, ?)"
+_DROP = """
+DELETE FROM counter WHERE (key, window) IN
+    (SELECT key, window FROM counter WHERE ends <= ? ORDER BY ends LIMIT ?)
+"""
+_DAMAGED = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
+
+
+@dataclass(frozen=True, slots=True)
+class _Window:
+    """What was counted, by step from the oldest on; the last one is `step`, which lasts now."""
+
+    length: float
+    step: int
+    slots: tuple[int, ...]
+
+    @property
+    def total(self) -> int:
+        return sum(self.slots)
+
+    def plus(self, amount: int) -> _Window:
+        last = max(0, min(self.slots[-1] + amount, MOST))
+        return _Window(self.length, self.step, (*self.slots[:-1], last))
+
+    def wait(self, room: int, now: float) -> float:
+        """Seconds until there is no more than `room` of it; a whole window where that is never."""
+        left = self.total
+        for age, amount in enumerate(self.slots):
+            left -= amount
+            if left <= room:
+                return max(0.0, (self.step + age + 1) * self.length / STEPS - now)
+        return self.length
+
+
+class CounterFile:
+    """The file; for all threads of one process.
+
+    `clock` gives seconds of the epoch; `note` is told the text of each CountersError.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        clock: Callable[[], float] = time.time,
+        note: Callable[[str], None] = lambda _why: None,
+    ) -> None:
+        self._path = path
+        self._clock = clock
+        self._note = note
+        self._lock = threading.Lock()
+        self._connection: sqlite3.Connection | None = None
+        self._file = 0
+        self._writes = 0
+
+    def add(self, key: str, amount: int, window: float, deadline: Deadline) -> int:
+        """Count so much of it; how much that makes within the `window` of seconds that ends now."""
+        with self._transaction(deadline) as (connection, now):
+            one = _read(connection, key, window, now).plus(amount)
+            self._write(connection, key, one, now)
+        return one.total
+
+    def take(self, claims: Sequence[Claim], deadline: Deadline) -> tuple[float, ...]:
+        """Count all of this, or nothing where one of the claims would be over its limit.
+
+        Each claim's seconds until it can be made, 0 where it could be now. No key may come twice
+        with one window.
+        """
+        with self._transaction(deadline) as (connection, now):
+            windows = [_read(connection, one.key, one.window, now) for one in claims]
+            pairs = list(zip(claims, windows, strict=True))
+            if all(window.total + one.amount <= one.limit for one, window in pairs):
+                for one, window in pairs:
+                    self._write(connection, one.key, window.plus(one.amount), now)
+                return (0.0,) * len(pairs)
+        return tuple(
+            0.0
+            if window.total + one.amount <= one.limit
+            else window.wait(one.limit - one.amount, now)
+            for one, window in pairs
+        )
+
+    def peek(self, key: str, window: float, deadline: Deadline) -> int:
+        """How much of it there is within the `window` of seconds that ends now."""
+        with self._opened(deadline) as connection:
+            return _read(connection, key, window, self._clock()).total
+
+    def hold(self, user: str, why: str, deadline: Deadline, *, told: bool = False) -> bool:
+        """Hold an account from now on; whether it was not held before."""
+        with self._opened(deadline) as connection:
+            connection.execute("PRAGMA synchronous = FULL")
+            row = (as_text(user), self._clock(), as_text(why), told)
+            new = connection.execute(
+                "INSERT OR IGNORE INTO held (user, since, why, told) VALUES (?, ?, ?, ?)", row
+            ).rowcount
+            connection.execute("PRAGMA synchronous = NORMAL")
+        return new == 1
+
+    def is_held(self, user: str, deadline: Deadline) -> bool:
+        """Whether this account is held."""
+        with self._opened(deadline) as connection:
+            found = connection.execute(
+                "SELECT 1 FROM held WHERE user = ?", (as_text(user),)
+            ).fetchone()
+        return found is not None
+
+    def held(self, deadline: Deadline) -> list[Held]:
+        """All accounts that are held, the first one first."""
+        with self._opened(deadline) as connection:
+            rows = connection.execute(
+                "SELECT user, since, why, told FROM held ORDER BY since, user"
+            ).fetchall()
+        return [Held(user, since, why, bool(told)) for user, since, why, told in rows]
+
+    def tell(self, one: Held, deadline: Deadline) -> None:
+        """Postmaster was told of this hold."""
+        with self._opened(deadline) as connection:
+            row = (one.user, one.since)
+            connection.execute("UPDATE held SET told = 1 WHERE user = ? AND since = ?", row)
+
+    def release(self, user: str, keys: Sequence[str], deadline: Deadline) -> bool:
+        """Hold it no longer, and forget what was counted under these keys; whether it was held."""
+        with self._transaction(deadline) as (connection, _now):
+            for key in keys:
+                connection.execute("DELETE FROM counter WHERE key = ?", (as_bytes(key),))
+            held = connection.execute("DELETE FROM held WHERE user = ?", (as_text(user),)).rowcount
+        return held == 1
+
+    def close(self) -> None:
+        """Close the file; a count after that opens it again."""
+        with self._lock:
+            self._close()
+
+    @contextlib.contextmanager
+    def _transaction(self, deadline: Deadline) -> Iterator[tuple[sqlite3.Connection, float]]:
+        with self._opened(deadline) as connection, connection:
+            connection.execute("BEGIN IMMEDIATE")
+            yield connection, self._clock()
+
+    @contextlib.contextmanager
+    def _opened(self, deadline: Deadline) -> Iterator[sqlite3.Connection]:
+        """The connection for this thread alone; whatever fails closes it."""
+        if not self._lock.acquire(timeout=deadline.remaining()):
+            raise self._failed("other threads count for too long")
+        try:
+            connection = self._connect(deadline)
+            connection.execute(f"PRAGMA busy_timeout = {math.ceil(deadline.remaining() * 1000)}")
+            yield connection
+        except (sqlite3.Error, OSError) as error:
+            self._close()
+            damaged = getattr(error, "sqlite_errorcode", 0) & 0xFF in _DAMAGED
+            if damaged:
+                self._remove()
+            told = " (it is removed and begun anew)" if damaged else ""
+            raise self._failed(f"{error}{told}") from None
+        finally:
+            self._lock.release()
+
+    def _failed(self, why: str) -> CountersError:
+        text = f"{self._path}: {why}"
+        self._note(text)
+        return CountersError(text)
+
+    def _connect(self, deadline: Deadline) -> sqlite3.Connection:
+        """The file that has the name now: somebody may have removed the one that is open."""
+        if self._connection is not None and self._file == _number(self._path):
+            return self._connection
+        self._close()
+        connection = sqlite3.connect(
+            self._path, deadline.remaining(), isolation_level=None, check_same_thread=False
+        )
+        try:
+            self._file = _number(self._path)
+            connection.execute("PRAGMA synchronous = NORMAL")
+            _write_ahead(connection, deadline)
+            connection.executescript(_SCHEMA)
+        except sqlite3.Error:
+            connection.close()
+            raise
+        self._connection = connection
+        return connection
+
+    def _close(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def _remove(self) -> None:
+        """Remove the damaged file, unless another process has already begun a new one."""
+        if self._file == _number(self._path):
+            for suffix in ("", "-wal", "-shm"):
+                self._path.with_name(self._path.name + suffix).unlink(missing_ok=True)
+
+    def _write(self, connection: sqlite3.Connection, key: str, one: _Window, now: float) -> None:
+        ends = (one.step + STEPS + 1) * one.length / STEPS
+        row = (as_bytes(key), one.length, one.step, _SLOTS.pack(*one.slots), ends)
+        connection.execute(_WRITE, row)
+        self._writes += 1
+        if self._writes % _TIDY == 0:
+            connection.execute(_DROP, (now, _TIDY * 3 // 2))
+            [pages] = connection.execute("PRAGMA page_count").fetchone()
+            [free] = connection.execute("PRAGMA freelist_count").fetchone()
+            if pages - free > _PAGES:
+                connection.execute(_DROP, (math.inf, _TIDY * 3 // 2))
+
+
+def _write_ahead(connection: sqlite3.Connection, deadline: Deadline) -> None:
+    """The journal of a new file; SQLite does not wait by itself while another process makes it."""
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or deadline.expired:
+                raise
+            time.sleep(_AGAIN)
+        else:
+            return
+
+
+def _read(connection: sqlite3.Connection, key: str, window: float, now: float) -> _Window:
+    """What is in the file, moved on to this moment; nothing of a step that is yet to come."""
+    step = math.floor(now * STEPS / window)
+    empty = (0,) * (STEPS + 1)
+    row = connection.execute(_READ, (as_bytes(key), window)).fetchone()
+    if row is None or len(row[1]) != _SLOTS.size or not 0 <= step - row[0] <= STEPS:
+        return _Window(window, step, empty)
+    passed = step - row[0]
+    return _Window(window, step, (_SLOTS.unpack(row[1]) + empty)[passed : passed + STEPS + 1])
+
+
+def _number(path: Path) -> int:
+    """The number of the file of this name; 0 where there is none."""
+    try:
+        return path.stat().st_ino
+    except FileNotFoundError:
+        return 0
