@@ -14,9 +14,13 @@ from pathlib import Path
 
 
 @contextmanager
-def as_owner(folder: Path) -> Iterator[None]:
-    """The process has the owner's rights until the block ends; all of its threads."""
-    owner, group = folder.stat(), os.getegid()
+def as_owner(folder: Path | int) -> Iterator[None]:
+    """The process has the owner's rights until the block ends; all of its threads.
+
+    An open folder is given by its descriptor: a path may lead elsewhere by now.
+    """
+    owner = os.fstat(folder) if isinstance(folder, int) else folder.stat()
+    group = os.getegid()
     if os.geteuid() != 0:
         yield
         return

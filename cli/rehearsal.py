@@ -22,6 +22,9 @@ from iems.codec.header import parse_header, split_message
 from iems.directory.reader import Directory
 from iems.directory.resolve import resolve
 from iems.dns.resolver import Resolver
+from iems.dns.servers import servers
+from iems.dns.stub import StubResolver
+from iems.dns.zonefile import ZoneFileError, ZoneResolver
 from iems.model.address import Address
 from iems.model.envelope import INTERNET, LOCAL, Client
 from iems.model.finding import Finding
@@ -95,6 +98,16 @@ class Outcome:
     records: list[Record] = field(default_factory=list)
     relayed: list[str] = field(default_factory=list)
     copies: list[Copy] = field(default_factory=list)
+
+
+def resolver_of(zone: Path | None, site: Settings) -> Resolver:
+    """The DNS, or a zone file instead; ValueError where it cannot be read."""
+    if zone is None:
+        return StubResolver(servers(site.dns.servers), site.dns.timeout)
+    try:
+        return ZoneResolver(zone.read_text(encoding="utf-8"))
+    except (OSError, ZoneFileError) as error:
+        raise ValueError(f"{zone}: {error}") from None
 
 
 def rehearse(

@@ -3,25 +3,36 @@
 What the checks found is taken from the records; decided anew is the policy: that of now, of other
 settings (`--settings`) or of a directory in a TOML file (`--directory`), with the choices of
 `--set`. Nothing is changed and nothing is sent. With the policy of then it prints no difference.
+With `--maildir` it is the mail in Maildirs; where there is no record the checks of today look at
+the message, and it got what the folder says it lies in. How many were judged how is told.
 With `--shadow` nothing is decided anew: it prints what checks in shadow would have done.
-Exit 0 no difference, 1 some, 2 a choice that is not allowed or known, 75 records or directory
-cannot be read now.
+Exit 0 no difference, 1 some, 2 a choice that is not allowed or known or no Maildir, 75 records or
+directory cannot be read now.
 """
 
 from __future__ import annotations
 
 import argparse
 import collections
+import contextlib
+import functools
 import itertools
+import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from cli import entries
+from cli.backup import progress
+from cli.delivered import BY_CHECKS, BY_RECORD, Found, Mail
+from cli.maildir import NoMaildirError
+from cli.rehearsal import resolver_of
 from cli.why import age
+from cli.witness import Witness
 from iems.directory.connect import connect
 from iems.directory.policy import forbidden_by
 from iems.directory.reader import Directory
 from iems.directory.toml import TomlDirectory
+from iems.dns.zonefile import UnexpectedQuestionError
 from iems.model.address import AddressError
 from iems.model.finding import TEMPERROR
 from iems.model.policy import SITE, Action, Kind, Subject, allowed
@@ -52,6 +63,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="what checks in shadow would have done, and no policy to try",
     )
     parser.add_argument(
+        "--maildir",
+        dest="maildirs",
+        type=Path,
+        nargs="+",
+        metavar="DIR",
+        help="the mail in these Maildirs and the folders below them, and not all that is recorded",
+    )
+    parser.add_argument(
+        "--owner",
+        type=entries.address,
+        metavar="ADDRESS",
+        help="whose Maildirs they are; default: as each message says (Delivered-To)",
+    )
+    parser.add_argument(
+        "--dns", type=Path, metavar="FILE", help="with --maildir: a zone file instead of the DNS"
+    )
+    parser.add_argument(
         "--records",
         type=Path,
         nargs="+",
@@ -70,25 +98,81 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _run(arguments: argparse.Namespace) -> int:
     site = load(arguments.settings)
-    try:
-        if arguments.shadow and (arguments.changes or arguments.directory):
-            return entries.failed(
-                "--shadow tries no policy: no --set, no --directory", entries.USAGE
-            )
-        replay = Shadows() if arguments.shadow else _replay(arguments, site)
-    except ValueError as error:
-        return entries.failed(str(error), entries.USAGE)
     states = (site.milter.state, site.agent.state)
     files = arguments.records or [state / "records.sqlite" for state in states]
     try:
+        if arguments.maildirs:
+            return _in_maildirs(arguments, site, files)
+        if arguments.owner or arguments.dns:
+            return entries.failed("--owner and --dns go with --maildir", entries.USAGE)
+        replay = _shadows(arguments) if arguments.shadow else _replay(arguments, site)
         found = list(replay.differences(every(files, since=arguments.since)))
     except RecordsError as error:
         return entries.failed(str(error), entries.TEMPORARY)
+    except UnexpectedQuestionError as error:
+        question = entries.shown(str(error))
+        return entries.failed(f"{arguments.dns} does not answer {question}", entries.USAGE)
+    except (ValueError, NoMaildirError) as error:
+        return entries.failed(str(error), entries.USAGE)
     lines = _each(found) if arguments.each else _sums(found)
     told = f"{replay.verdicts} verdicts, {len(found)} would have been another one"
     rows = {"verdicts": replay.verdicts, "differences": [_row(one) for one in found]}
     entries.listed(itertools.chain(lines, [told]), rows, as_json=arguments.json)
     return entries.NEGATIVE if found else entries.OK
+
+
+def _in_maildirs(arguments: argparse.Namespace, site: Settings, files: list[Path]) -> int:
+    if arguments.shadow:
+        raise ValueError("--shadow is about records: no --maildir")
+    replay, resolver = _replay(arguments, site), resolver_of(arguments.dns, site)
+    with contextlib.ExitStack() as stack:
+
+        @functools.cache
+        def witness() -> Witness:
+            folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="iems-replay-"))
+            return stack.enter_context(contextlib.closing(Witness(site, resolver, Path(folder))))
+
+        mail = Mail(
+            *(site, replay.directory, replay, files, witness), arguments.owner, arguments.since
+        )
+        found = list(mail.differences(arguments.maildirs, _unread, progress()))
+    rows = {
+        "verdicts": replay.verdicts,
+        "judged": dict(mail.judged),
+        "unjudged": dict(mail.unjudged),
+        "differences": [
+            {"file": one.file, "judged_by": one.by, **_row(one.difference)} for one in found
+        ],
+    }
+    entries.listed(_mail_lines(mail, found, each=arguments.each), rows, as_json=arguments.json)
+    return entries.NEGATIVE if found else entries.OK
+
+
+def _mail_lines(mail: Mail, found: list[Found], *, each: bool) -> Iterator[str]:
+    differences = [one.difference for one in found]
+    if each:
+        for one, line in zip(found, _each(differences), strict=True):
+            yield f"{line}: {one.file}"
+    else:
+        yield from _sums(differences)
+    judged, unjudged = mail.judged, mail.unjudged
+    yield f"{judged.total()} messages, {len(found)} would have been treated otherwise"
+    yield (
+        f"judged by the record of their delivery: {judged[BY_RECORD]}; by checks of today and the "
+        f"folder they lie in: {judged[BY_CHECKS]}"
+    )
+    whys = ", ".join(f"{why} {count}" for why, count in unjudged.most_common())
+    yield f"not judged: {unjudged.total()}" + (f" ({whys})" if whys else "")
+
+
+def _unread(text: str) -> None:
+    entries.warn(entries.shown(text))
+
+
+def _shadows(arguments: argparse.Namespace) -> Shadows:
+    if arguments.changes or arguments.directory:
+        raise ValueError("--shadow tries no policy: no --set, no --directory")
+    return Shadows()
 
 
 def _replay(arguments: argparse.Namespace, site: Settings) -> Replay:
@@ -136,9 +220,10 @@ def _subject(text: str) -> Subject:
 def _each(found: Iterable[Difference]) -> Iterator[str]:
     for one in found:
         record = one.record
+        by = f" by {one.layer}" if one.layer else ""
         yield (
             f"{record.reference} {record.recipient}: {one.was.word} -> {one.now.word}, "
-            f"{one.check} {one.band} by {one.layer}"
+            f"{_rule(one.check, one.band)}{by}"
         )
 
 
@@ -149,7 +234,11 @@ def _sums(found: Iterable[Difference]) -> Iterator[str]:
         for one in found
     )
     for (whose, was, now, check, band), count in sums.most_common():
-        yield f"{count:8}  {whose}: {was.word} -> {now.word}, {check} {band}"
+        yield f"{count:8}  {whose}: {was.word} -> {now.word}, {_rule(check, band)}"
+
+
+def _rule(check: str, band: str) -> str:
+    return f"{check} {band}" if check else "nothing found"
 
 
 def _row(one: Difference) -> dict[str, object]:

@@ -19,15 +19,12 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from cli import entries
-from cli.rehearsal import Copy, Message, Outcome, rehearse
+from cli.rehearsal import Copy, Message, Outcome, rehearse, resolver_of
 from cli.why import explain
 from iems.directory.connect import connect
 from iems.directory.reader import Directory
 from iems.directory.toml import TomlDirectory
-from iems.dns.resolver import Resolver
-from iems.dns.servers import servers
-from iems.dns.stub import StubResolver
-from iems.dns.zonefile import UnexpectedQuestionError, ZoneFileError, ZoneResolver
+from iems.dns.zonefile import UnexpectedQuestionError
 from iems.model.envelope import INTERNET, Client
 from iems.settings.load import load
 from iems.settings.schema import Settings
@@ -63,7 +60,7 @@ def _run(arguments: argparse.Namespace) -> int:
     site = load(arguments.settings)
     try:
         content = _content(arguments.message)
-        resolver = _resolver(arguments.dns, site)
+        resolver = resolver_of(arguments.dns, site)
         if arguments.output:
             arguments.output.mkdir(parents=True, exist_ok=True)
     except (OSError, ValueError) as error:
@@ -93,15 +90,6 @@ def _run(arguments: argparse.Namespace) -> int:
 
 def _content(name: str) -> bytes:
     return sys.stdin.buffer.read() if name == "-" else Path(name).read_bytes()
-
-
-def _resolver(zone: Path | None, site: Settings) -> Resolver:
-    if zone is None:
-        return StubResolver(servers(site.dns.servers), site.dns.timeout)
-    try:
-        return ZoneResolver(zone.read_text(encoding="utf-8"))
-    except ZoneFileError as error:
-        raise ValueError(f"{zone}: {error}") from None
 
 
 def _directory(file: Path | None, site: Settings) -> Directory:

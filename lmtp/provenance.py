@@ -9,13 +9,13 @@ that.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 
 from iems.codec import findings as codec
 from iems.codec.header import unfold
+from iems.codec.received import arrival
 from iems.model.finding import Finding
 from iems.model.message import HeaderBlock
 
@@ -72,9 +72,8 @@ def received_id(block: HeaderBlock, hostname: str) -> str:
     fields = block.named(b"Received")
     if not fields:
         return ""
-    by = rf"\bby {re.escape(hostname)} \([^()]*\)(?: with [A-Za-z0-9]+)?\s+id ([A-Za-z0-9]+)\b"
-    found = re.search(by.encode(), unfold(fields[0].value), re.IGNORECASE)
-    return found.group(1).decode() if found else ""
+    found = arrival(fields[0].value, hostname)
+    return found.queue_id if found else ""
 
 
 def received_time(block: HeaderBlock) -> float:

@@ -44,7 +44,8 @@ DELIVERY = "delivery"
 class Difference:
     """A verdict that would have been another one.
 
-    `check`, `band` and `layer` are those that decide now, or decided then where now nothing does.
+    `check`, `band` and `layer` are those that decide now, or decided then where now nothing does;
+    empty where neither is known.
     """
 
     record: Record
@@ -77,7 +78,7 @@ class Shadows:
     def differences(self, records: Iterable[Record]) -> Iterator[Difference]:
         """As `Replay.differences`, with what was recorded of checks in shadow."""
         for record in records:
-            then = _decided(record)
+            then = decided(record)
             if then is None:
                 continue
             self.verdicts += 1
@@ -104,13 +105,16 @@ class Replay:
         DirectoryUnavailable where the directory does not answer.
         """
         for record in records:
-            then = _decided(record)
-            if then is None:
-                continue
-            self.verdicts += 1
-            now = self._decide(record)
-            if now.action is not then.action:
-                yield _difference(record, then, now)
+            then = decided(record)
+            if then is not None:
+                found = self.compared(record, then.action)
+                yield from (found,) if found else ()
+
+    def compared(self, record: Record, was: Action) -> Difference | None:
+        """The difference to what it `was`, and None where there is none; counts it."""
+        self.verdicts += 1
+        now = self._decide(record)
+        return _difference(record, was, now) if now.action is not was else None
 
     def _decide(self, record: Record) -> Decision:
         above = self._changed(self.settings.layers(record.channel))
@@ -157,7 +161,7 @@ def _with(layer: Layer, changes: Iterable[Change]) -> Layer:
     return replace(layer, rules=rules)
 
 
-def _decided(record: Record) -> Decision | None:
+def decided(record: Record) -> Decision | None:
     """The verdict as it was; None where no policy made it."""
     rows = _rows(record, "reasons")
     if not record.recipient or "findings" not in record.details or record.stage == RELEASE:
@@ -176,18 +180,20 @@ def _action(record: Record, row: Mapping[str, object]) -> Action:
 
 
 def _rule(rows: Iterable[Mapping[str, object]], action: Action) -> tuple[str, str, str]:
-    """Check, band and layer of the first of these reasons with this action."""
-    row = next(row for row in rows if row.get("action") == action.word)
-    return str(row.get("check")), str(row.get("band")), str(row.get("layer"))
+    """Check, band and layer of the first of these reasons with this action; empty without one."""
+    for row in rows:
+        if row.get("action") == action.word:
+            return str(row.get("check")), str(row.get("band")), str(row.get("layer"))
+    return "", "", ""
 
 
-def _difference(record: Record, then: Decision, now: Decision) -> Difference:
+def _difference(record: Record, was: Action, now: Decision) -> Difference:
     decisive = now.decisive
     if decisive is not None:
         rule = (decisive.finding.check, decisive.finding.band, str(decisive.layer))
     else:
-        rule = _rule(_rows(record, "reasons"), then.action)
-    return Difference(record, then.action, now.action, *rule)
+        rule = _rule(_rows(record, "reasons"), was)
+    return Difference(record, was, now.action, *rule)
 
 
 def _findings(record: Record) -> list[Finding]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import random
 import sqlite3
@@ -162,3 +163,85 @@ def test_a_replay_finds_every_seeded_change_and_no_other(
     assert [(one["recipient"], one["now"]) for one in found] == [(box.user, "junk")] * expected[
         box.user
     ]
+
+
+def state(maildir: Path) -> dict[str, tuple[int, ...]]:
+    """Every file and folder with what a reader could change of it."""
+    found = {str(file): file.stat() for file in (maildir, *maildir.rglob("*"))}
+    return {
+        name: (one.st_ino, one.st_mode, one.st_size, one.st_mtime_ns, one.st_atime_ns)
+        for name, one in found.items()
+    }
+
+
+def test_a_replay_over_maildirs_finds_every_seeded_change_and_no_other(
+    mailsystem: MailSystem, users: dict[str, Mailbox], fresh: Fresh, tmp_path: Path
+) -> None:
+    """By the records of their delivery, and as well where there are none any more."""
+    drawn = random.Random(5)
+    mailsystem.lists.list(DELEGATED, fresh.ip)
+    kept = {choice: box for choice, box in users.items() if choice != "reject"}
+    team = mailsystem.add_alias(fresh.address("team"), *(box.user for box in kept.values()))
+    total, listed = dict.fromkeys(kept, 0), dict.fromkeys(kept, 0)
+    for number in range(12):
+        reached = sorted(kept) if number % 4 == 3 else [drawn.choice(sorted(kept))]
+        to = team if len(reached) > 1 else kept[reached[0]].user
+        client = (fresh.ip, fresh.ip6)[number // 2 % 2]
+        message = MESSAGE % f"mail{number}.{fresh.domain}".encode()
+        send(mailsystem.port(), SENDER, [to], message, client=(client, NAME))
+        for choice in reached:
+            total[choice] += 1
+            listed[choice] += client == fresh.ip
+    mailsystem.postfix.wait_empty()
+    mail = mailsystem.dovecot.folder / "mail" / fresh.domain
+    maildirs = [mail / box.user.partition("@")[0] / "Maildir" for box in kept.values()]
+    before = [state(maildir) for maildir in maildirs]
+    words = ("--maildir", *map(str, maildirs))
+    changes = [("--set", box.user, "dnsbl/delegated", "quarantine") for box in kept.values()]
+    count = sum(total.values())
+    told: dict[str, Any] = {}
+
+    def recorded() -> bool:
+        told.update(replayed(mailsystem, "5m", *words))
+        return bool(told["judged"] == {"record": count})
+
+    eventually(recorded, 20, lambda: str(told))
+    for how, files in (("record", ()), ("checks", ("--records", str(tmp_path / "none")))):
+        told = replayed(mailsystem, "5m", *words, *files)
+        assert (told["differences"], told["unjudged"]) == ([], {})
+        assert told["judged"] == {how: count}
+        found = replayed(mailsystem, "5m", *words, *files, *itertools.chain(*changes))
+        assert sorted(
+            (one["recipient"], one["was"], one["now"], one["judged_by"])
+            for one in found["differences"]
+        ) == sorted(
+            (kept[choice].user, choice or "deliver", "quarantine", how)
+            for choice, number in listed.items()
+            for _one in range(number)
+        )
+    assert [state(maildir) for maildir in maildirs] == before
+
+
+def test_root_reads_a_maildir_with_the_rights_of_its_owner(
+    mailsystem: MailSystem, users: dict[str, Mailbox], fresh: Fresh, tmp_path: Path
+) -> None:
+    """A user who puts a name of somebody else's file there learns nothing of it."""
+    box = users[""]
+    send(mailsystem.port(), SENDER, [box.user], MESSAGE % fresh.domain.encode(), client=None)
+    (text,) = box.wait()
+    local, _at, domain = box.user.partition("@")
+    maildir = mailsystem.dovecot.folder / "mail" / domain / local / "Maildir"
+    secret = tmp_path / "secret"
+    secret.write_bytes(text)
+    secret.chmod(0o600)
+    (maildir / "cur/link").symlink_to(secret)
+    (maildir / "cur/roots").write_bytes(text)
+    (maildir / "cur/roots").chmod(0o600)
+    try:
+        done = mailsystem.iems_ends("replay", "--json", "--maildir", str(maildir))
+    finally:
+        (maildir / "cur/link").unlink()
+        (maildir / "cur/roots").unlink()
+    told = json.loads(done.stdout)
+    assert (sum(told["judged"].values()), told["unjudged"]) == (1, {"not read": 2})
+    assert f"{maildir}/cur/roots: Permission denied" in done.stderr.decode()

@@ -32,6 +32,7 @@ _TIME_OF_DAY = {
     "cli.postfix": "compared with the time of a file",
     "cli.quarantine": "told in a token",
     "cli.rehearsal": "told in records and findings",
+    "cli.witness": "told in findings",
     "iems.backup.archive": "told in the manifest",
     "iems.dns.spf": "told in an explanation, by the macro t",
     "iems.notices.outages": "at most one notice of a server a day, over restarts",
