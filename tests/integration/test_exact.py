@@ -11,11 +11,9 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 
 import pytest
 
-from iems.serve.status import published
 from iems.store.records import search
 from tests.integration.conftest import Fresh
 from tests.integration.directory import tree
@@ -86,26 +84,8 @@ class Outcome:
 @pytest.fixture(scope="module")
 def exact(mailsystem: MailSystem) -> Iterator[MailSystem]:
     """The system with classes kept apart."""
-    file = mailsystem.site.write("conf.d/exact.toml", SETTINGS)
-    reload(mailsystem)
-    yield mailsystem
-    file.unlink()
-    reload(mailsystem)
-
-
-def reload(system: MailSystem) -> None:
-    """Both daemons serve by the settings as they are now, and by no others."""
-    site = system.site
-    files = [state / "status.json" for state in (site.milter_state, site.agent_state)]
-    before = [published(file).generation for file in files]
-    for daemon in (system.milter, system.agent):
-        daemon.reload()
-
-    def alone(file: Path, generation: int) -> bool:
-        now = published(file)
-        return now.generation > generation and not any(one.draining for one in now.processes)
-
-    eventually(lambda: all(map(alone, files, before)), 40)
+    with mailsystem.settings("exact", SETTINGS):
+        yield mailsystem
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,6 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from iems.serve.status import published
 from iems.store.quarantine import Quarantine
 from tests.conftest import ROOT
 from tests.integration.directory import tree
@@ -186,16 +185,17 @@ class MailSystem:
 
     def reload(self) -> None:
         """Both daemons read the settings anew, and nobody serves by the old ones any more."""
-        files = [state / "status.json" for state in (self.site.milter_state, self.site.agent_state)]
-        before = [published(file).generation for file in files]
-        for daemon in (self.milter, self.agent):
+        # By their processes: of the end of one the status tells with the next beat, 5 s later.
+        daemons = (self.milter, self.agent)
+        before = [daemon.workers() for daemon in daemons]
+        for daemon in daemons:
             daemon.reload()
 
-        def alone(file: Path, generation: int) -> bool:
-            now = published(file)
-            return now.generation > generation and not any(one.draining for one in now.processes)
+        def renewed(daemon: Daemon, old: tuple[int, ...]) -> bool:
+            now = daemon.workers()
+            return bool(now) and not set(now) & set(old)
 
-        eventually(lambda: all(map(alone, files, before)), 40)
+        eventually(lambda: all(map(renewed, daemons, before)), 40)
 
     def quarantined_for(self, recipient: str) -> list[bytes]:
         """The messages in quarantine that name this recipient in their description."""
