@@ -190,3 +190,9 @@ def test_it_takes_bounces_and_no_other_mail(system: MailSystem) -> None:
     with Client(system.bounces.port("bounces"), client=("192.0.2.1", NAME)) as smtp:
         smtp.command("MAIL FROM:<>")
         assert smtp.command("RCPT TO:<b@elsewhere.example>").code == 554
+
+
+def test_status_tells_what_waits_in_it(system: MailSystem) -> None:
+    told = json.loads(system.iems_ends("status", "--json").stdout)
+    assert "deferred" in told["queues"]["postfix-bounces"]
+    assert len(told["queues"]) == 2

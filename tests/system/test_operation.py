@@ -5,19 +5,30 @@ These tests stop and change things; each leaves the machine as it found it.
 
 from __future__ import annotations
 
+import json
 import re
 import threading
 
 import pytest
 
 from tests.system import mail
+from tests.system.mail import Account, marker, message
 from tests.system.provision import CLONE, changes, met_ours, provision, recap
 from tests.system.server import DOMAIN, SENDER, Server
+from tests.system.test_passing import agent_stopped
+from tests.system.test_services import submission
 from tests.system.world import CLEAN, ON_ENFORCED
 from tests.waiting import eventually
 
 LONGEST_DELAY = 10.0
 """Seconds that a restart of the agent may delay a message: what the project promises."""
+
+FLOW = """\
+[checks.flow]
+mode = "enforce"
+limits.none = { count = "recipients", per = "user", limit = 0, window = 3600, hold = true }
+"""
+"""Whoever has logged in and names a recipient is held."""
 
 
 def test_the_first_run_prints_the_way_of_a_message(server: Server) -> None:
@@ -143,6 +154,56 @@ def test_without_the_directory_nobody_is_unknown(server: Server) -> None:
         server.machine.run("systemctl", "start", "slapd")
     # Each process of Postfix that holds a connection notices with its next question.
     eventually(lambda: server.send(CLEAN, ["bob"], b"").data, 10, "mail is taken again")
+
+
+def test_what_a_held_account_has_queued_is_put_on_hold_by_itself(server: Server) -> None:
+    """And goes on when it is released; what others have queued is left alone."""
+    alice, carol = server.account("alice"), server.account("carol")
+    with agent_stopped(server):
+        words = dict(submitted(server, one) for one in (carol, carol, alice))
+        *hers, other = words
+        server.settings("zz-flow.toml", FLOW)
+        try:
+            server.machine.run("systemctl", "reload", "iems-milter")
+            eventually(lambda: refused(server, carol), 30, "carol is held")
+            eventually(
+                lambda: set(hers) <= on_hold(server), 60, lambda: f"{hers}: {server.queue()}"
+            )
+            assert other not in on_hold(server)
+            server.iems("flow", "release", carol.address)
+            assert not on_hold(server) & set(hers)
+        finally:
+            server.iems("flow", "release", carol.address, check=False)
+            server.settings("zz-flow.toml", "")
+            server.machine.run("systemctl", "reload", "iems-milter")
+    server.machine.run("postqueue", "-f")
+    for word in words.values():
+        assert server.account("bob").wait_for(word)[0] == "INBOX"
+
+
+def submitted(server: Server, account: Account) -> tuple[str, str]:
+    """A message to bob from somebody who has logged in: its queue id and its marker."""
+    word = marker()
+    data = message(word, sender=account.address, to=f"bob@{DOMAIN}")
+    with submission(server, account) as session:
+        outcome = mail.transact(session, account.address, [f"bob@{DOMAIN}"], data)
+    assert outcome.data is not None, outcome
+    found = re.search(r"queued as (\w+)", outcome.data.text)
+    assert found, outcome
+    return found[1], word
+
+
+def refused(server: Server, account: Account) -> bool:
+    """Whether he is told to come again later with a recipient."""
+    with submission(server, account) as session:
+        session.mail(account.address)
+        return session.rcpt(f"bob@{DOMAIN}")[0] == 450
+
+
+def on_hold(server: Server) -> set[str]:
+    """The queue ids of what is on hold."""
+    entries = [json.loads(line) for line in server.queue()]
+    return {one["queue_id"] for one in entries if one["queue_name"] == "hold"}
 
 
 def test_a_reboot_brings_everything_back(server: Server) -> None:
