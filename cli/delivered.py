@@ -144,7 +144,7 @@ class Mail:
     def _owner(self, trail: Trail) -> Address:
         if self.owner:
             return self.owner
-        told = delivered_to((one.name, one.value) for one in trail.above.fields)
+        told = delivered_to(trail.above)
         if len(told) != 1:
             raise UnjudgedError("it does not say to whom it was delivered")
         return Address.parse(*told)

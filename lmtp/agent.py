@@ -163,7 +163,7 @@ class Delivery:
     @functools.cached_property
     def _had(self) -> frozenset[str]:
         """Who has had the message before."""
-        return delivered_to((field.name, field.value) for field in self._block.fields)
+        return delivered_to(self._block)
 
     @functools.cached_property
     def _facts(self) -> Facts:

@@ -104,8 +104,8 @@ class Account:
 
     def let_in(self, message: Message, seen: Sequence[Finding], note: str = "") -> None:
         """One record, one log line and one count of a message that goes on to the queue."""
-        ids = [value for name, value in message.header if name.lower() == b"message-id"]
-        message_id = printable(unfold(ids[0])) if ids else ""
+        ids = message.block.named(b"message-id")
+        message_id = printable(unfold(ids[0].value)) if ids else ""
         told = details(Decision(notes=(note,) if note else ()), seen)
         self.recorder.add(
             self.record(message, "end-of-message", "accept", message_id=message_id, details=told)

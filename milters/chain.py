@@ -13,10 +13,9 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from iems.codec.delivered import delivered_to
-from iems.codec.findings import Passed
 from iems.codec.printable import printable
 from iems.directory.reader import Directory, DirectoryUnavailable
 from iems.directory.resolve import Destination, resolve
@@ -206,7 +205,7 @@ class Chain:
         if len(forged) > _MAX_FORGED:
             excess = f"more than {_MAX_FORGED} forged header fields"
             return self._answers.too_large(message, excess), ()
-        message.had = delivered_to(message.header)
+        message.had = delivered_to(message.block)
         late = not message.started.keys().isdisjoint({Stage.HEADERS, Stage.BODY})
         destinations = (one for _address, found in message.accepted for one in found)
         if message.had or late or any(one.listed for one in destinations):
@@ -219,7 +218,8 @@ class Chain:
         spam, note = bounces.verdict(message, self._run.settings, self._run.keyring.secret)
         self._run.account.let_in(message, seen, note)
         told = self._run.settings.weighed(seen)
-        edits = insertions(self._passed(message, seen), told, key, hostname, spam=spam)
+        passed = message.passed(self._run.settings.shown(seen), self._run.account.clock())
+        edits = insertions(passed, told, key, hostname, spam=spam)
         return Continue(), (*forged, *edits)
 
     def abort(self) -> None:
@@ -275,7 +275,9 @@ class Chain:
     def _of_all(self, message: Message, seen: tuple[Finding, ...]) -> tuple[Finding, ...]:
         """Without what was found of one recipient, if it would refuse another, or keep it back."""
         own = message.of_one() if len(message.accepted) > 1 else ()
-        decisions = self._decide(message, message.accepted, own, Stage.RCPT) if own else []
+        if not own:
+            return seen
+        decisions = self._decide(message, message.accepted, own, Stage.RCPT)
         reasons = (reason for _destination, decision in decisions for reason in decision.reasons)
         strong = {reason.finding for reason in reasons if reason.action >= Action.DEFER}
         return tuple(one for one in seen if one not in strong)
@@ -322,19 +324,6 @@ class Chain:
         """Whether all decisions agree on a refusal, where one can be made."""
         actions = {decision.action for _destination, decision in decisions}
         return bool(actions) and actions <= _REFUSED and message.channel != LOCAL
-
-    def _passed(self, message: Message, seen: tuple[Finding, ...]) -> Passed:
-        return Passed(
-            message.reference,
-            message.queue_id,
-            message.channel,
-            message.sender,
-            int(self._run.account.clock()),
-            tuple(
-                replace(one, evidence=()) if one.check in self._run.settings.shadows else one
-                for one in seen
-            ),
-        )
 
 
 def _address(text: str, default_domain: str = "") -> Address | None:

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
+from iems.codec.findings import Passed
 from iems.codec.header import parse_header
 from iems.codec.senders import facts
 from iems.directory.account import closed, looped
@@ -181,6 +182,11 @@ class Message:
         """Free what is kept of it."""
         if self.incoming is not None:
             self.incoming.close()
+
+    def passed(self, findings: tuple[Finding, ...], now: float) -> Passed:
+        """What goes with it to the agent; `now` in seconds of the epoch."""
+        told = self.reference, self.queue_id, self.channel, self.sender
+        return Passed(*told, int(now), findings)
 
     def add_field(self, name: bytes, value: bytes) -> None:
         """One more header field; what is over the bounds is counted and not kept."""

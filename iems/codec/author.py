@@ -35,6 +35,7 @@ _QUOTED = "\x01"
 
 _NOT_LOCAL = re.compile(r'[ \t\r\n@<>,;:"()]')
 _LONGEST_LOCAL = 256
+_NO_MARKS = re.compile(r"[^<>]+")
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 
 
@@ -131,5 +132,4 @@ def _bare(text: str) -> tuple[str, bool]:
 
 def _brackets(bare: str) -> bool:
     """Whether `<` and `>` stand in pairs, one within no other."""
-    marks = "".join(letter for letter in bare if letter in "<>")
-    return marks.replace("<>", "") == ""
+    return _NO_MARKS.sub("", bare).replace("<>", "") == ""

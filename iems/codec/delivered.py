@@ -6,22 +6,19 @@ that is no address names nobody.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 from iems.codec.header import unfold
 from iems.model.address import Address, AddressError
+from iems.model.message import HeaderBlock
 
 _NAME = b"delivered-to"
 
 
-def delivered_to(header: Iterable[tuple[bytes, bytes]]) -> frozenset[str]:
-    """The keys of all addresses that such fields among these (name, value) hold."""
+def delivered_to(header: HeaderBlock) -> frozenset[str]:
+    """The keys of all addresses that such fields hold."""
     keys = set()
-    for name, value in header:
-        if name.strip().lower() != _NAME:
-            continue
+    for field in header.named(_NAME):
         try:
-            keys.add(Address.parse(unfold(value).decode()).key)
+            keys.add(Address.parse(unfold(field.value).decode()).key)
         except (AddressError, UnicodeDecodeError):
             continue
     return frozenset(keys)

@@ -7,6 +7,7 @@ its callers.
 
 from __future__ import annotations
 
+import functools
 import re
 import unicodedata
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ _MAX_DOMAIN = 512
 
 _DOMAIN = re.compile(r"[a-z0-9_](?:[a-z0-9_-]*[a-z0-9_])?(?:\.[a-z0-9_](?:[a-z0-9_-]*[a-z0-9_])?)*")
 _LITERAL = re.compile(r"\[[0-9a-fA-F:.]{2,45}\]|\[IPv6:[0-9a-fA-F:.]{2,45}\]", re.IGNORECASE)
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _ATOM = re.compile(r"[^\s\x00-\x1f\x7f\"(),:;<>@\[\\\]]+")
 
 
@@ -78,6 +80,8 @@ class Address:
         return f'"{escaped}"@{self.domain}'
 
 
+# A message names the same domain in many places; what is kept has at most 512 characters.
+@functools.lru_cache(maxsize=1024)
 def domain_name(text: str) -> str:
     """The domain as a lower-case A-label; an address literal keeps its brackets."""
     if len(text) > _MAX_DOMAIN:
@@ -108,6 +112,6 @@ def _local(text: str, whole: str) -> str:
         raise AddressError(f"{whole!r} is not UTF-8") from None
     if size > _MAX_LOCAL:
         raise AddressError(f"local part of {whole!r} is too long")
-    if any(ord(letter) < 0x20 or ord(letter) == 0x7F for letter in text):
+    if _CONTROL.search(text):
         raise AddressError(f"control character in {whole!r}")
     return unicodedata.normalize("NFC", text)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import functools
 import ipaddress
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from iems.model.address import Address
@@ -291,6 +291,12 @@ class Settings:
     def weighed(self, findings: Iterable[Finding]) -> tuple[Finding, ...]:
         """The findings without those of checks in shadow."""
         return tuple(one for one in findings if one.check not in self.shadows)
+
+    def shown(self, findings: Iterable[Finding]) -> tuple[Finding, ...]:
+        """The findings as they go to the agent: of a check in shadow without its evidence."""
+        return tuple(
+            replace(one, evidence=()) if one.check in self.shadows else one for one in findings
+        )
 
     def layers(self, channel: str) -> tuple[Layer, ...]:
         """The layers above every domain: the site's and, where there is one, the channel's."""

@@ -6,6 +6,7 @@ it may be. Exempt clients get no finding at all.
 
 from __future__ import annotations
 
+import functools
 import ipaddress
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -65,6 +66,14 @@ def question(address: IpAddress) -> str:
     return address.reverse_pointer.rsplit(".", 2)[0]
 
 
+# All lists are asked about the same client.
+@functools.lru_cache(maxsize=256)
+def subject(address: IpAddress) -> Subject:
+    """The client as a list is asked about him."""
+    told = ("client", str(address))
+    return Subject(f"ipv{address.version}", question(address), told, f"client {address}")
+
+
 @dataclass(frozen=True, slots=True)
 class Dnsbl:
     """One list at one stage: CONNECT for direct clients, HEADERS for those behind a relay."""
@@ -86,12 +95,10 @@ class Dnsbl:
     def start(self, view: View, deadline: Deadline) -> Pending:
         """Ask for the address, unless it is exempt or the list is set aside."""
         address = self.clients.address(view, self.stage)
-        family = f"ipv{address.version}" if address else ""
-        if address is None or family not in self.families:
+        asked = subject(address) if address is not None else None
+        if asked is None or asked.kind not in self.families:
             return Known()
-        told = ("client", str(address))
-        subject = Subject(family, question(address), told, f"client {address}")
-        return self.zone.ask([subject], deadline)
+        return self.zone.ask([asked], deadline)
 
 
 def make(name: str, settings: Settings, tools: Tools) -> tuple[Check, ...]:

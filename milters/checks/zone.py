@@ -130,6 +130,8 @@ def outcome(settings: ZoneSettings, answer: Answer) -> str:
         return "timeout"
     if not answer.status.definite:
         return "error"
+    if not answer.records:
+        return "clear"
     codes = [ipaddress.IPv4Address(record) for record in answer.records]
     if any(code not in _CODES or _within(code, settings.errors) for code in codes):
         return "error"

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from iems.codec.delivered import delivered_to
+from iems.codec.header import parse_header
 
 
 def test_addresses_are_read_however_they_are_written() -> None:
-    header = [
-        (b"Delivered-To", b" <A@B.test>"),
-        (b"delivered-to ", b"\r\n c@b.test"),
-        (b"Delivered-To", b" nobody"),
-        (b"Delivered-To", b" \xff@b.test"),
-        (b"X-Delivered-To", b" d@b.test"),
-    ]
+    header = parse_header(
+        b"Delivered-To: <A@B.test>\r\n"
+        b"delivered-to :\r\n c@b.test\r\n"
+        b"Delivered-To: nobody\r\n"
+        b"Delivered-To: \xff@b.test\r\n"
+        b"X-Delivered-To: d@b.test\r\n"
+    )
     assert delivered_to(header) == {"a@b.test", "c@b.test"}
