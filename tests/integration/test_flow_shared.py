@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -27,7 +28,7 @@ from tests.integration.stack.sink import Sink
 from tests.integration.stack.smtp import Client, Reply
 from tests.waiting import eventually
 
-SENDER = "a@sender.example"
+SENDER, BOB = "a@sender.example", "bob@example.test"
 MESSAGE = b"From: a@sender.example\r\nSubject: s\r\n\r\ntext\r\n"
 LIMIT = 3
 SETTINGS = f"""
@@ -80,7 +81,7 @@ class Mta:
             if login:
                 client.command(f"XCLIENT LOGIN={login}")
                 client.command("EHLO client.example")
-            sent = client.send(SENDER, recipients or ["bob@example.test"], MESSAGE)
+            sent = client.send(SENDER, recipients or [BOB], MESSAGE)
         refused = [one for one in sent.recipients.values() if one.code != 250]
         return refused[-1] if refused else (sent.data or Reply(0, "nothing was said"))
 
@@ -99,6 +100,10 @@ class Mta:
         """Whether root's unit, which looks after the queue, was told of who is held."""
         file = self.site.milter_state / "held"
         return file.exists() and user in file.read_text()
+
+    def queued(self, queues: list[str]) -> bool:
+        """Whether there are just these messages, in these queues."""
+        return sorted(one.queue for one in self.postfix.entries()) == queues
 
     def backend(self) -> bool | None:
         """Whether the server of the counters answered at the last look."""
@@ -131,6 +136,7 @@ class Pair:
     two: Mta
     redis: Redis
     sink: Sink
+    busy: threading.Event
 
     def notices(self, about: str) -> int:
         """How many notices about somebody have come to postmaster."""
@@ -142,8 +148,14 @@ class Pair:
 
 @pytest.fixture(scope="module")
 def pair(ground: Ground) -> Iterator[Pair]:
+    busy = threading.Event()
+
+    def reply(recipient: str) -> str:
+        late = busy.is_set() and recipient == BOB
+        return "450 4.2.0 later" if late else "250 2.0.0 ok"
+
     with (
-        Sink() as sink,
+        Sink(reply) as sink,
         NameServer("mail.example.test A 192.0.2.25") as names,
         running(Redis(ground, RIGHTS)) as redis,
     ):
@@ -157,7 +169,7 @@ def pair(ground: Ground) -> Iterator[Pair]:
         two.milter.server.environment |= clock.environment
         with running(one.milter), running(one.postfix), running(two.milter), running(two.postfix):
             clock.seen(-86_400)
-            yield Pair(one, two, redis, sink)
+            yield Pair(one, two, redis, sink, busy)
             for mta in (one, two):
                 mta.postfix.wait_empty()
 
@@ -203,7 +215,7 @@ def test_without_the_setting_each_counts_for_itself(pair: Pair, fresh: Fresh) ->
 
 
 def test_recipients_are_put_off_as_often_as_one_mta_would(pair: Pair, fresh: Fresh) -> None:
-    who = ("bob@example.test", "strict@example.test")
+    who = (BOB, "strict@example.test")
     replies = [mta.reply(fresh.ip, *who) for mta in (pair.one, pair.two, pair.one)]
     assert [one.code for one in replies] == [452, 452, 250], replies
 
@@ -211,20 +223,36 @@ def test_recipients_are_put_off_as_often_as_one_mta_would(pair: Pair, fresh: Fre
 def test_an_account_that_is_held_is_held_on_all_until_one_releases_it(
     pair: Pair, fresh: Fresh
 ) -> None:
+    """What it has queued is each machine's own."""
     alice, one, two = fresh.address("alice"), pair.one, pair.two
-    codes = [mta.reply(fresh.ip, login=alice).code for mta in (one, two, one, two)]
-    assert codes == [250, 250, 250, 450]
-    refused = one.reply(fresh.ip, login=alice)
-    assert f"user {alice} has sent too much and is held until postmaster" in refused.text
     for mta in (one, two):
-        eventually(partial(mta.woke, alice), 30, mta.milter.log)
-        [row] = json.loads(mta.iems("flow", "list", "--json").stdout)
-        assert (row["user"], row["why"]) == (alice, "recipients are limited to 3 within 1 h")
-    eventually(lambda: pair.notices(alice), 30, one.milter.log)
-    freed = two.iems("flow", "release", alice)
-    assert freed.stdout == f"released {alice}; 0 messages go on\n", freed
-    assert [mta.reply(fresh.ip, login=alice).code for mta in (one, two)] == [250] * 2
-    assert one.iems("flow", "list").stdout == ""
+        mta.postfix.wait_empty()
+    pair.busy.set()
+    try:
+        codes = [mta.reply(fresh.ip, login=alice).code for mta in (one, two, one, two)]
+        assert codes == [250, 250, 250, 450]
+        refused = one.reply(fresh.ip, login=alice)
+        assert f"user {alice} has sent too much and is held until postmaster" in refused.text
+        for mta, count in ((one, 2), (two, 1)):
+            eventually(partial(mta.woke, alice), 30, mta.milter.log)
+            [row] = json.loads(mta.iems("flow", "list", "--json").stdout)
+            assert (row["user"], row["why"]) == (alice, "recipients are limited to 3 within 1 h")
+            eventually(partial(mta.queued, ["deferred"] * count), 10)
+            held = mta.iems("flow", "hold").stdout
+            assert held == f"held 1 accounts; {count} messages put on hold\n"
+        eventually(lambda: pair.notices(alice), 30, one.milter.log)
+        freed = two.iems("flow", "release", alice)
+        assert freed.stdout == f"released {alice}; 1 messages go on\n", freed
+        assert one.queued(["hold"] * 2)
+        assert one.iems("flow", "list").stdout == ""
+        assert one.reply(fresh.ip, login=alice).code == 250
+        freed = one.iems("flow", "release", alice)
+        assert freed.stdout == f"released {alice}; 2 messages go on\n", freed
+    finally:
+        pair.busy.clear()
+    for mta in (one, two):
+        mta.postfix.flush()
+        mta.postfix.wait_empty()
     assert pair.notices(alice) == 1
 
 
