@@ -48,6 +48,7 @@ server:
     module-config: "iterator"
     unblock-lan-zones: yes
     local-zone: "." static
+    local-data: ". {ttl} IN SOA ns.test. host.test. 1 600 300 86400 {ttl}"
     local-zone: "bl.test." transparent
 {records}
 remote-control:
@@ -82,7 +83,7 @@ class Names:
         self._ground = ground
         self.lists_port, self.port = ground.port(), ground.port()
         self._rbldnsd = self._blacklists(ttl)
-        self._unbound = self._resolver(records, elsewhere)
+        self._unbound = self._resolver(records, elsewhere, ttl)
 
     def start(self) -> None:
         """Start both and wait until they answer."""
@@ -123,7 +124,7 @@ class Names:
         command = [program("rbldnsd"), *arguments, *specs]
         return Server("rbldnsd", command, folder / "output")
 
-    def _resolver(self, records: Sequence[str], elsewhere: Mapping[str, int]) -> Server:
+    def _resolver(self, records: Sequence[str], elsewhere: Mapping[str, int], ttl: int) -> Server:
         folder = self._ground.place("unbound")
         folder.chmod(0o777)
         stubs = "\n".join(
@@ -133,6 +134,6 @@ class Names:
         )
         settings = folder / "unbound.conf"
         known = "\n".join(f"    local-data: '{record}'" for record in records)
-        values = {"port": self.port, "folder": folder, "records": known, "stubs": stubs}
+        values = {"port": self.port, "folder": folder, "records": known, "stubs": stubs, "ttl": ttl}
         settings.write_text(_UNBOUND.format(**values))
         return Server("unbound", [program("unbound"), "-d", "-c", settings], folder / "output")

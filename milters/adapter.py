@@ -198,6 +198,7 @@ class _Session:
         self._log = log
         self._meter = meter
         self._steps = 0
+        self._field = milter.CONTINUE
         self._helo: Reply = _CONTINUE
         self._message: Reply = _CONTINUE
 
@@ -211,6 +212,7 @@ class _Session:
             self._context.setsymlist(milter.M_EOM, " ".join(_END))
         wanted = _STEPS & ~milter.P_NOBODY if self._chain.reads_bodies else _STEPS
         self._steps = steps & wanted
+        self._field = self._later(_CONTINUE, milter.P_NR_HDR)
         options[:] = [actions & _ACTIONS, self._steps, 0, 0]
         return milter.CONTINUE
 
@@ -245,7 +247,7 @@ class _Session:
                 self._chain.header(name.encode("utf-8", "surrogateescape"), value)
             except Exception as error:  # noqa: BLE001 - see _asked; here a call less for each field
                 self._message = self._failed(error, self._chain.reference)
-        return self._later(_CONTINUE, milter.P_NR_HDR)
+        return self._field
 
     def end_of_headers(self) -> int:
         if isinstance(self._message, Continue):

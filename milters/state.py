@@ -94,7 +94,6 @@ class Message:
     counted: set[Stage] = field(default_factory=set)
     header: list[tuple[bytes, bytes]] = field(default_factory=list)
     header_size: int = 0
-    header_fields: int = 0
     started: Started = field(default_factory=dict)
     incoming: Incoming | None = None
     whole: Spooled | None = None
@@ -189,10 +188,9 @@ class Message:
         return Passed(*told, int(now), findings)
 
     def add_field(self, name: bytes, value: bytes) -> None:
-        """One more header field; what is over the bounds is counted and not kept."""
+        """One more header field; no more are kept than show which bound the header is over."""
         self.header_size += len(name) + len(value)
-        self.header_fields += 1
-        if self.header_size <= MAX_HEADER and self.header_fields <= MAX_FIELDS:
+        if self.header_size <= MAX_HEADER and len(self.header) <= MAX_FIELDS:
             self.header.append((name, value))
 
     @functools.cached_property
@@ -206,7 +204,7 @@ class Message:
         """Which bound the header is over, if any."""
         if self.header_size > MAX_HEADER:
             return f"more than {MAX_HEADER} bytes of header"
-        return f"more than {MAX_FIELDS} header fields" if self.header_fields > MAX_FIELDS else ""
+        return f"more than {MAX_FIELDS} header fields" if len(self.header) > MAX_FIELDS else ""
 
 
 def view(

@@ -11,7 +11,7 @@ import threading
 import time
 from bisect import bisect_left
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
@@ -138,10 +138,14 @@ class Meter:
 
     def count(self, name: str, **labels: str) -> None:
         """One more of this."""
-        key = series(name, labels)
+        self.count_all([series(name, labels)])
+
+    def count_all(self, keys: Iterable[Series]) -> None:
+        """One more of each of these."""
         with self._lock:
             counters = self._seen.counters
-            counters[key] = counters.get(key, 0.0) + 1.0
+            for key in keys:
+                counters[key] = counters.get(key, 0.0) + 1.0
 
     def level(self, name: str, value: float, **labels: str) -> None:
         """It is so much now."""
