@@ -48,6 +48,7 @@ def find(written: Written, postfix: Postfix | None) -> Iterator[str]:
     yield from _directory(written)
     yield from _channels(written, postfix)
     yield from _evidence(settings)
+    yield from _counters(written)
     yield from _exact(written, postfix)
     lists = [check for check in settings.checks if check.family in {"dnsbl", "rhsbl", "uribl"}]
     yield from filter(None, map(_zone, lists))
@@ -133,6 +134,15 @@ def _evidence(settings: Settings) -> Iterator[str]:
                 f"does not look at the channel {channel!r}: what the other one does not let pass "
                 f"is `temperror` there; expected checks.{name} with the same channels"
             )
+
+
+def _counters(written: Written) -> Iterator[str]:
+    counters = written.settings.counters
+    if counters.server.ip and not counters.user and not _near(counters.server.ip):
+        yield (
+            f"{written.where('counters.server')}: counters.server is {counters.server} and nobody "
+            "logs in: whoever reaches it can free accounts; expected counters.user"
+        )
 
 
 def _exact(written: Written, postfix: Postfix | None) -> Iterator[str]:

@@ -19,6 +19,10 @@ from tests.unit.cli.conftest import LISTENER, TRANSPORT, Site
         ('trusted_relays = ["2001:d00::/24"]\n', "trusted_relays holds 2001:d00::/24"),
         ('trusted_relays = ["8.0.0.0/15"]\n', "trusted_relays holds 8.0.0.0/15"),
         (
+            '[counters]\nserver = "inet:192.0.2.10:6379"\n',
+            "and nobody logs in: whoever reaches it can free accounts; expected counters.user",
+        ),
+        (
             '[directory]\nuri = "ldap://ldap.example.org"\nkind = "ldap"\n',
             "in clear text; expected ldaps:// or ldapi://",
         ),
@@ -62,6 +66,8 @@ def test_what_is_allowed_and_hardly_meant(site: Site, text: str, told: str) -> N
         '[directory]\nuri = "ldap://127.0.0.1 ldap://[::1]:389 ldapi:/// ldaps://ldap.test"\n',
         "[channels.internet.policy.iprev]\n[channels.local.policy.iprev]\n",
         '[channels.office]\nnetworks = ["192.0.2.0/24"]\n',
+        '[counters]\nserver = "inet:127.0.0.1:6379"\n',
+        '[counters]\nserver = "unix:/run/redis/redis-server.sock"\n',
     ],
 )
 def test_what_may_well_be_meant(site: Site, text: str) -> None:
