@@ -272,6 +272,8 @@ def test_while_the_server_hangs_or_is_down_mail_goes_on_uncounted(pair: Pair, fr
     redis.server.kill()
     try:
         assert one.codes(fresh.ip, 2) == [250] * 2
+        one.counts_on((one.site.etc / "conf.d/counters.toml").read_text())
+        assert one.codes(fresh.ip, 2) == [250] * 2, "of workers that began without it"
         ok, text = one.live()
         assert not ok
         assert text.startswith(f"nothing is counted: {redis.address}: cannot be asked: ")
