@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import fcntl
 import subprocess
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -52,7 +54,17 @@ def test_the_queue_and_the_log_can_be_read(ground: Ground) -> None:
         send(postfix.port(), "a@sender.example", ["a@box.test"], MESSAGE)
         eventually(lambda: "Connection refused" in str(postfix.entries()))
         eventually(lambda: "status=deferred" in postfix.log("to=<a@box.test>"))
+        eventually(lambda: _hold(postfix) == [postfix.entries()[0].queue_id])
+        postfix.flush()
         postfix.empty()
+
+
+def _hold(postfix: Postfix) -> list[str]:
+    """What is said to be held while the test holds every deferred message."""
+    with ExitStack() as stack:
+        for file in (postfix.queue / "deferred").glob("*/*"):
+            fcntl.flock(stack.enter_context(file.open()), fcntl.LOCK_SH)
+        return postfix.held()
 
 
 def test_client_addresses_are_chosen_by_xclient(postfix: Postfix, fresh: Fresh) -> None:
