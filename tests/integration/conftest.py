@@ -1,4 +1,4 @@
-"""The private servers of one test run: started when first wanted, one set for all tests.
+"""The private servers of one process of pytest: started when first wanted, one set for its tests.
 
 A test isolates itself with a domain, users and client addresses of its own (`fresh`). After the
 run the queue must be empty and no process, port or socket may be left.

@@ -5,7 +5,9 @@ The folder's path is short, for the path of a unix socket has at most 107 bytes.
 
 from __future__ import annotations
 
+import fcntl
 import grp
+import os
 import pwd
 import random
 import shutil
@@ -25,8 +27,12 @@ from tests.waiting import eventually
 MILTER_USER = "iems-milter"
 AGENT_USER = "iems-lmtp"
 GROUP = "iems"
-_PORTS = range(10_000, 32_000)
-"""Below net.ipv4.ip_local_port_range."""
+_WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+_WORKERS = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+"""Which of the processes of pytest this is that share the tests of a run."""
+
+_PORTS = range(10_000 + _WORKER, 32_000, _WORKERS)
+"""Below net.ipv4.ip_local_port_range; no other process of the run has them."""
 
 
 class Startable(Protocol):
@@ -120,6 +126,12 @@ class Ground:
 
 def users() -> None:
     """The system users of the daemons, as the playbook makes them, where the machine lacks them."""
+    with Path(__file__).open() as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # useradd fails where another one is at work
+        _users()
+
+
+def _users() -> None:
     _group(GROUP)
     for name in (MILTER_USER, AGENT_USER):
         try:
