@@ -20,7 +20,7 @@ def test_both_ways_are_measured_and_counted() -> None:
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=55,
+        timeout=110,
         check=False,
     )
     assert done.returncode == 0, done.stderr[-2000:]
@@ -80,7 +80,7 @@ def test_the_pass_through_stage_is_verified_by_both() -> None:
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=55,
+        timeout=110,
         check=False,
     )
     assert done.returncode == 0, done.stderr[-2000:]

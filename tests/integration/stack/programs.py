@@ -75,7 +75,7 @@ def run(
         input=text.encode() if isinstance(text, str) else text,
         capture_output=True,
         env=environment,
-        timeout=50,
+        timeout=100,
         check=False,
     )
     if done.returncode:
