@@ -24,6 +24,7 @@ from bench import (
     recipients,
     sick,
     smtp,
+    users,
     why,
 )
 
@@ -45,6 +46,7 @@ def main() -> int:
         "exact": exact.measure,
         "recipients": recipients.measure,
         "directory": directory.measure,
+        "users": users.measure,
         "why": why.measure,
     }
     parser.add_argument("what", nargs="*", choices=[[], *runs], help="all of them if none is named")

@@ -16,7 +16,7 @@ import random
 import re
 import statistics
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from bench import corpus, figures, load, names
 from bench.smtp import BOXES, Bench, Work, running_bench, talk_for
@@ -119,9 +119,8 @@ def _sized(
 ) -> str:
     rounds, messages = numbers
     ways = ("alone", "warm", *others)
-    signed = [(one, one.sign(text)) for text, one in zip(pool, itertools.cycle(corpus.senders()))]
-    sent = list(itertools.islice(itertools.cycle(signed), messages))
-    talks = _talks(bench, sent)
+    sent = signed(pool, messages)
+    talks = talks_for(bench, sent, itertools.cycle(BOXES))
     forged = sum(sender.forged for sender, _text in sent)
     for name in ways:
         bench.hold(name, talks)  # not counted: everybody is known from now on
@@ -139,7 +138,7 @@ def _sized(
                 _complete(name, found[name], messages - forged, forged)
     for name in others:
         _agree(name, found["warm"], found[name])
-    median = statistics.median(len(text) for _sender, text in signed)
+    median = statistics.median(len(text) for _sender, text in signed(pool, len(pool)))
     alone, ours = rates["alone"], rates["warm"]
     rows = [figures.row(f"Postfix alone, {size}", alone)]
     rows += [
@@ -166,12 +165,21 @@ def _sized(
     return figures.table(f"The pass-through stage, {size}", rows, facts)
 
 
-def _talks(bench: Bench, sent: Sequence[tuple[corpus.Sender, bytes]]) -> list[load.Conversation]:
+def signed(pool: Sequence[bytes], messages: int) -> list[tuple[corpus.Sender, bytes]]:
+    """So many messages of the pool in turns, each signed by its sender."""
+    each = [(one, one.sign(text)) for text, one in zip(pool, itertools.cycle(corpus.senders()))]
+    return list(itertools.islice(itertools.cycle(each), messages))
+
+
+def talks_for(
+    bench: Bench, sent: Sequence[tuple[corpus.Sender, bytes]], users: Iterable[str]
+) -> list[load.Conversation]:
+    """Each message to the next of the users, from one of the clients."""
     draw = random.Random(names.SEED)
     return [
         talk_for(client, sender.helo, sender.address, user, text.replace(b"\r\n.", b"\r\n.."))
         for client, user, (sender, text) in zip(
-            draw.choices(bench.names.clients, k=len(sent)), itertools.cycle(BOXES), sent
+            draw.choices(bench.names.clients, k=len(sent)), users, sent, strict=False
         )
     ]
 

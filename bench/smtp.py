@@ -124,18 +124,20 @@ def _facts(kept: dict[str, list[Measured]], messages: int) -> dict[str, object]:
 class Work:
     """What is checked beside blacklists and iprev, and what the DNS says about it.
 
-    `checks` are tables of our settings, `rspamd` is the file of its own; `rivals` run beside.
+    `settings` are tables of ours, `rspamd` is the file of its own; `rivals` run beside. `main` are
+    values of main.cf in the place of those below.
     `first` is the first client, `elsewhere` has the port of lists that rbldnsd is not asked for;
     what lists answer is kept for `ttl` seconds.
     """
 
-    checks: str = ""
+    settings: str = ""
     records: tuple[str, ...] = ()
     rspamd: str = "rspamd.conf"
     rivals: tuple[str, ...] = ()
     first: str = names.LOOPBACK
     elsewhere: Mapping[str, int] = field(default_factory=dict)
     ttl: int = names.TTL
+    main: Mapping[str, str] = field(default_factory=dict)
 
 
 class Bench:
@@ -146,9 +148,9 @@ class Bench:
         stack.callback(self.names.stop)
         self._rivals: dict[str, Sequence[Server]] = {}
         proxy = rivals.Proxy(ground.port(), ground.port())
-        self._postfix = _postfix(ground, mailboxes, work.rivals, proxy)
+        self._postfix = _postfix(ground, mailboxes, work, proxy)
         self._suite = suite.Suite(
-            ground, self._postfix.sockets, self.names.port, "unix:/nonexistent", work.checks
+            ground, self._postfix.sockets, self.names.port, "unix:/nonexistent", work.settings
         )
         self._milter = self._suite.milter()
         stack.callback(lambda: self._milter.stop())
@@ -203,6 +205,11 @@ class Bench:
         self._milter.stop()
         self._milter = self._suite.milter()
 
+    @property
+    def settings(self) -> Path:
+        """The file of our settings."""
+        return self._suite.settings
+
     def secret(self, key_id: str) -> bytes | None:
         """With which our findings can be read."""
         return self._suite.keyring.secret(key_id)
@@ -235,21 +242,24 @@ def running_bench(work: Work) -> Iterator[Bench]:
     with ExitStack() as stack:
         ground = Ground()
         stack.callback(ground.close)
-        memory = Path(tempfile.mkdtemp(prefix="iems-bench-", dir="/dev/shm"))
-        stack.callback(shutil.rmtree, memory)
-        owner = pwd.getpwnam("mail")
-        memory.chmod(0o755)
-        for user in BOXES:
-            box = memory / user.partition("@")[0]
-            for folder in (box, *(box / name for name in ("new", "cur", "tmp"))):
-                folder.mkdir()
-                shutil.chown(folder, owner.pw_uid, owner.pw_gid)
-        yield Bench(ground, memory, stack, work)
+        yield started(ground, stack, work)
 
 
-def _postfix(
-    ground: Ground, mailboxes: Path, beside: Sequence[str], proxy: rivals.Proxy
-) -> Postfix:
+def started(ground: Ground, stack: ExitStack, work: Work) -> Bench:
+    """A bench with everything running, which `stack` stops."""
+    memory = Path(tempfile.mkdtemp(prefix="iems-bench-", dir="/dev/shm"))
+    stack.callback(shutil.rmtree, memory)
+    owner = pwd.getpwnam("mail")
+    memory.chmod(0o755)
+    for user in BOXES:
+        box = memory / user.partition("@")[0]
+        for folder in (box, *(box / name for name in ("new", "cur", "tmp"))):
+            folder.mkdir()
+            shutil.chown(folder, owner.pw_uid, owner.pw_gid)
+    return Bench(ground, memory, stack, work)
+
+
+def _postfix(ground: Ground, mailboxes: Path, work: Work, proxy: rivals.Proxy) -> Postfix:
     owner = pwd.getpwnam("mail")
     milter = {
         "smtpd_milters": "unix:iems/milter.sock",
@@ -266,11 +276,12 @@ def _postfix(
         "virtual_gid_maps": f"static:{owner.pw_gid}",
         "virtual_minimum_uid": "1",
         "virtual_transport": "virtual",
+        **work.main,
     }
     listeners = [
         Listener("alone", ground.port(), {}),
         Listener("internet", ground.port(), milter),
-        *(Listener(name, ground.port(), rivals.listens(name, proxy)) for name in beside),
+        *(Listener(name, ground.port(), rivals.listens(name, proxy)) for name in work.rivals),
         Listener("back", proxy.back, {}),
     ]
     return Postfix(ground, main=main, listeners=listeners)

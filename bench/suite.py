@@ -1,7 +1,7 @@
 """The suite's settings and daemons for a run: as on a server, under their own users.
 
-The directory is the TOML file: what LDAP costs is the directory's time to live, not a message's.
-Records and spool lie on the disk, as they would.
+The directory is the TOML file, unless a run names another: what LDAP costs is the directory's time
+to live, not a message's. Records and spool lie on the disk, as they would.
 """
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ class Suite:
     """Settings in a folder of their own; daemons are started from this tree."""
 
     def __init__(
-        self, ground: Ground, sockets: Path, dns_port: int, upstream: str, checks: str = ""
+        self, ground: Ground, sockets: Path, dns_port: int, upstream: str, more: str = ""
     ) -> None:
         """`sockets` is where Postfix reaches them, `upstream` the LMTP server behind the agent.
 
-        `checks` are tables of settings beside those of the blacklists and iprev.
+        `more` are further tables of settings; they go before those of here.
         """
         self._ground = ground
         self.folder = ground.place("iems")
@@ -50,7 +50,9 @@ class Suite:
         owned(self.folder / "findings.toml", "root", GROUP, 0o640)
         self.keyring = keys.Keyring.load(self.folder / "findings.toml")
         self._write("directory.toml", _directory())
-        self.settings = self._write("iems.toml", self._text(dns_port, upstream) + checks)
+        self.settings = self._write("iems.toml", self._text(dns_port, upstream))
+        (self.folder / "conf.d").mkdir()
+        self._write("conf.d/more.toml", more)
 
     def milter(self) -> Server:
         """iems-milter, started."""
