@@ -23,5 +23,5 @@ setup(
         "cli",
         "cli.check",
     ],
-    package_data={"iems.notices": ["*.txt"], "iems.store": ["*.lua"]},
+    package_data={"iems.notices": ["*.txt", "*.toml"], "iems.store": ["*.lua"]},
 )

@@ -28,6 +28,7 @@ COMMANDS: Mapping[str, str] = {
     "alias": "add, list and delete aliases",
     "backup": "write all that this server knows into one file",
     "check": "check the settings",
+    "digest": "say who gets no daily digest",
     "domain": "add, list and delete mail domains and their administrators",
     "flow": "list, hold and free accounts that sent too much",
     "key": "make the keyring of the findings header and turn its keys over",

@@ -13,11 +13,22 @@ from cli import bulk, entries, secret
 from iems.directory.account import KINDS, POP3, SEND_ONLY, reason
 from iems.directory.admin import Admin
 from iems.directory.store import EntryExistsError, NoEntryError
-from iems.directory.tree import ADDRESS, DISABLED, FORWARD, KIND, LOCKED, READS, TARGET, canonical
+from iems.directory.tree import (
+    ADDRESS,
+    DISABLED,
+    FORWARD,
+    KIND,
+    LANGUAGE,
+    LOCKED,
+    READS,
+    TARGET,
+    canonical,
+)
 from iems.model.address import Address
-from iems.settings.schema import Settings
+from iems.settings.schema import LANGUAGES, Settings
 
 _FULL = "full"
+_SITE = "site"
 _POP3_ONLY = "he reads by POP3 alone and never sees Junk: junk is tagged unless he chose it"
 _FOR_GOOD = b"000001010000Z"
 """What pwdAccountLockedTime holds of an account that no lapse of time unlocks."""
@@ -67,6 +78,11 @@ def _set_arguments(verb: argparse.ArgumentParser) -> None:
     reads = verb.add_mutually_exclusive_group()
     reads.add_argument("--pop3-only", action="store_true", help=_POP3_ONLY)
     reads.add_argument("--imap", action="store_true", help="he sees Junk, too")
+    verb.add_argument(
+        "--language",
+        choices=(_SITE, *LANGUAGES),
+        help=f"in which digests are written to him; {_SITE}: that of the settings",
+    )
     forward = verb.add_mutually_exclusive_group()
     forward.add_argument(
         "--forward",
@@ -170,6 +186,8 @@ def _wanted(arguments: argparse.Namespace) -> dict[str, list[bytes]]:
         wanted[KIND] = [] if arguments.kind == _FULL else [arguments.kind.encode()]
     if arguments.pop3_only or arguments.imap:
         wanted[READS] = [POP3.encode()] if arguments.pop3_only else []
+    if arguments.language:
+        wanted[LANGUAGE] = [] if arguments.language == _SITE else [arguments.language.encode()]
     if arguments.forward or arguments.no_forward:
         targets = {canonical(one) for one in arguments.forward or ()}
         targets |= {canonical(arguments.address)} if arguments.keep else set()
@@ -188,6 +206,7 @@ def _show(address: Address, admin: Admin, *, as_json: bool) -> int:
         "locked": bool(row.attributes.get(LOCKED)),
         "kind": next(iter(row.texts(KIND)), _FULL),
         "pop3_only": row.texts(READS) == (POP3,),
+        "language": next(iter(row.texts(LANGUAGE)), None),
         "forward": sorted(row.texts(FORWARD)),
         "aliases": sorted(_leading_to(address, admin)),
         "administers": sorted(admin.acting_as(address).actor.domains),

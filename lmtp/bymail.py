@@ -1,4 +1,5 @@
-"""What users ask for by mail: a message to a signed address lets another one out of quarantine.
+"""What users ask for by mail: a message to a signed address lets another one out of quarantine, or
+ends the daily digests of its user.
 
 It stands before the agent, and takes such recipients out of a transaction. The content of the
 message is not looked at and not kept; neither is who sent it, for the address is the proof, and
@@ -12,17 +13,20 @@ An automatic message (RFC 3834) asks for nothing: a bounce, or the vacation repl
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from iems.codec.header import unfold
 from iems.codec.printable import printable
 from iems.codec.release import Release
-from iems.codec.signed import ReleaseRequest, release_request
+from iems.codec.signed import OffRequest, ReleaseRequest, request
 from iems.directory.authority import Actor, Audit, Thing
 from iems.model.address import Address
 from iems.model.policy import Kind, Subject
 from iems.notices.postmaster import NoticeError, Writer
 from iems.serve.deadline import Deadline
+from iems.store.digest import DigestError, Digests
 from iems.store.held import held
 from lmtp import headers
 from lmtp.agent import TOTAL, Agent
@@ -36,17 +40,20 @@ BY = "mail"
 
 _TAKEN = reply(250, "2.0.0", "Taken")
 _ALONE = reply(452, "4.5.3", "Not together with other recipients; try this one again")
-_UNREADABLE = reply(451, "4.3.0", "Quarantine is not available")
+_UNREADABLE = reply(451, "4.3.0", "Not possible now")
 _BULK = frozenset({b"auto_reply", b"bulk", b"junk", b"list"})
 
 
 @dataclass(frozen=True, slots=True)
 class ByMail:
-    """Takes transactions as the agent does; `secrets` are the keys that addresses are made with."""
+    """Takes transactions as the agent does; `secrets` are the keys that addresses are made with,
+    `digests` is the file of who wants none.
+    """
 
     agent: Agent
     releases: Releases
     secrets: Collection[bytes]
+    digests: Path
     notifier: Writer
     audit: Audit
 
@@ -56,18 +63,35 @@ class ByMail:
         A request next to recipients of another kind has to come again: alone it can take as long as
         a transaction may.
         """
-        asked = [release_request(one.address) for one in transaction.recipients]
+        asked = [request(one.address) for one in transaction.recipients]
         rest = tuple(
-            one for one, request in zip(transaction.recipients, asked, strict=True) if not request
+            one for one, wanted in zip(transaction.recipients, asked, strict=True) if not wanted
         )
         if rest:
             replies = iter(self.agent.deliver(replace(transaction, recipients=rest)))
-            return [_ALONE if request else next(replies) for request in asked]
+            return [_ALONE if wanted else next(replies) for wanted in asked]
         if _automatic(transaction):
             self.agent.log.warning("request by an automatic message", requests=len(asked))
             return [_TAKEN] * len(asked)
         deadline = Deadline.after(TOTAL)
-        return [self._release(request, deadline) for request in asked if request]
+        return [
+            self._off(one) if isinstance(one, OffRequest) else self._release(one, deadline)
+            for one in asked
+            if one
+        ]
+
+    def _off(self, wanted: OffRequest) -> Reply:
+        if not wanted.signed_by(self.secrets):
+            self.agent.log.warning("end of digests refused", user=wanted.user)
+            return _TAKEN
+        try:
+            with closing(Digests(self.digests)) as digests:
+                digests.refuse(wanted.user.key)
+        except DigestError as error:
+            self.agent.log.warning("digests are not available", error=printable(str(error)))
+            return _UNREADABLE
+        self._audited(wanted.user, "set", "digest", "off")
+        return _TAKEN
 
     def _release(self, request: ReleaseRequest, deadline: Deadline) -> Reply:
         try:
@@ -83,9 +107,7 @@ class ByMail:
         if answer.temporary:
             return answer
         result = "done" if answer.positive else str(answer)
-        actor = Actor(Subject(Kind.USER, request.user.key), login=BY)
-        thing = Thing("quarantine", request.user.key)
-        self.audit(actor, "release", thing, f"{wanted.id} {result}")
+        self._audited(request.user, "release", "quarantine", f"{wanted.id} {result}")
         if not answer.positive:
             self._tell(request.user, wanted.id, answer)
         return _TAKEN
@@ -103,6 +125,10 @@ class ByMail:
                 now = int(self.agent.now())
                 return Release(request.id, one.address, past, Kind.USER.value, BY, now)
         return None
+
+    def _audited(self, user: Address, verb: str, kind: str, result: str) -> None:
+        actor = Actor(Subject(Kind.USER, user.key), login=BY)
+        self.audit(actor, verb, Thing(kind, user.key), result)
 
     def _tell(self, user: Address, name: str, answer: Reply) -> None:
         try:

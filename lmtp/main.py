@@ -16,7 +16,7 @@ from pathlib import Path
 
 from iems.directory.connect import audit, connect, connect_store, unavailable
 from iems.directory.reader import Directory
-from iems.notices import outages, passwords, shadow
+from iems.notices import digest, outages, passwords, shadow
 from iems.notices.postmaster import Postmaster
 from iems.notices.shadow import ShadowNotices
 from iems.serve.backends import Question, backends
@@ -29,6 +29,7 @@ from iems.settings.policy import Mode, missing_findings
 from iems.settings.read import SettingsError
 from iems.settings.schema import AgentSettings, Settings
 from iems.store import expiry
+from iems.store.digest import FILE
 from iems.store.keys import Keyring, KeyringError
 from iems.store.quarantine import Quarantine
 from iems.store.records import Recorder, new_reference
@@ -113,7 +114,7 @@ class AgentGeneration:
         agent = self._agent(recorder, log, control.meter)
         releases = Releases(agent, spool, self.keyring.secret)
         secrets = [key.secret for key in self.keyring.keys.values()]
-        front = ByMail(agent, releases, secrets, self._postmaster(), audit(log))
+        front = ByMail(agent, releases, secrets, state / FILE, self._postmaster(), audit(log))
         hostname = self.settings.hostname
         control.meter.watch("records_dropped_total", lambda: recorder.dropped)
         server = Server(
@@ -143,6 +144,7 @@ class AgentGeneration:
             expiry.of_quarantine(Quarantine(state / "quarantine"), keep.quarantine, log),
             expiry.of_records(state / "records.sqlite", keep.records, log),
             Job("shadow", shadow.INTERVAL, self._shadow(log).run),
+            *self._digest(directory, log),
             *self._passwords(log),
         )
 
@@ -154,6 +156,27 @@ class AgentGeneration:
         settings, state = self.settings, self.settings.agent.state
         file, postmaster = state / "shadow", self._postmaster()
         return ShadowNotices(settings.shadows, state / "records.sqlite", file, postmaster, log)
+
+    def _digest(self, directory: Directory, log: Log) -> Sequence[Job]:
+        settings, state = self.settings, self.settings.agent.state
+        if not settings.digest.send:
+            return ()
+        job = digest.DigestNotices(
+            hour=settings.digest.hour,
+            language=settings.digest.language,
+            host=settings.hostname,
+            file=state / FILE,
+            records={
+                "iems-lmtp": state / "records.sqlite",
+                "iems-milter": settings.milter.state / "records.sqlite",
+            },
+            quarantine=Quarantine(state / "quarantine"),
+            directory=directory,
+            keyring=self.keyring,
+            sender=self._postmaster(),
+            log=log,
+        )
+        return (Job("digest", digest.INTERVAL, job.run),)
 
     def _passwords(self, log: Log) -> Sequence[Job]:
         """Passwords end where a directory server verifies them."""

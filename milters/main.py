@@ -114,7 +114,9 @@ class MilterGeneration:
         resolver = StubResolver(servers(settings.dns.servers), settings.dns.timeout)
         folder = settings.milter.state / "spool"
         folder.mkdir(mode=0o750, exist_ok=True)
-        recorder = Recorder(settings.milter.state / "records.sqlite")
+        records = settings.milter.state / "records.sqlite"
+        recorder = Recorder(records)
+        records.chmod(0o640)  # the agent is in our group, and tells users what was refused to them
         counters = self.counters(lambda why: log.error("nothing can be counted", why=why))
         tools = Tools(settings, resolver, Guard(_health_file(settings)), counters)
         runtime = Runtime(

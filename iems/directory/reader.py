@@ -26,12 +26,14 @@ class User:
     """A mailbox, with its owner's policy and that of its domain.
 
     `refusal` says why mail to it is refused (`iems.directory.account`); empty where it is taken.
+    `language` holds the languages that its owner prefers (RFC 2798 section 2.7).
     """
 
     address: Address
     layer: Layer
     domain_layer: Layer
     refusal: str = ""
+    language: str = ""
 
 
 @dataclass(frozen=True, slots=True)

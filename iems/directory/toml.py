@@ -22,7 +22,7 @@ from iems.settings.read import SettingsError, Table, action, actions, join, text
 
 _TABLES = frozenset({"domains", "users", "aliases"})
 _OF_LAYER = frozenset({"policy", "senders"})
-_OF_USER = frozenset({"policy", "senders", "disabled", "kind", "forward", "reads"})
+_OF_USER = frozenset({"policy", "senders", "disabled", "kind", "forward", "reads", "language"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,9 +131,12 @@ class _Reading:
             self._fault(f"{key}.kind", kind, f"expected one of {', '.join(KINDS)}")
         if content.get("reads", POP3) != POP3:
             self._fault(f"{key}.reads", content["reads"], f"expected {POP3!r} or nothing")
+        language = content.get("language", "")
+        if not isinstance(language, str):
+            self._fault(f"{key}.language", language, "expected a language, as in 'de'")
         told = refusal(str(disabled), str(kind))
         layer = replace(self._layer(key, own, subject), sees_junk="reads" not in content)
-        user = User(address, layer, domain, told)
+        user = User(address, layer, domain, told, str(language))
         forward = (
             self._addresses(f"{key}.forward", content["forward"]) if "forward" in content else ()
         )

@@ -28,7 +28,8 @@ POLICY, SENDER = "iemsPolicy", "iemsSender"
 DISABLED, KIND, FORWARD, READS = "iemsDisabled", "iemsKind", "iemsForward", "iemsReads"
 NAME = "cn"
 ADMIN, PASSWORD, LOCKED = "iemsAdmin", "userPassword", "pwdAccountLockedTime"
-_OF_USER = (DISABLED, KIND, FORWARD, READS)
+LANGUAGE = "preferredLanguage"
+_OF_USER = (DISABLED, KIND, FORWARD, READS, LANGUAGE)
 ATTRIBUTES = (CLASS, ADDRESS, TARGET, DOMAIN_NAME, POLICY, SENDER, *_OF_USER)
 
 Note = Callable[[str], None]
@@ -216,7 +217,8 @@ def _user(row: Row, layers: Mapping[str, Layer], note: Note) -> User:
         raise _nonsense(row, f"the domain of {address} has no entry")
     subject = Subject(Kind.USER, address.key)
     own = read_layer(row, subject, note)
-    return User(address, own, layer, refusal(_maybe(row, DISABLED), _maybe(row, KIND)))
+    refused = refusal(_maybe(row, DISABLED), _maybe(row, KIND))
+    return User(address, own, layer, refused, _maybe(row, LANGUAGE))
 
 
 def _targets(row: Row, note: Note) -> tuple[Address, ...]:

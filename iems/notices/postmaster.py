@@ -72,7 +72,16 @@ class Postmaster:
 
     def write(self, to: Address, name: str, **values: str) -> None:
         """The same to somebody else."""
-        message = self._message(to, name, values)
+        self.send(to, self._notice(name, values))
+
+    def send(self, to: Address, message: EmailMessage) -> None:
+        """Send him a message that has subject and content; the rest of its header is made here."""
+        message["Date"] = formatdate(usegmt=False)
+        message["From"] = f"IEMS <{self.address}>"
+        message["To"] = str(to)
+        if "Message-ID" not in message:
+            message["Message-ID"] = make_msgid(domain=self.host)
+        message["Auto-Submitted"] = "auto-generated"
         server, _colon, port = self.smtp.rpartition(":")
         try:
             with smtplib.SMTP(
@@ -83,19 +92,14 @@ class Postmaster:
             kind = NoticeRefusedError if _for_good(error) else NoticeError
             raise kind(f"the mail server at {self.smtp} did not take it: {error}") from error
 
-    def _message(self, to: Address, name: str, values: dict[str, str]) -> EmailMessage:
+    def _notice(self, name: str, values: dict[str, str]) -> EmailMessage:
         text = resources.files(__package__).joinpath(f"{name}.txt").read_text("utf-8")
         filled = Template(text).substitute(
             {key: _clean(value) for key, value in values.items()}, host=self.host
         )
         subject, _empty, body = filled.partition("\n\n")
         message = EmailMessage()
-        message["Date"] = formatdate(usegmt=False)
-        message["From"] = f"IEMS <{self.address}>"
-        message["To"] = str(to)
         message["Subject"] = subject.removeprefix("Subject: ")
-        message["Message-ID"] = make_msgid(domain=self.host)
-        message["Auto-Submitted"] = "auto-generated"
         message.set_content(body)
         return message
 

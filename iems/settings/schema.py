@@ -20,6 +20,9 @@ from iems.settings import read
 from iems.settings.policy import Channel, CheckSettings, Mode, site_layer
 from iems.settings.read import AT_ONCE, RESTART, Network, section, setting
 
+LANGUAGES = ("en", "de")
+"""Those in which users are written to; the first one is for who prefers none of them."""
+
 ETC = Path("/etc/iems")
 QUEUE = Path("/var/spool/postfix/iems")
 STATE = Path("/var/lib/iems")
@@ -216,6 +219,19 @@ class NoticeSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
+class DigestSettings:
+    """The daily mail to users of what did not reach them."""
+
+    send: bool = setting(
+        read.flag, "users get a digest, but for those who want none (docs/digest.md)", False
+    )
+    hour: int = setting(read.integer(0, 23), "hour of the day, by the clock of this host", 6)
+    language: str = setting(
+        read.one_of(*LANGUAGES), "for users who prefer none that we have", LANGUAGES[0]
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
 class Settings:
     """All settings of a site; `checks` and `channels` are read by `iems.settings.policy`."""
 
@@ -273,6 +289,7 @@ class Settings:
     keys: KeySettings = section(KeySettings, "keys of the site")
     keep: KeepSettings = section(KeepSettings, "how long things are kept")
     notices: NoticeSettings = section(NoticeSettings, "notices by mail")
+    digest: DigestSettings = section(DigestSettings, "daily digests to users")
     senders: SenderSettings = section(SenderSettings, "lists of senders")
     channels: Mapping[str, Channel] = setting(read.elsewhere(), "source channels", {})
     destinations: Mapping[str, Layer] = setting(read.elsewhere(), "policy by destination", {})

@@ -16,7 +16,7 @@ import secrets
 import sqlite3
 import threading
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -242,11 +242,12 @@ def search(
     return sorted(found, key=lambda row: row.time)
 
 
-def every(paths: Iterable[Path], *, since: float = 0.0) -> Iterator[Record]:
-    """All records from this time of the epoch on, one file after the other, as they are read."""
-    for path in paths:
-        if path.exists():
-            yield from _select([path], "time >= :since", {"since": since})
+def every(
+    paths: Iterable[Path], *, since: float = 0.0, before: float = END_OF_TIME
+) -> Iterator[Record]:
+    """All records between these times of the epoch, one file after the other, as they are read."""
+    times = {"since": since, "before": before}
+    yield from _select(filter(Path.exists, paths), "time >= :since AND time < :before", times)
 
 
 def channels(path: Path, queue_ids: Sequence[str]) -> dict[str, str]:
@@ -340,7 +341,7 @@ def _concerns(record: Record, recipient: str) -> bool:
     return not wanted or wanted in {record.recipient.casefold(), subject}
 
 
-def _select(paths: Iterable[Path], where: str, values: dict[str, object]) -> Iterator[Record]:
+def _select(paths: Iterable[Path], where: str, values: Mapping[str, object]) -> Iterator[Record]:
     for path in paths:
         try:
             with contextlib.closing(_open(path, read_only=True)) as connection:

@@ -19,7 +19,7 @@ from iems.codec.release import ReleaseError
 from iems.codec.release import decode as read_token
 from iems.codec.release import encode as make_token
 from iems.codec.senders import facts
-from iems.codec.signed import release_address, release_request
+from iems.codec.signed import ReleaseRequest, release_address, request
 from iems.model.address import Address, AddressError, domain_name
 from iems.model.finding import Finding
 from iems.model.senders import SenderEntry, entry_for
@@ -83,15 +83,16 @@ def release(data: bytes) -> None:
 def signed(data: bytes) -> None:
     """An address asks for nothing or comes back as it was; nobody hits upon one that is signed."""
     text = data.decode("utf-8", "replace")
-    found = release_request(text)
-    if found is None:
+    found = request(text)
+    if not isinstance(found, ReleaseRequest):
+        assert found is None or not found.signed_by([SECRET])
         return
     assert not found.signed_by([SECRET], str(found.user), ("spf", "fail"))
     again = release_address(found.user, found.id, str(found.user), ("spf", "fail"), SECRET)
     if again:
         user, mark, token = again.rpartition("+iems-")
-        told = release_request(user + mark + token.upper())
-        assert told is not None
+        told = request(user + mark + token.upper())
+        assert isinstance(told, ReleaseRequest)
         assert (told.user.key, told.id) == (found.user.key, found.id)
         assert told.signed_by([SECRET], str(found.user), ("spf", "fail"))
 

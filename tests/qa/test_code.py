@@ -35,6 +35,7 @@ _TIME_OF_DAY = {
     "cli.witness": "told in findings",
     "iems.backup.archive": "told in the manifest",
     "iems.dns.spf": "told in an explanation, by the macro t",
+    "iems.notices.digest": "compared with the times of records, and told",
     "iems.notices.outages": "at most one notice of a server a day, over restarts",
     "iems.notices.passwords": "compared with the end of a password",
     "iems.notices.shadow": "outlives the process: one notice a day",

@@ -33,6 +33,7 @@ def test_user_set_and_show(iems: Iems, domain: str) -> None:
         "locked": False,
         "kind": "send-only",
         "pop3_only": False,
+        "language": None,
         "forward": [ALICE, "far@example.net"],
         "aliases": [f"abuse@{domain}", f"both@{domain}", f"postmaster@{domain}"],
         "administers": [],
@@ -45,6 +46,10 @@ def test_user_set_and_show(iems: Iems, domain: str) -> None:
     assert json.loads(iems("user", "show", ALICE, "--json")[1])["pop3_only"] is True
     assert iems("user", "set", ALICE, "--imap")[1].startswith("set ")
     assert json.loads(iems("user", "show", ALICE, "--json")[1])["pop3_only"] is False
+    assert iems("user", "set", ALICE, "--language", "de")[1].startswith("set ")
+    assert json.loads(iems("user", "show", ALICE, "--json")[1])["language"] == "de"
+    assert iems("user", "set", ALICE, "--language", "site")[1].startswith("set ")
+    assert json.loads(iems("user", "show", ALICE, "--json")[1])["language"] is None
     assert iems("user", "set", ALICE, "--keep")[0] == 2
     for verb in ("set", "show"):
         words = ("--enabled",) if verb == "set" else ()

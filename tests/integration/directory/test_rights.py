@@ -48,11 +48,11 @@ SAMPLES = (
     Sample("user kind", SHUT, "iemsDisabled", b"has left"),
     Sample("user kind", ALICE, "iemsKind", b"receive-only"),
     Sample("how a user reads", ALICE, "iemsReads", b"pop3"),
-    Sample("user name", ALICE, "cn", b"alice"),
+    Sample("language of a user", ALICE, "preferredLanguage", b"de"),
+    *(Sample("user name", ALICE, one, b"alice") for one in ("cn", "sn")),
     Sample("lock of a user", LARS, "pwdAccountLockedTime", b"000001010000Z"),
     Sample("age of a password", BOB, "pwdPolicySubentry", RULES.encode()),
     Sample("rules of passwords", RULES, "pwdMaxAge", b"0"),
-    Sample("user name", ALICE, "sn", b"alice"),
     Sample("user class", ALICE, "objectClass", b"iemsUser"),
     Sample("user address", ALICE, "iemsAddress", f"alice@{DOMAIN}".encode()),
     Sample("user address", ALICE, "uid", b"alice"),
@@ -85,7 +85,7 @@ def populated(server: Slapd) -> Slapd:
         tree.domain(DOMAIN, *rules, f"iemsAdmin: {DAN}")
         + tree.domain("elsewhere.rights.test", f"iemsAdmin: {EVE}")
         + tree.user("eve@elsewhere.rights.test")
-        + tree.user(f"alice@{DOMAIN}", *rules, *more, "iemsReads: pop3")
+        + tree.user(f"alice@{DOMAIN}", *rules, *more, "iemsReads: pop3", "preferredLanguage: de")
         + tree.user(f"bob@{DOMAIN}", rules[0], f"pwdPolicySubentry: {RULES}")
         + tree.user(f"dan@{DOMAIN}")
         + tree.user(f"lars@{DOMAIN}", "pwdAccountLockedTime: 000001010000Z")
@@ -195,9 +195,10 @@ def test_anonymous_sees_nothing(populated: Slapd) -> None:
 
 
 def test_user_sees_his_policy_only(populated: Slapd) -> None:
-    """And his list of senders, and where he forwards to; nothing else even of his own entry."""
+    """And his senders, where he forwards to, his language; nothing else even of his own entry."""
+    more = (("iemsForward", b"far@example.net"), ("preferredLanguage", b"de"))
     with acting(populated, "self") as connection:
-        own = {name: [value] for name, value in (*OWN, ("iemsForward", b"far@example.net"))}
+        own = {name: [value] for name, value in (*OWN, *more)}
         assert connection.search_s(ALICE, ldap.SCOPE_BASE, "(objectClass=*)") == [(ALICE, own)]
         assert seen(connection) == {}
 
@@ -248,21 +249,17 @@ def test_readers_see_where_mail_goes(populated: Slapd, actor: str) -> None:
     assert {ALICE, BOB, BOTH, DOMAIN_DN} <= shown.keys()
     places = {"objectClass", "uid", "iemsAddress", "iemsTarget", "iemsForward", "iemsDomainName"}
     policy = {"iemsPolicy", "iemsSender", "iemsKind", "iemsDisabled", "iemsReads"}
-    assert set().union(*shown.values()) == places | (set() if actor == "postfix" else policy)
+    own = {"postfix": set(), "milter": policy, "agent": policy | {"preferredLanguage"}}[actor]
+    assert set().union(*shown.values()) == places | own
 
 
 @pytest.mark.parametrize("actor", ACTORS)
 def test_who_writes(populated: Slapd, actor: str) -> None:
     """A user what is his own, administrators what is in their domains, the others nothing."""
-    own = {"user policy", "user forward", "user password"}
+    own = {"user policy", "user forward", "user password", "language of a user"}
     below = {one.part for one in SAMPLES if one.dn.endswith(f",ou=domains,{BASE}")}
-    theirs = below - {
-        "domain",
-        "domain name",
-        "domain administrators",
-        "age of a password",
-        "everything else below the domains",
-    }
+    others = {"domain", "domain name", "domain administrators", "age of a password"}
+    theirs = below - others - {"everything else below the domains"}
     with acting(populated, actor) as connection:
         written = {one.part for one in SAMPLES if writes(populated, connection, one)}
     assert written == {"self": own, "domain-admin": theirs, "admin": below}.get(actor, set())

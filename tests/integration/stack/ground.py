@@ -144,6 +144,8 @@ def _users() -> None:
             )
         if not all(name in grp.getgrnam(group).gr_mem for group in (GROUP, "postfix")):
             run("usermod", "--append", "--groups", f"{GROUP},postfix", name)
+    if AGENT_USER not in grp.getgrnam(MILTER_USER).gr_mem:
+        run("usermod", "--append", "--groups", MILTER_USER, AGENT_USER)
 
 
 def owned(path: Path, user: str, group: str, mode: int) -> Path:

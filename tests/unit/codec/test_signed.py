@@ -7,7 +7,15 @@ import base64
 from hypothesis import given
 from hypothesis import strategies as st
 
-from iems.codec.signed import ReleaseRequest, release_address, release_request
+from iems.codec.signed import (
+    OffRequest,
+    ReleaseRequest,
+    digest_id,
+    is_digest,
+    off_address,
+    release_address,
+    request,
+)
 from iems.model.address import Address
 
 SECRET, OTHER = b"s" * 32, b"o" * 32
@@ -18,8 +26,8 @@ ID = "AbCdEfGh0_-1"
 
 def asked(text: str) -> ReleaseRequest:
     """What the address asks, which is something."""
-    found = release_request(text)
-    assert found
+    found = request(text)
+    assert isinstance(found, ReleaseRequest)
     return found
 
 
@@ -86,8 +94,8 @@ def test_other_addresses_ask_for_nothing() -> None:
         f"alice+x+iems-{token}",
         f"+iems-{token}",
     ):
-        assert release_request(f"{local}@b.test") is None
-    assert release_request(f"alice+iems-{token}") is None
+        assert request(f"{local}@b.test") is None
+    assert request(f"alice+iems-{token}") is None
 
 
 @given(st.binary(min_size=9, max_size=9), st.text(), st.text(), st.text())
@@ -103,5 +111,28 @@ def test_every_id_comes_back(octets: bytes, recipient: str, check: str, band: st
 
 @given(st.one_of(st.text(), st.from_regex(r"[^@]{0,9}\+iems-[a-z2-7]{20,30}@b\.test")))
 def test_no_text_is_an_error_or_signed(text: str) -> None:
-    found = release_request(text)
-    assert found is None or not found.signed_by([SECRET], "alice@b.test", RULE)
+    found = request(text)
+    if isinstance(found, ReleaseRequest):
+        assert not found.signed_by([SECRET], "alice@b.test", RULE)
+
+
+def test_who_wants_no_digest_says_that_and_nothing_else() -> None:
+    text = off_address(ALICE, SECRET)
+    found = request(text.upper())
+    assert isinstance(found, OffRequest)
+    assert found.user.key == ALICE.key
+    assert found.signed_by([OTHER, SECRET])
+    assert not found.signed_by([OTHER])
+    other = request(text.replace("alice", "bob"))
+    assert isinstance(other, OffRequest)
+    assert not other.signed_by([SECRET])
+    assert off_address(Address("a" * 42, "b.test"), SECRET) == ""
+
+
+def test_a_digest_is_known_by_its_id() -> None:
+    one, two = (digest_id("mail.b.test", SECRET) for _time in range(2))
+    assert one != two
+    assert is_digest(one, [OTHER, SECRET])
+    assert not is_digest(one, [OTHER])
+    assert not is_digest(one[:14] + ("a" if one[14] != "a" else "b") + one[15:], [SECRET])
+    assert not is_digest(one + "x", [SECRET])

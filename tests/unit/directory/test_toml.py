@@ -27,6 +27,7 @@ DOMAIN = '[domains."example.test"]\n'
             "expected one of send-only, receive-only",
         ),
         (DOMAIN + '[users."a@example.test"]\nreads = "imap"', "expected 'pop3' or nothing"),
+        (DOMAIN + '[users."a@example.test"]\nlanguage = 3', "expected a language, as in 'de'"),
         (DOMAIN + '[users."a@example.test"]\ndisabled = true', "expected the reason as a string"),
         (DOMAIN + '[users."a@example.test"]\nforward = []', "expected a list of addresses"),
         ('[aliases]\n"@a.test" = ["@b.test", "x@b.test"]', "expected an address"),

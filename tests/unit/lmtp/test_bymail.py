@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import pytest
 
-from iems.codec.signed import release_address
+from iems.codec.signed import off_address, release_address
 from iems.directory.connect import audit
 from iems.model.address import Address
 from iems.model.finding import Finding
 from iems.notices.postmaster import NoticeError
+from iems.store.digest import Digests
 from iems.store.quarantine import Quarantine
 from iems.store.spool import MemoryBody, Spool, Spooled
 from lmtp.bymail import ByMail
@@ -47,6 +50,11 @@ class Desk:
     office: Office
     written: Written = field(default_factory=Written)
 
+    @property
+    def digests(self) -> Path:
+        """The file of who wants none."""
+        return self.office.folder / "digest.sqlite"
+
     def address(self, rule: tuple[str, str] = RULE, secret: bytes = SECRET) -> str:
         """The signed address for the one message that is there."""
         [name] = self.office.quarantined
@@ -56,7 +64,8 @@ class Desk:
         """The replies to a message."""
         agent, folder = self.office.agent, self.office.folder
         releases = Releases(agent, Spool(folder), {"k1": SECRET}.get)
-        front = ByMail(agent, releases, [b"o" * 32, SECRET], self.written, audit(self.office.log))
+        keys, tell = [b"o" * 32, SECRET], audit(self.office.log)
+        front = ByMail(agent, releases, keys, self.digests, self.written, tell)
         message = Spooled(header + b"Subject: let it out\r\n", MemoryBody(b"\r\nprivate\r\n"))
         parsed = tuple(parse_rcpt(f"TO:<{one}>", utf8=True) for one in to)
         taken = Transaction(Mail(sender), parsed, {"IDENT": "4Abc"}, message)
@@ -199,3 +208,20 @@ def test_other_recipients_go_to_the_agent_and_the_request_comes_again(desk: Desk
     ]
     assert len(desk.office.quarantined) == 1
     assert desk.send("deliver+iems-news@b.test") == ["250 2.0.0 Saved"]
+
+
+def test_who_wants_no_digest_gets_none(desk: Desk) -> None:
+    right = off_address(USER, SECRET)
+    automatic = b"Auto-Submitted: auto-replied\r\n"
+    assert desk.send(right, header=automatic) == [TAKEN]
+    assert desk.send(off_address(USER, b"x" * 32)) == [TAKEN]
+    with closing(Digests(desk.digests)) as digests:
+        assert not digests.refusing()
+    for _time in range(2):
+        assert desk.send(right.upper()) == [TAKEN]
+    with closing(Digests(desk.digests)) as digests:
+        assert digests.refusing() == ["quarantine@b.test"]
+    assert 'object="digest quarantine@b.test"' in desk.log("audit")[0]
+    desk.digests.unlink()
+    desk.digests.mkdir()
+    assert desk.send(right) == ["451 4.3.0 Not possible now"]
