@@ -7,7 +7,6 @@ message, a new CONNECT or the MTA's farewell end the connection.
 from __future__ import annotations
 
 import functools
-import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import TypeAlias
@@ -35,9 +34,6 @@ not their number. A larger one is refused here, since a refusal by the agent wou
 
 MAX_FIELDS = 10_000
 """Header fields: 1 MiB of the shortest ones took 70 MB of memory for one message in the agent."""
-
-_LINE_END = re.compile(rb"\r?\n")
-"""Postfix gives folds as LF and the body's line ends as CRLF."""
 
 Pairs: TypeAlias = list[tuple[Check, Pending]]
 Started: TypeAlias = dict[Stage, Pairs]
@@ -195,9 +191,12 @@ class Message:
 
     @functools.cached_property
     def block(self) -> HeaderBlock:
-        """The header with line ends as the client sent them; to be asked for when it is whole."""
+        """The header with line ends as the client sent them; to be asked for when it is whole.
+
+        Postfix gives folds as LF and the body's line ends as CRLF.
+        """
         fields = b"".join(b"%s:%s\r\n" % pair for pair in self.header)
-        return parse_header(_LINE_END.sub(b"\r\n", fields))
+        return parse_header(fields.replace(b"\r\n", b"\n").replace(b"\n", b"\r\n"))
 
     @property
     def excess(self) -> str:

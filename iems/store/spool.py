@@ -25,7 +25,7 @@ MEMORY_LIMIT = 256 << 10
 PIECE = 128 << 10
 """Bytes that are read from a file at once."""
 
-_END = re.compile(rb"(?:\A|\n)(\r?\n)")
+_AT_ONCE, _END = re.compile(rb"(\r?\n)"), re.compile(rb"\n(\r?\n)")
 """An empty line ends the header, with bare LF too: Dovecot and Pigeonhole read it so."""
 
 
@@ -150,7 +150,8 @@ class Incoming:
     def _write_head(self, piece: bytes) -> None:
         searched = max(0, len(self._head) - 2)
         self._head += piece
-        match = _END.search(self._head, searched)
+        first = _AT_ONCE.match(self._head) if not searched else None
+        match = first or _END.search(self._head, searched)
         if match is None and len(self._head) <= HEADER_LIMIT:
             return
         if match is None or match.start(1) > HEADER_LIMIT:

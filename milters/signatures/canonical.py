@@ -12,7 +12,6 @@ from collections.abc import Iterable, Iterator
 from iems.model.message import Field
 
 CRLF = b"\r\n"
-_WSP = re.compile(rb"[ \t]+")
 _BLANKS = bytes.maketrans(b"\t", b" ")
 _LINE_ENDS = re.compile(rb"(\r?)((?:\n\r)*)")
 """The end of a piece read backwards: line ends, after a CR whose LF may follow."""
@@ -24,7 +23,7 @@ _RUN = 1 << 15
 def relaxed_field(field: Field) -> bytes:
     """The field on one line, its name in lower case, white space reduced."""
     value = field.raw.partition(b":")[2].replace(CRLF, b"")
-    return field.key + b":" + _WSP.sub(b" ", value).strip(b" ") + CRLF
+    return field.key + b":" + _single(value).strip(b" ") + CRLF
 
 
 def body(pieces: Iterable[bytes], *, relaxed: bool) -> Iterator[bytes]:
@@ -34,13 +33,19 @@ def body(pieces: Iterable[bytes], *, relaxed: bool) -> Iterator[bytes]:
     return _trimmed(pieces, CRLF)
 
 
+def _single(data: bytes) -> bytes:
+    """One blank for each run of white space."""
+    data = data.translate(_BLANKS)
+    while b"  " in data:  # each turn halves the runs: 17 for a piece of nothing else
+        data = data.replace(b"  ", b" ")
+    return data
+
+
 def _reduced(pieces: Iterable[bytes]) -> Iterator[bytes]:
     """One blank for each run of white space, and none at the end of a line."""
     held = b""
     for piece in pieces:
-        data = (held + piece).translate(_BLANKS)
-        while b"  " in data:  # each turn halves the runs: 17 for a piece of nothing else
-            data = data.replace(b"  ", b" ")
+        data = _single(held + piece)
         open_end = 2 if data.endswith(b" \r") else int(data.endswith((b" ", b"\r")))
         cut = len(data) - open_end
         held = data[cut:]

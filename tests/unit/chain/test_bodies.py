@@ -63,6 +63,7 @@ def send(chain: Chain, *pieces: bytes) -> object:
     rcpt(chain, "alice")
     chain.header(b"Subject", b" one\n two")
     chain.header(b"X", b"")
+    chain.header(b"Y", b" a\r")
     chain.end_of_headers()
     for piece in pieces:
         chain.body(piece)
@@ -75,12 +76,12 @@ def test_the_message_is_shown_as_the_client_sent_it(world: World, reader: Reader
     assert send(chain, b"te", b"xt\r\n") == Continue()
     assert send(chain) == Continue()
     assert reader.seen == [
-        b"Subject: one\r\n two\r\nX:\r\n\r\ntext\r\n",
-        b"Subject: one\r\n two\r\nX:\r\n\r\n",
+        b"Subject: one\r\n two\r\nX:\r\nY: a\r\r\n\r\ntext\r\n",
+        b"Subject: one\r\n two\r\nX:\r\nY: a\r\r\n\r\n",
     ]
     view = reader.views[0]
     assert view.header is not None
-    assert [one.name for one in view.header.fields] == [b"Subject", b"X"]
+    assert [one.name for one in view.header.fields] == [b"Subject", b"X", b"Y"]
     assert view.envelope_from == "a@sender.example"
     assert 55 < reader.deadlines[0].remaining() <= 60
 
