@@ -160,8 +160,20 @@ def domain(text: str) -> str:
         raise argparse.ArgumentTypeError(str(error)) from None
 
 
+def owner(named: Subject, admin: Admin) -> Subject:
+    """Who is meant: a list where there is no user of this address, and an alias."""
+    if named.kind is not Kind.USER:
+        return named
+    mailing_list = Subject(Kind.LIST, named.name)
+    for one in (named, mailing_list):
+        with contextlib.suppress(NoEntryError):
+            admin.subject(one)
+            return one
+    return named
+
+
 def subject(text: str) -> Subject:
-    """An argument that is a user's address or a domain."""
+    """An argument that is a user's or list's address, or a domain."""
     if "@" in text:
         return Subject(Kind.USER, address(text).key)
     return Subject(Kind.DOMAIN, domain(text))

@@ -1,4 +1,4 @@
-"""`iems policy show|set|unset`: what a user or a domain has decided about the site's checks.
+"""`iems policy show|set|unset`: what a user, a list or a domain has decided about checks.
 
 A choice that the site or the domain does not allow is refused, with who forbids it and what is
 allowed. With `--as` only what that user may see and choose himself. What Postfix refuses by itself
@@ -53,7 +53,7 @@ def act(arguments: argparse.Namespace, admin: Admin, settings: Settings) -> int:
     subject: Subject = arguments.subject
     admin.authorise("show" if arguments.verb == "show" else "set", Thing("policy", subject.name))
     try:
-        above, own = _layers(subject, admin, settings)
+        above, own = _layers(entries.owner(subject, admin), admin, settings)
         if arguments.verb == "show":
             return _show(standings([*above, own]), as_json=arguments.json)
         return _choose(arguments, admin, above, own)
@@ -63,7 +63,7 @@ def act(arguments: argparse.Namespace, admin: Admin, settings: Settings) -> int:
 
 def _layers(subject: Subject, admin: Admin, settings: Settings) -> tuple[list[Layer], Layer]:
     above = [settings.site_layer]
-    if subject.kind is Kind.USER:
+    if subject.kind is not Kind.DOMAIN:
         domain = Subject(Kind.DOMAIN, subject.name.rpartition("@")[2])
         above.append(read_policy(admin.policy(domain), domain, entries.warn))
     return above, read_layer(admin.subject(subject), subject, entries.warn)

@@ -30,16 +30,20 @@ from cli.why import age
 from cli.witness import Witness
 from iems.directory.connect import connect
 from iems.directory.policy import forbidden_by
-from iems.directory.reader import Directory
+from iems.directory.reader import Alias, Directory
 from iems.directory.toml import TomlDirectory
 from iems.dns.zonefile import UnexpectedQuestionError
 from iems.model.address import AddressError
 from iems.model.finding import TEMPERROR
 from iems.model.policy import SITE, Action, Kind, Subject, allowed
+from iems.serve.deadline import Deadline
 from iems.settings.load import load
 from iems.settings.schema import Settings
 from iems.store.records import RecordsError, every
 from iems.store.replay import Change, Difference, Replay, Shadows
+
+_SECONDS = 30.0
+"""For the question whether an address is a list."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -51,7 +55,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar=("WHO", "CHECK[:BAND]", "ACTION"),
-        help="a choice to try: WHO is an address, a domain or `site`; may be given again",
+        help="a choice to try: WHO is a user, a list, a domain or `site`; may be given again",
     )
     parser.add_argument(
         "--settings", type=Path, default=argparse.SUPPRESS, metavar="FILE", help="settings to try"
@@ -177,7 +181,8 @@ def _shadows(arguments: argparse.Namespace) -> Shadows:
 
 def _replay(arguments: argparse.Namespace, site: Settings) -> Replay:
     directory = _directory(arguments.directory, site)
-    return Replay(site, directory, tuple(_change(words, site) for words in arguments.changes))
+    changes = tuple(_change(words, site, directory) for words in arguments.changes)
+    return Replay(site, directory, changes)
 
 
 def _directory(file: Path | None, site: Settings) -> Directory:
@@ -187,7 +192,7 @@ def _directory(file: Path | None, site: Settings) -> Directory:
     return connect(site.directory, own.ldap_dn, own.ldap_password_file, entries.warn)
 
 
-def _change(words: Sequence[str], site: Settings) -> Change:
+def _change(words: Sequence[str], site: Settings, directory: Directory) -> Change:
     """A choice of the command line; ValueError where it cannot be one."""
     whom, check, word = words
     name, _colon, band = check.lower().partition(":")
@@ -198,7 +203,7 @@ def _change(words: Sequence[str], site: Settings) -> Change:
     if (name, band) not in rules:
         known = ", ".join(f"{one}:{two}" for one, two in sorted(rules)) or "none"
         raise ValueError(f"no check {check}; known: {known}")
-    action, subject = Action.parse(word), _subject(whom)
+    action, subject = Action.parse(word), _subject(whom, directory)
     forbidden = forbidden_by(name, band, action, [site.site_layer]) is not None
     enforced = len(allowed(name, band, [site.site_layer])) == 1
     if forbidden and not (enforced and subject == SITE):
@@ -206,15 +211,19 @@ def _change(words: Sequence[str], site: Settings) -> Change:
     return Change(subject, name, band, action)
 
 
-def _subject(text: str) -> Subject:
+def _subject(text: str, directory: Directory) -> Subject:
     if text == SITE.kind.value:
         return SITE
     try:
-        if "@" in text:
-            return Subject(Kind.USER, entries.address(text).key)
-        return Subject(Kind.DOMAIN, entries.domain(text))
+        if "@" not in text:
+            return Subject(Kind.DOMAIN, entries.domain(text))
+        address = entries.address(text)
     except (AddressError, argparse.ArgumentTypeError) as error:
         raise ValueError(str(error)) from None
+    entry = directory.find([address], Deadline.after(_SECONDS)).get(address.key)
+    if isinstance(entry, Alias) and entry.user is None and entry.mailing_list is not None:
+        return entry.mailing_list.layer.subject
+    return Subject(Kind.USER, address.key)
 
 
 def _each(found: Iterable[Difference]) -> Iterator[str]:

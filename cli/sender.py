@@ -1,4 +1,4 @@
-"""`iems sender allow|block|remove|list`: from whom a user or a domain takes mail, and does not.
+"""`iems sender allow|block|remove|list`: from whom a user, list or domain takes mail, or not.
 
 A pattern is an address, a domain, `.domain` for what is below it, or a network (docs/senders.md).
 There is one entry for a pattern: a new one takes the place of the last. With `--as` only the list
@@ -48,6 +48,7 @@ def act(arguments: argparse.Namespace, admin: Admin, _settings: Settings) -> int
     subject: Subject = arguments.subject
     verb: str = arguments.verb
     admin.authorise("show" if verb == "list" else "set", Thing("sender", subject.name))
+    subject = entries.owner(subject, admin)
     try:
         if verb == "list":
             return _list(admin, subject, as_json=arguments.json)

@@ -135,7 +135,8 @@ class Delivery:
             return [NO_DIRECTORY] * len(recipients)
         unique: dict[str, Target] = {}
         for target in targets:
-            unique.setdefault(target.key, target)
+            present = unique.get(target.key)
+            unique[target.key] = present.joined(target) if present else target
         results = {one.target.key: one for one in self._results(unique.values())}
         self._report([results[target.key] for target in targets])
         self._log(results.values())

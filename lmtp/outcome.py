@@ -7,11 +7,12 @@ deferral ends after 24 hours in quarantine, because Postfix would bounce the mes
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Collection
 from dataclasses import dataclass, replace
 
 from iems.model.envelope import LOCAL, SUBMISSION
-from iems.model.policy import BLOCKED, Action, Decision, decide, rule
+from iems.model.policy import BLOCKED, Action, Decision, Layer, Ruling, decide, rule, through
 from iems.model.senders import Facts
 from iems.settings.schema import Settings
 from lmtp.provenance import Provenance
@@ -50,14 +51,27 @@ def outcome(
     """
     layers = (*settings.layers(provenance.channel), *target.layers)
     findings = [one for one in provenance.findings if (one.check, one.band) not in past]
-    ruling = rule(target.layers, facts)
-    if ruling and not ruling.entry.allows and (BLOCKED.check, BLOCKED.band) in past:
-        ruling = None
-    decision = target.closed or decide(findings, layers, role=target.role, ruling=ruling)
+    ruling = _ruling(facts, past, *target.layers)
+    decision = target.closed or through(
+        decide(findings, layers, role=target.role, ruling=ruling),
+        target.lists,
+        findings,
+        settings.layers(provenance.channel),
+        target.layers,
+        functools.partial(_ruling, facts, past),
+        role=target.role,
+    )
     action, note = _possible(decision, target, provenance, settings, now)
     if note:
         decision = replace(decision, notes=(*decision.notes, note))
     return Outcome(target, decision, action)
+
+
+def _ruling(facts: Facts, past: Collection[tuple[str, str]], *layers: Layer) -> Ruling | None:
+    """The entry that rules, but for one that blocks where that does not count."""
+    ruling = rule(layers, facts)
+    blocks = ruling is not None and not ruling.entry.allows
+    return None if blocks and (BLOCKED.check, BLOCKED.band) in past else ruling
 
 
 def _possible(

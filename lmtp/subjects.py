@@ -1,20 +1,23 @@
 """Whose policy counts for a recipient: the directory asked for all recipients at once.
 
-The recipient is the final one, after aliases. One that the directory does not know may still be
-known to the next hop, which then decides; only an address in a domain of ours that stands for
-nothing is an unknown user. A directory that does not answer is `DirectoryUnavailable`.
+The recipient is the final one, after aliases; through which lists a copy comes is told by where the
+directory has the address lead that the sender wrote, if it leads to him at all. One that the
+directory does not know may still be known to the next hop, which then decides; only an address in a
+domain of ours that stands for nothing is an unknown user. A directory that does not answer is
+`DirectoryUnavailable`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from iems.directory.account import closed
 from iems.directory.reader import Directory, Entry, user_of
+from iems.directory.resolve import UnreasonableAlias, resolve
 from iems.model.address import Address, AddressError
 from iems.model.envelope import INTERNET, LOCAL
-from iems.model.policy import Decision, Layer, Subject
+from iems.model.policy import Decision, Layer, MailingList, Subject
 from iems.serve.deadline import Deadline
 from lmtp.commands import Recipient
 
@@ -32,11 +35,16 @@ class Target:
     """False only where the directory says that there is no such user."""
     closed: Decision | None = None
     """The refusal of an account that takes no mail."""
+    lists: tuple[MailingList, ...] = ()
 
     @property
     def key(self) -> str:
         """What two recipients have in common that are the same mailbox."""
         return self.address.key if self.address else self.recipient.address
+
+    def joined(self, other: Target) -> Target:
+        """One mailbox that comes twice: a list counts only where both come through it."""
+        return replace(self, lists=tuple(one for one in self.lists if one in other.lists))
 
     @property
     def subject(self) -> Subject | None:
@@ -60,6 +68,7 @@ def find_targets(
     asked.update((base.key, base) for base in bases if base is not None)
     entries = directory.find(asked.values(), deadline)
     domains = directory.domains({address.domain for address in present}, deadline)
+    lists = _Lists(directory, deadline)
     targets = []
     for recipient, address in zip(recipients, addresses, strict=True):
         if address is None or address.domain not in domains:
@@ -69,8 +78,34 @@ def find_targets(
         user = next((user for user in map(user_of, found) if user), None)
         layers = (user.domain_layer, user.layer) if user else (domains[address.domain],)
         refusal = closed(user) if user else None
-        targets.append(Target(recipient, address, LOCAL, layers, bool(found), refusal))
+        passed = lists.passed(recipient, address)
+        targets.append(Target(recipient, address, LOCAL, layers, bool(found), refusal, passed))
     return targets
+
+
+class _Lists:
+    """Through which lists copies of one transaction come."""
+
+    def __init__(self, directory: Directory, deadline: Deadline) -> None:
+        self._directory = directory
+        self._deadline = deadline
+        self._known: dict[str, dict[str, tuple[MailingList, ...]]] = {}
+
+    def passed(self, recipient: Recipient, final: Address) -> tuple[MailingList, ...]:
+        """The lists between the address that the sender wrote and the final one."""
+        written = _parsed(recipient.original)
+        if written is None or written.key == final.key:
+            return ()
+        if written.key not in self._known:
+            self._known[written.key] = self._led_to(written)
+        return self._known[written.key].get(final.key, ())
+
+    def _led_to(self, written: Address) -> dict[str, tuple[MailingList, ...]]:
+        try:
+            found = resolve(self._directory, written, self._deadline)
+        except UnreasonableAlias:
+            return {}  # Postfix has led the message somewhere all the same, or somebody else has
+        return {one.address.key: one.lists for one in found}
 
 
 def _entries(address: Address, entries: Mapping[str, Entry]) -> list[Entry]:
@@ -81,7 +116,11 @@ def _entries(address: Address, entries: Mapping[str, Entry]) -> list[Entry]:
 
 
 def _address(recipient: Recipient) -> Address | None:
+    return _parsed(recipient.address)
+
+
+def _parsed(text: str) -> Address | None:
     try:
-        return Address.parse(recipient.address)
+        return Address.parse(text)
     except AddressError:
         return None

@@ -22,7 +22,7 @@ from iems.directory.resolve import Destination, resolve
 from iems.model.address import Address, AddressError
 from iems.model.envelope import INTERNET, LOCAL, SUBMISSION, Client
 from iems.model.finding import Finding
-from iems.model.policy import Action, Decision, allowed, decide, rule
+from iems.model.policy import Action, Decision, Layer, Ruling, allowed, decide, rule, through
 from iems.serve.deadline import Deadline
 from iems.settings.schema import Settings
 from iems.store.counters import Counters
@@ -297,18 +297,19 @@ class Chain:
         if any(one.listed for _address, destinations in accepted for one in destinations):
             weighed = settings.weighed(seen)
             facts = message.facts(weighed, settings.trusted_relays, whole=stage is Stage.BODY)
+
+        def ruling_of(*layers: Layer) -> Ruling | None:
+            return rule(layers, facts, hope=hope) if facts else None
+
+        def decided(address: Address, one: Destination) -> Decision:
+            own = (*settings.beneath(one.channel), *one.layers)
+            role, leaves = address.role or one.address.role, one.channel != LOCAL
+            ruling = ruling_of(*one.layers)
+            first = decide(seen, (*above, *own), role=role, leaves=leaves, ruling=ruling)
+            return through(first, one.lists, seen, above, own, ruling_of, role=role, leaves=leaves)
+
         found = [
-            (
-                one,
-                message.closed(one)
-                or decide(
-                    seen,
-                    (*above, *settings.beneath(one.channel), *one.layers),
-                    leaves=one.channel != LOCAL,
-                    role=address.role or one.address.role,
-                    ruling=rule(one.layers, facts, hope=hope) if facts else None,
-                ),
-            )
+            (one, message.closed(one) or decided(address, one))
             for address, destinations in accepted
             for one in sorted(destinations, key=lambda one: one.address.key)
         ]

@@ -123,6 +123,7 @@ class Exact:
                 (*above, *self.settings.beneath(one.channel), *one.layers),
                 role=address.role or one.address.role,
                 leaves=one.channel != LOCAL,
+                lists=one.lists,
             )
             for one in destinations
             if one.channel != LOCAL or closed(one.user) is None

@@ -361,9 +361,11 @@ class Admin:
         return self._entry(domain_entry(name), (DOMAIN_NAME, name))
 
     def subject(self, subject: Subject) -> Row:
-        """The entry of a domain or user; NoEntryError where there is none such."""
+        """The entry of a domain, user or list; NoEntryError where there is none such."""
         if subject.kind is Kind.DOMAIN:
             return self.domain(subject.name)
+        if subject.kind is Kind.LIST:
+            return self._entry(alias_entry(subject.name)[0], (ADDRESS, subject.name))
         return self.user(Address.parse(subject.name))
 
     def _entry(self, name: Name, pair: tuple[str, str]) -> Row:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Protocol, TypeAlias
 
 from iems.model.address import Address
-from iems.model.policy import Layer
+from iems.model.policy import Layer, MailingList
 from iems.serve.deadline import Deadline
 
 
@@ -41,12 +41,14 @@ class Alias:
     """Another name for other addresses (Postfix: virtual_alias_maps).
 
     An alias comes before the mailbox of the same address, which is then `user`: with itself among
-    its targets it keeps a copy there. A user's own forward addresses are such targets.
+    its targets it keeps a copy there. A user's own forward addresses are such targets. One with an
+    entry of its own is a `mailing_list`, whether it has a policy or not.
     """
 
     address: Address
     targets: tuple[Address, ...]
     user: User | None = None
+    mailing_list: MailingList | None = None
 
 
 @dataclass(frozen=True, slots=True)

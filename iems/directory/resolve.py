@@ -26,7 +26,7 @@ from iems.directory.reader import (
 )
 from iems.model.address import Address
 from iems.model.envelope import INTERNET, LOCAL
-from iems.model.policy import Layer
+from iems.model.policy import Layer, MailingList
 from iems.serve.deadline import Deadline
 
 MAX_DEPTH = 10
@@ -53,12 +53,13 @@ class Destination:
     """One final recipient as Postfix will name it, its +extension kept.
 
     `channel` is `local` (a mailbox of ours, that of `user`) or `internet`. A local one without a
-    `user` is nobody, and an alias leads there.
+    `user` is nobody, and an alias leads there. `lists` are those through which every copy comes.
     """
 
     address: Address
     channel: str
     user: User | None = field(default=None, compare=False)
+    lists: tuple[MailingList, ...] = field(default=(), compare=False)
 
     @property
     def layers(self) -> tuple[Layer, ...]:
@@ -67,8 +68,9 @@ class Destination:
 
     @property
     def listed(self) -> bool:
-        """Whether its domain or its owner has a list of senders."""
-        return any(layer.senders for layer in self.layers)
+        """Whether its domain, its owner or a list on the way has a list of senders."""
+        layers = (*self.layers, *(one.layer for one in self.lists))
+        return any(layer.senders for layer in layers)
 
     @property
     def nobody(self) -> bool:
@@ -81,7 +83,11 @@ def resolve(directory: Directory, address: Address, deadline: Deadline) -> froze
     known = _Known(directory, deadline)
     known.learn(address)
     unknown = known.lookup(address) is None
-    finals = {final.key: final for final in _expand(address, known)}.values()
+    expanded = _expand(address, known)
+    finals = {final.key: final for final, _lists in expanded}.values()
+    lists: dict[str, tuple[MailingList, ...]] = {}
+    for final, through in expanded:
+        lists[final.key] = tuple(one for one in lists.get(final.key, through) if one in through)
     users = {final.key: known.user(final) for final in finals}
     homeless = {final.domain for final in finals if users[final.key] is None}
     ours = directory.domains(homeless, deadline) if homeless else {}
@@ -90,6 +96,7 @@ def resolve(directory: Directory, address: Address, deadline: Deadline) -> froze
             final,
             LOCAL if users[final.key] or final.domain in ours else INTERNET,
             users[final.key],
+            lists[final.key],
         )
         for final in finals
         if not (unknown and final.domain in ours)
@@ -139,6 +146,12 @@ class _Known:
             return (Address(address.local, catch_all.other),)
         return catch_all.targets if catch_all else None
 
+    def mailing_list(self, address: Address) -> MailingList | None:
+        """The list that a look-up goes through."""
+        base = address.without_extension(DELIMITER)
+        entry = self._entries.get(address.key) or (self._entries.get(base.key) if base else None)
+        return entry.mailing_list if isinstance(entry, Alias) else None
+
     def user(self, address: Address) -> User | None:
         """The mailbox that a final recipient is delivered to."""
         base = address.without_extension(DELIMITER)
@@ -160,9 +173,13 @@ class _Known:
             self._asked_domains |= domains
 
 
-def _expand(start: Address, known: _Known) -> list[Address]:
-    """Postfix's own walk (cleanup_map1n.c): the first result takes the place of its address."""
+def _expand(start: Address, known: _Known) -> list[tuple[Address, tuple[MailingList, ...]]]:
+    """Postfix's own walk (cleanup_map1n.c): the first result takes the place of its address.
+
+    With each result the lists on its way, in their order.
+    """
     result = [start]
+    lists: list[tuple[MailingList, ...]] = [()]
     into_itself: set[str] = set()
     place = 0
     while place < len(result):
@@ -181,8 +198,12 @@ def _expand(start: Address, known: _Known) -> list[Address]:
                 into_itself.add(current.key)
             result[place : place + 1] = targets[:1]
             result += targets[1:]
+            passed = known.mailing_list(current)
+            if passed is not None and passed not in lists[place]:
+                lists[place] = (*lists[place], passed)
+            lists += [lists[place]] * len(targets[1:])
         place += 1
-    return result
+    return list(zip(result, lists, strict=True))
 
 
 def _targets(entry: Entry) -> tuple[Address, ...]:

@@ -15,12 +15,12 @@ from iems.directory.account import KINDS, POP3, refusal
 from iems.directory.policy import MAX_SENDERS
 from iems.directory.reader import Alias, CatchAll, Entry, User, user_of
 from iems.model.address import Address, AddressError, domain_name
-from iems.model.policy import Action, Kind, Layer, Rule, Subject
+from iems.model.policy import Action, Kind, Layer, MailingList, Rule, Subject
 from iems.model.senders import SenderEntry, Senders
 from iems.serve.deadline import Deadline
 from iems.settings.read import SettingsError, Table, action, actions, join, text
 
-_TABLES = frozenset({"domains", "users", "aliases"})
+_TABLES = frozenset({"domains", "users", "aliases", "lists"})
 _OF_LAYER = frozenset({"policy", "senders"})
 _OF_USER = frozenset({"policy", "senders", "disabled", "kind", "forward", "reads", "language"})
 
@@ -85,7 +85,8 @@ class _Reading:
             )
         layers = self._domains(self._table(table, "domains"))
         entries = self._users(self._table(table, "users"), layers)
-        catch_alls = self._aliases(self._table(table, "aliases"), entries)
+        catch_alls = self._aliases(self._table(table, "aliases"), entries, layers)
+        self._lists(self._table(table, "lists"), entries)
         if self._faults:
             raise SettingsError(self._faults)
         return TomlDirectory(entries, catch_alls, layers)
@@ -142,7 +143,9 @@ class _Reading:
         )
         return Alias(address, forward, user) if forward and not told else user
 
-    def _aliases(self, table: Table, entries: dict[str, Entry]) -> dict[str, CatchAll]:
+    def _aliases(
+        self, table: Table, entries: dict[str, Entry], layers: Mapping[str, Layer]
+    ) -> dict[str, CatchAll]:
         catch_alls: dict[str, CatchAll] = {}
         for name, content in table.items():
             key = join("aliases", name)
@@ -160,8 +163,23 @@ class _Reading:
                 present = entries.get(address.key)
                 forward = present.targets if isinstance(present, Alias) else ()
                 both = tuple(dict.fromkeys((*targets, *forward)))
-                entries[address.key] = Alias(address, both, user_of(present))
+                above = layers.get(address.domain, Layer(Subject(Kind.DOMAIN, address.domain)))
+                own = MailingList(Layer(Subject(Kind.LIST, address.key)), above)
+                entries[address.key] = Alias(address, both, user_of(present), own)
         return catch_alls
+
+    def _lists(self, table: Table, entries: dict[str, Entry]) -> None:
+        """What aliases say as lists of mail to them."""
+        for name, content in table.items():
+            key = join("lists", name)
+            address = self._address(key, name)
+            entry = entries.get(address.key) if address else None
+            if not isinstance(entry, Alias) or entry.mailing_list is None:
+                self._fault(key, name, "expected the address of an alias of [aliases]")
+                continue
+            own = entry.mailing_list
+            layer = self._layer(key, content, own.layer.subject)
+            entries[entry.address.key] = replace(entry, mailing_list=replace(own, layer=layer))
 
     def _catch_all(self, key: str, domain: str, content: Sequence[object]) -> CatchAll:
         first = content[0]

@@ -17,7 +17,7 @@ from iems.directory.policy import read_policy, read_senders
 from iems.directory.reader import Alias, CatchAll, DirectoryUnavailable, Entry, User, user_of
 from iems.directory.store import Attributes, Name, Reader, Row
 from iems.model.address import Address, AddressError, domain_name
-from iems.model.policy import Kind, Layer, Subject
+from iems.model.policy import Kind, Layer, MailingList, Subject
 from iems.serve.deadline import Deadline
 
 DOMAINS: Name = (("ou", "domains"),)
@@ -171,7 +171,9 @@ def read_entries(rows: Iterable[Row], note: Note) -> Mapping[str, Entry]:
         present = entries.get(address.key)
         forward = present.targets if isinstance(present, Alias) else ()
         targets = tuple(dict.fromkeys((*_targets(row, note), *forward)))
-        entries[address.key] = Alias(address, targets, user_of(present))
+        domain = layers.get(address.domain) or Layer(Subject(Kind.DOMAIN, address.domain))
+        own = MailingList(read_layer(row, Subject(Kind.LIST, address.key), note), domain)
+        entries[address.key] = Alias(address, targets, user_of(present), own)
     return entries
 
 
@@ -186,7 +188,7 @@ def read_domains(rows: Iterable[Row], note: Note) -> Mapping[str, Layer]:
 
 
 def read_layer(row: Row, subject: Subject, note: Note) -> Layer:
-    """What the entry of a domain or user says of mail to it."""
+    """What the entry of a domain, user or list says of mail to it."""
     policy = read_policy(row.attributes.get(POLICY, ()), subject, note)
     senders = read_senders(row.attributes.get(SENDER, ()), subject, note)
     return replace(policy, senders=senders, sees_junk=_maybe(row, READS).lower() != POP3)

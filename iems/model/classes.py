@@ -2,7 +2,8 @@
 
 What the sender is never told (deliver, tag, junk, quarantine) is one for a class: there the reply
 is 250, and the agent does what each recipient wants. With a list of senders in the layers the class
-is theirs alone who have the same one, since what it does hangs on a From that nobody knows yet.
+is theirs alone who have the same one, since what it does hangs on a From that nobody knows yet. So
+is that of who is written to through a mailing list with a policy of its own.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from collections.abc import Iterable
 from typing import TypeAlias
 
 from iems.model.finding import Finding
-from iems.model.policy import BLOCKED, SITE, Action, Layer, Ruling, decide
+from iems.model.policy import BLOCKED, SITE, Action, Layer, MailingList, Ruling, decide
 from iems.model.senders import SenderEntry
 
 PolicyClass: TypeAlias = tuple[object, ...]
@@ -27,22 +28,24 @@ def policy_class(
     *,
     role: bool = False,
     leaves: bool = False,
+    lists: Iterable[MailingList] = (),
 ) -> PolicyClass:
-    """The class of a recipient beneath `layers`.
+    """The class of a recipient beneath `layers`, and behind mailing `lists`.
 
     `found` is known by now, `to_come` are the bands (check, band) that may be found yet. Where
     nothing is to come, and no list may still speak, nobody will be answered otherwise.
     """
     ordered, bands = tuple(layers), sorted(set(to_come))
-    lists = tuple(frozenset(one.senders.values()) for one in ordered if one.senders)
-    if not bands and not lists:
+    senders = tuple(frozenset(one.senders.values()) for one in ordered if one.senders)
+    through = [one for one in lists if one.layer.senders or (bands and one.layer.rules)]
+    if not bands and not senders and not through:
         return ()
     due = [*found, *(Finding(check, "", band) for check, band in bands)]
     told = [_told(due, ordered, role, leaves)]
-    if lists:
+    if senders:
         told += [_told([BLOCKED], ordered, role, leaves)]
         told += [_told(due, ordered, role, leaves, _ALLOWED)]
-    return (*told, lists)
+    return (*told, senders, frozenset(one.address for one in through))
 
 
 def _told(

@@ -4,6 +4,8 @@ Layers go from the site over channel and domain to the subject, or where mail le
 the channel to the connector. Per check and band a layer may narrow the `allow` set and may make a
 `choice`. A layer never widens what stands above it, a choice outside the allowed set is ignored
 with a note, and of several findings the strongest action wins.
+What comes through a mailing list is decided about by the list as well (`through`): what it chose
+itself is done at least, and its members may be stricter.
 Of the lists of senders one entry rules, the innermost layer's: an allow entry is the choice to
 deliver, of all that is not enforced, and a block entry is a finding like any other. What a check in
 shadow found takes no part: beside the decision it is told what would have been done about it.
@@ -12,9 +14,10 @@ shadow found takes no part: beside the decision it is told what would have been 
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from iems.model.address import ROLES
 from iems.model.finding import Finding
 from iems.model.senders import Facts, SenderEntry, Senders, entry_for
 
@@ -60,13 +63,15 @@ KEPT_HERE = frozenset({Action.QUARANTINE, Action.DISCARD})
 class Kind(enum.Enum):
     """Who can own a policy, from the outermost to the innermost.
 
-    Mail for a mailbox ends with a domain and a user, mail that leaves this host with a connector.
+    Mail for a mailbox ends with a domain and a user, mail that leaves this host with a connector,
+    and what is said of mail for a list with a domain and the list.
     """
 
     SITE = "site"
     CHANNEL = "channel"
     DOMAIN = "domain"
     USER = "user"
+    LIST = "list"
     CONNECTOR = "connector"
 
 
@@ -141,13 +146,15 @@ class Reason:
 class Decision:
     """What the policy says of all findings together, for one subject.
 
-    `shadows` are what would have been reasons if no check were in shadow.
+    `shadows` are what would have been reasons if no check were in shadow, `lists` the addresses of
+    the mailing lists that a copy comes through.
     """
 
     action: Action = Action.DELIVER
     reasons: tuple[Reason, ...] = ()
     notes: tuple[str, ...] = ()
     shadows: tuple[Reason, ...] = ()
+    lists: tuple[str, ...] = ()
 
     @property
     def decisive(self) -> Reason | None:
@@ -202,6 +209,65 @@ def decide(
         reasons.append(replace(blocked, ruling=ruling))
     action = max((reason.action for reason in reasons), default=Action.DELIVER)
     return Decision(action, tuple(reasons), tuple(notes), tuple(shadows))
+
+
+@dataclass(frozen=True, slots=True)
+class MailingList:
+    """An address that leads to others: its own policy, and that of its domain."""
+
+    layer: Layer
+    domain_layer: Layer
+
+    @property
+    def address(self) -> str:
+        """Its own."""
+        return self.layer.subject.name
+
+    @property
+    def role(self) -> bool:
+        """Whether this is postmaster@ or abuse@."""
+        return self.address.rpartition("@")[0] in ROLES
+
+    @property
+    def speaks(self) -> bool:
+        """Whether it has said anything."""
+        return bool(self.layer.rules or self.layer.senders)
+
+
+def through(
+    decision: Decision,
+    lists: Sequence[MailingList],
+    findings: Sequence[Finding],
+    above: Sequence[Layer],
+    own: Sequence[Layer],
+    ruling_of: Callable[[Layer], Ruling | None],
+    *,
+    role: bool = False,
+    leaves: bool = False,
+) -> Decision:
+    """The decision about a copy that comes through these lists; `own` are its recipient's layers.
+
+    What a list chose itself is done, if it is stronger than what the recipient has chosen; what it
+    left to others is the recipient's affair alone.
+    """
+    blind = tuple(Layer(one.subject, sees_junk=False) for one in own if not one.sees_junk)
+    for one in filter(lambda one: one.speaks, lists):
+        whose = one.layer.subject
+        layers = (*above, one.domain_layer, one.layer, *blind)
+        ruling = ruling_of(one.layer)
+        said = decide(findings, layers, role=role or one.role, leaves=leaves, ruling=ruling)
+        chosen = tuple(reason for reason in said.reasons if whose in _choosers(reason))
+        decision = Decision(
+            max([decision.action, *(reason.action for reason in chosen)]),
+            (*decision.reasons, *chosen),
+            tuple(dict.fromkeys((*decision.notes, *said.notes))),
+            decision.shadows,
+        )
+    return replace(decision, lists=tuple(one.address for one in lists)) if lists else decision
+
+
+def _choosers(reason: Reason) -> tuple[Subject, ...]:
+    return (reason.layer, reason.ruling.owner) if reason.ruling else (reason.layer,)
 
 
 def allowed(check: str, band: str, layers: Iterable[Layer]) -> frozenset[Action]:

@@ -115,6 +115,7 @@ def details(decision: Decision, findings: Iterable[Finding] = ()) -> dict[str, o
     return {
         "reasons": list(map(_reason, decision.reasons)),
         **shadows,
+        **({"lists": list(decision.lists)} if decision.lists else {}),
         "notes": list(decision.notes),
         "findings": list(map(_finding, findings)),
     }

@@ -16,7 +16,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from iems.directory.account import CHECK as ACCOUNT
-from iems.directory.reader import Directory, user_of
+from iems.directory.reader import Alias, Directory, user_of
 from iems.model.address import Address, AddressError
 from iems.model.envelope import INTERNET, LOCAL
 from iems.model.finding import Finding
@@ -26,11 +26,13 @@ from iems.model.policy import (
     Decision,
     Kind,
     Layer,
+    MailingList,
     Rule,
     Ruling,
     Subject,
     allowed,
     decide,
+    through,
 )
 from iems.model.senders import SenderEntry
 from iems.serve.deadline import Deadline
@@ -58,7 +60,7 @@ class Difference:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One choice that is tried: that of a user, a domain or the site.
+    """One choice that is tried: that of a user, a list, a domain or the site.
 
     What the site enforces it goes on enforcing, only with this action.
     """
@@ -98,6 +100,7 @@ class Replay:
     seconds: float = 30.0
     verdicts: int = 0
     _layers: dict[str, tuple[Layer, ...]] = field(default_factory=dict)
+    _mailing_lists: dict[str, MailingList | None] = field(default_factory=dict)
 
     def differences(self, records: Iterable[Record]) -> Iterator[Difference]:
         """What would be another verdict, in the order of the records; counts all in `verdicts`.
@@ -125,8 +128,36 @@ class Replay:
             return decide(forced, above)
         beneath = self._changed(self.settings.beneath(record.subject))
         layers = (*above, *beneath, *self._below(record.subject))
-        leaves = record.subject == INTERNET
-        return decide(found, layers, role=_role(record), leaves=leaves, ruling=_ruling(record))
+        leaves, role, rulings = record.subject == INTERNET, _role(record), _rulings(record)
+        ruling = next((one for owner, one in rulings.items() if owner.kind is not Kind.LIST), None)
+        own = decide(found, layers, role=role, leaves=leaves, ruling=ruling)
+        lists, beneath = self._lists(record), layers[len(above) :]
+
+        def ruling_of(layer: Layer) -> Ruling | None:
+            return rulings.get(layer.subject)
+
+        return through(own, lists, found, above, beneath, ruling_of, role=role, leaves=leaves)
+
+    def _lists(self, record: Record) -> list[MailingList]:
+        """Those through which the copy came, with the policies that they have now."""
+        names = record.details.get("lists")
+        found = []
+        for name in names if isinstance(names, list) else []:
+            if name not in self._mailing_lists:
+                self._mailing_lists[name] = self._list(_address(str(name)))
+            one = self._mailing_lists[name]
+            found += [one] if one else []
+        return found
+
+    def _list(self, address: Address | None) -> MailingList | None:
+        if address is None:
+            return None
+        entry = self.directory.find([address], Deadline.after(self.seconds)).get(address.key)
+        one = entry.mailing_list if isinstance(entry, Alias) else None
+        if one is None:
+            return None
+        domain, layer = self._changed((one.domain_layer, one.layer))
+        return MailingList(layer, domain)
 
     def _below(self, subject: str) -> tuple[Layer, ...]:
         """The layers of domain and user as they are now; none for who is neither any more."""
@@ -203,17 +234,18 @@ def _findings(record: Record) -> list[Finding]:
     ]
 
 
-def _ruling(record: Record) -> Ruling | None:
-    """The entry that ruled, where it made a difference."""
+def _rulings(record: Record) -> dict[Subject, Ruling]:
+    """The entries that ruled by whose they are, where they made a difference."""
+    found: dict[Subject, Ruling] = {}
     for row in _rows(record, "reasons"):
         if "entry" in row:
             kind, _blank, name = str(row.get("owner")).partition(" ")
             try:
-                entry = SenderEntry.parse(str(row["entry"]))
-                return Ruling(entry, Subject(Kind(kind), name))
+                one = Ruling(SenderEntry.parse(str(row["entry"])), Subject(Kind(kind), name))
             except ValueError as error:
                 raise _damaged(record, error) from None
-    return None
+            found.setdefault(one.owner, one)
+    return found
 
 
 def _damaged(record: Record, error: ValueError) -> RecordsError:

@@ -13,7 +13,7 @@ from iems.directory.resolve import Destination, UnreasonableAlias, resolve
 from iems.directory.toml import TomlDirectory
 from iems.directory.tree import TreeDirectory
 from iems.model.address import Address
-from iems.model.policy import Action, Kind, Layer, Rule, Subject
+from iems.model.policy import Action, Kind, Layer, MailingList, Rule, Subject
 from iems.model.senders import SenderEntry, Senders
 from iems.serve.deadline import Deadline
 from tests.integration.directory import tree
@@ -60,6 +60,10 @@ forward = ["erik@one.contract.test", "far@example.net"]
 "@three.contract.test" = ["@one.contract.test"]
 "sales@three.contract.test" = ["carol@two.contract.test"]
 "@four.contract.test" = ["@three.contract.test"]
+
+[lists."both@one.contract.test"]
+policy = { "iprev" = { mismatch = "reject" } }
+senders = ["block .Example.com"]
 """
 
 ONE = {
@@ -102,7 +106,11 @@ def populated(server: Slapd) -> Slapd:
         + tree.user("ünïcode@one.contract.test")
         + _odd_user("x1", r'"a*(b)\\c"')
         + _odd_user("x2", '"a,b#c"')
-        + tree.alias("both@one.contract.test", "alice@one.contract.test", "bob@one.contract.test")
+        + tree.alias(
+            "both@one.contract.test",
+            *("alice@one.contract.test", "bob@one.contract.test"),
+            more=("iemsPolicy: iprev mismatch choice reject", "iemsSender: block .Example.com"),
+        )
         + tree.alias("out@one.contract.test", "someone@example.net")
         + tree.alias("bob@one.contract.test", "bob@one.contract.test", "copy@example.net")
         + tree.alias("round@one.contract.test", "about@one.contract.test")
@@ -205,6 +213,20 @@ def test_alias(directory: Directory) -> None:
     assert isinstance(found, Alias)
     assert set(found.targets) == {address("alice"), address("bob")}
     assert found.user is None
+
+
+def test_a_list_has_a_policy(directory: Directory) -> None:
+    """And its domain's comes with it, whether it has said anything itself or not."""
+    found = directory.find([address("both"), address("out"), address("dora")], soon())
+    lists = {key: one.mailing_list for key, one in found.items() if isinstance(one, Alias)}
+    both, out = (Subject(Kind.LIST, f"{one}@one.contract.test") for one in ("both", "out"))
+    reject = {("iprev", "mismatch"): Rule(choice=Action.REJECT)}
+    above = Layer(Subject(Kind.DOMAIN, "one.contract.test"), ONE, senders(SPAM))
+    assert lists == {
+        "both@one.contract.test": MailingList(Layer(both, reject, senders(SPAM)), above),
+        "out@one.contract.test": MailingList(Layer(out), above),
+        "dora@one.contract.test": None,
+    }
 
 
 def test_alias_before_user(directory: Directory) -> None:

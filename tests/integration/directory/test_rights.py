@@ -61,7 +61,7 @@ SAMPLES = (
     Sample("domain", DOMAIN_DN, "objectClass", b"iemsDomain"),
     Sample("alias", BOTH, "objectClass", b"iemsAlias"),
     Sample("alias address", BOTH, "iemsAddress", f"both@{DOMAIN}".encode()),
-    *(Sample("domain policy", DOMAIN_DN, *one) for one in OWN),
+    *(Sample("domain policy", dn, *one) for dn in (DOMAIN_DN, BOTH) for one in OWN),
     Sample("domain administrators", DOMAIN_DN, "iemsAdmin", DAN.encode()),
     Sample("top of the domains", f"ou=domains,{BASE}", "objectClass", b"organizationalUnit"),
     Sample("everything else below the domains", ALICE, "description", b"tall"),
@@ -90,7 +90,7 @@ def populated(server: Slapd) -> Slapd:
         + tree.user(f"dan@{DOMAIN}")
         + tree.user(f"lars@{DOMAIN}", "pwdAccountLockedTime: 000001010000Z")
         + tree.user(f"shut@{DOMAIN}", "iemsDisabled: has left")
-        + tree.alias(f"both@{DOMAIN}", f"alice@{DOMAIN}", f"bob@{DOMAIN}")
+        + tree.alias(f"both@{DOMAIN}", f"alice@{DOMAIN}", f"bob@{DOMAIN}", more=rules)
     )
     return server
 

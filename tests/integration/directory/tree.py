@@ -9,6 +9,7 @@ import base64
 import functools
 import hashlib
 import re
+from collections.abc import Iterable
 from pathlib import Path
 
 import ldap
@@ -149,10 +150,11 @@ def user_dn(address: str) -> str:
     return f"uid={local},iemsDomainName={name},ou=domains,{BASE}"
 
 
-def alias(address: str, *targets: str) -> str:
-    """An alias's entry as LDIF."""
+def alias(address: str, *targets: str, more: Iterable[str] = ()) -> str:
+    """An alias's entry as LDIF, with `more` lines of it."""
     name = address.rpartition("@")[2]
     lines = "".join(f"iemsTarget: {target}\n" for target in targets)
+    lines += "".join(f"{line}\n" for line in more)
     return (
         f"\ndn: iemsAddress={address},iemsDomainName={name},ou=domains,{BASE}\n"
         f"objectClass: iemsAlias\niemsAddress: {address}\n{lines}"

@@ -15,7 +15,7 @@ DOMAIN = '[domains."example.test"]\n'
 @pytest.mark.parametrize(
     ("text", "fault"),
     [
-        ("[people]", "people is {}; expected one of the tables aliases, domains, users"),
+        ("[people]", "people is {}; expected one of the tables aliases, domains, lists, users"),
         ("users = 3", "users is 3; expected a table"),
         ('[domains."a b"]', "is 'a b'; expected a domain: 'a b' is no domain name"),
         ('[users."alice@example.test"]', "expected an address in one of the domains"),
