@@ -24,13 +24,13 @@ from iems.model.policy import (
     through,
 )
 from iems.model.senders import SenderEntry
-from tests.unit.model.test_policy import BANDS, any_rules, findings, keys, layers_of, site
+from tests.unit.model.test_policy import BANDS, findings, layers_of, site
 
 ALICE = Subject(Kind.USER, "alice@example.test")
 TEAM = Subject(Kind.LIST, "team@example.test")
 DOMAIN = Subject(Kind.DOMAIN, "example.test")
 
-layers = st.dictionaries(keys, any_rules)
+ELSEWHERE = Layer(TEAM, {("spf", "fail"): Rule(choice=Action.REJECT)})
 lists = st.lists(
     st.builds(
         MailingList,
@@ -100,9 +100,9 @@ def test_what_is_enforced_no_list_touches(
     findings,
     site,
     own_layers,
-    st.lists(st.builds(MailingList, st.just(Layer(TEAM)), layers_of(DOMAIN))),
+    st.lists(st.builds(MailingList, st.just(ELSEWHERE), layers_of(DOMAIN))),
 )
-def test_a_list_that_chose_nothing_does_nothing(
+def test_a_list_does_nothing_about_what_it_has_not_chosen(
     seen: list[Finding], top: Layer, own: tuple[Layer, ...], passed: list[MailingList]
 ) -> None:
     """Neither does its domain's policy, which is not that of the recipient."""
