@@ -111,10 +111,9 @@ class Record:
 
 def details(decision: Decision, findings: Iterable[Finding] = ()) -> dict[str, object]:
     """A decision as the JSON of a record, `shadows` where there are any, and every finding."""
-    shadows = {"shadows": list(map(_reason, decision.shadows))} if decision.shadows else {}
     return {
         "reasons": list(map(_reason, decision.reasons)),
-        **shadows,
+        **({"shadows": list(map(_reason, decision.shadows))} if decision.shadows else {}),
         **({"lists": list(decision.lists)} if decision.lists else {}),
         "notes": list(decision.notes),
         "findings": list(map(_finding, findings)),
