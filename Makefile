@@ -12,6 +12,7 @@ CACHE := .cache
 DIST ?= dist
 FUZZ_SECONDS ?= 600
 SOAK_SECONDS ?= 1800
+JOBS ?= 2
 
 # Only one that is given to make counts: shells and containers set a HOSTNAME of their own.
 ifneq ($(origin HOSTNAME),command line)
@@ -31,6 +32,9 @@ MACHINE_PACKAGES := systemd-container debootstrap iproute2 iptables util-linux g
 
 # Ansible refuses to run where the locale is not UTF-8, and Debian sets none for root.
 PLAYBOOK = LC_ALL=C.UTF-8 ANSIBLE_CONFIG=ansible/ansible.cfg ansible-playbook --inventory ansible/inventories/local
+
+# Each process of pytest has servers of its own, and takes one file after another as they stand.
+SHARED := -n $(JOBS) --dist loadfile --no-loadscope-reorder --max-worker-restart 0
 
 .DEFAULT_GOAL := help
 
@@ -57,12 +61,12 @@ uninstall: ## take the suite off this machine (as root; mail, directory and pack
 	@$(PLAYBOOK) ansible/uninstall.yml
 
 .PHONY: test
-test: $(CACHE)/test-packages check ## everything but the booted machines, on a fresh Debian too
-	$(BIN)/pytest -q --ignore=tests/system tests
+test: $(CACHE)/test-packages check ## everything but the booted machines, on a fresh Debian too (JOBS at once)
+	$(BIN)/pytest -q $(SHARED) --ignore=tests/system tests
 
 .PHONY: unit
 unit: $(CACHE)/test-packages $(VENV)/stamp ## the fast tests: no server, no network
-	$(BIN)/pytest -q tests/unit tests/qa tests/fuzz
+	$(BIN)/pytest -q $(SHARED) tests/unit tests/qa tests/fuzz
 
 .PHONY: explore
 explore: $(CACHE)/test-packages $(VENV)/stamp ## the fast tests with ten times as many examples, others each time
