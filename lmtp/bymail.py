@@ -5,7 +5,8 @@ It stands before the agent, and takes such recipients out of a transaction. The 
 message is not looked at and not kept; neither is who sent it, for the address is the proof, and
 every bounce to a sender who may be forged would be backscatter. So what is asked is answered 250,
 done or not, but for what may be done later (4xx). A wrong address and a spent one look the same.
-Where a good one cannot be followed, its user is told by mail.
+Where a good one cannot be followed, its user is told by mail. What has the form of such an address
+in a domain that is not ours is another site's, and the agent's like any other.
 
 An automatic message (RFC 3834) asks for nothing: a bounce, or the vacation reply to a digest.
 """
@@ -20,8 +21,9 @@ from pathlib import Path
 from iems.codec.header import unfold
 from iems.codec.printable import printable
 from iems.codec.release import Release
-from iems.codec.signed import OffRequest, ReleaseRequest, request
+from iems.codec.signed import OffRequest, ReleaseRequest, Request, request
 from iems.directory.authority import Actor, Audit, Thing
+from iems.directory.reader import DirectoryUnavailable
 from iems.model.address import Address
 from iems.model.policy import Kind, Subject
 from iems.notices.postmaster import NoticeError, Writer
@@ -29,8 +31,9 @@ from iems.serve.deadline import Deadline
 from iems.store.digest import DigestError, Digests
 from iems.store.held import held
 from lmtp import headers
-from lmtp.agent import TOTAL, Agent
-from lmtp.release import Releases
+from lmtp.agent import DIRECTORY, NO_DIRECTORY, TOTAL, Agent
+from lmtp.commands import Recipient
+from lmtp.release import MISSING, Releases
 from lmtp.reply import Reply, reply
 from lmtp.transaction import Transaction
 
@@ -39,7 +42,7 @@ BY = "mail"
 """Who released it, in records and audit."""
 
 _TAKEN = reply(250, "2.0.0", "Taken")
-_ALONE = reply(452, "4.5.3", "Not together with other recipients; try this one again")
+_LATE = reply(451, "4.3.0", "No time is left; try again")
 _UNREADABLE = reply(451, "4.3.0", "Not possible now")
 _BULK = frozenset({b"auto_reply", b"bulk", b"junk", b"list"})
 
@@ -58,27 +61,39 @@ class ByMail:
     audit: Audit
 
     def deliver(self, transaction: Transaction) -> Sequence[Reply]:
-        """One reply for each recipient.
-
-        A request next to recipients of another kind has to come again: alone it can take as long as
-        a transaction may.
-        """
-        asked = [request(one.address) for one in transaction.recipients]
+        """One reply for each recipient; those of another kind come first."""
+        deadline = Deadline.after(TOTAL)
+        try:
+            asked = self._asked(transaction.recipients, deadline)
+        except DirectoryUnavailable as error:
+            self.agent.log.warning("directory is not available", error=printable(str(error)))
+            return [NO_DIRECTORY] * len(transaction.recipients)
         rest = tuple(
             one for one, wanted in zip(transaction.recipients, asked, strict=True) if not wanted
         )
-        if rest:
-            replies = iter(self.agent.deliver(replace(transaction, recipients=rest)))
-            return [_ALONE if wanted else next(replies) for wanted in asked]
-        if _automatic(transaction):
-            self.agent.log.warning("request by an automatic message", requests=len(asked))
-            return [_TAKEN] * len(asked)
-        deadline = Deadline.after(TOTAL)
+        replies = iter(self.agent.deliver(replace(transaction, recipients=rest)) if rest else ())
+        automatic = any(asked) and _automatic(transaction)
+        if automatic:
+            self.agent.log.warning(
+                "request by an automatic message", requests=len(asked) - len(rest)
+            )
         return [
-            self._off(one) if isinstance(one, OffRequest) else self._release(one, deadline)
+            next(replies) if not one else _TAKEN if automatic else self._answer(one, deadline)
             for one in asked
-            if one
         ]
+
+    def _asked(self, recipients: Sequence[Recipient], deadline: Deadline) -> list[Request | None]:
+        """What each recipient's address asks for, in a domain of ours."""
+        asked = [request(one.address) for one in recipients]
+        domains = {one.user.domain for one in asked if one}
+        until = deadline.sooner(DIRECTORY)
+        ours = self.agent.directory.domains(domains, until) if domains else {}
+        return [one if one and one.user.domain in ours else None for one in asked]
+
+    def _answer(self, asked: Request, deadline: Deadline) -> Reply:
+        if deadline.expired:
+            return _LATE
+        return self._off(asked) if isinstance(asked, OffRequest) else self._release(asked, deadline)
 
     def _off(self, wanted: OffRequest) -> Reply:
         if not wanted.signed_by(self.secrets):
@@ -100,10 +115,10 @@ class ByMail:
             why = printable(str(error))
             self.agent.log.warning("quarantine is not available", id=request.id, error=why)
             return _UNREADABLE
-        if wanted is None:
+        answer = self.releases.carry_out(wanted, deadline) if wanted else MISSING
+        if wanted is None or answer == MISSING:  # or another one who asks the same was faster
             self.agent.log.warning("release by mail refused", user=request.user)
             return _TAKEN
-        answer = self.releases.carry_out(wanted, deadline)
         if answer.temporary:
             return answer
         result = "done" if answer.positive else str(answer)

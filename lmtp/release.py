@@ -37,8 +37,8 @@ from lmtp.transaction import Transaction
 FORBIDDEN = 530
 """The code for who may not release this; no reply of a next hop has it."""
 
+MISSING = reply(550, "5.1.6", "No such message in quarantine for this recipient")
 _TOKEN = reply(535, "5.7.8", "Token is not valid")
-_MISSING = reply(550, "5.1.6", "No such message in quarantine for this recipient")
 _BUSY = reply(450, "4.2.0", "Message is being released or deleted already")
 _DAMAGED = reply(550, "5.6.0", "Description of the message cannot be read")
 _UNREADABLE = reply(451, "4.3.0", "Message cannot be read")
@@ -76,7 +76,7 @@ class Releases:
         except BlockingIOError:
             return _BUSY
         except FileNotFoundError:
-            return _MISSING
+            return MISSING
         except OSError as error:
             why = printable(str(error))
             self.agent.log.warning("quarantine is not available", id=wanted.id, error=why)
@@ -93,7 +93,7 @@ class Releases:
         except (ValueError, CommandError):
             return _DAMAGED
         if whom is None or recipient is None:
-            return _MISSING
+            return MISSING
         size = os.fstat(file.fileno()).st_size
         with self.spool.receive(size) as incoming:
             while piece := file.read(PIECE):

@@ -77,7 +77,7 @@ Request: TypeAlias = ReleaseRequest | OffRequest
 def release_address(
     user: Address, name: str, recipient: str, rule: tuple[str, str], secret: bytes
 ) -> str:
-    """The address for a message in quarantine; empty where user or id are too long for one."""
+    """The address for a message in quarantine; empty where user or id have no room in one."""
     octets = _octets(name)
     if len(octets) != _ID_BYTES:
         return ""
@@ -126,6 +126,8 @@ def _parts(text: str) -> tuple[Address | None, str]:
 
 
 def _extended(user: Address, extension: str) -> str:
+    if "+" in user.local:
+        return ""  # it would be read as that of another user
     local = f"{user.local.casefold()}+{extension}"
     return str(Address(local, user.domain)) if len(local.encode()) <= _LOCAL else ""
 

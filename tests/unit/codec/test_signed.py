@@ -76,6 +76,11 @@ def test_a_local_part_has_64_octets_at_most() -> None:
     assert release_address(Address("a" * 31, "b.test"), ID, "x@b.test", RULE, SECRET) == ""
 
 
+def test_a_user_who_has_the_delimiter_in_his_name_has_no_address() -> None:
+    """It would be that of a user before the delimiter."""
+    assert release_address(Address("a+b", "b.test"), ID, "a+b@b.test", RULE, SECRET) == ""
+
+
 def test_an_id_of_another_form_has_no_address() -> None:
     for name in ("", "short", "AbCdEfGh0_-1AbCd", "é" * 12, "AbCdEfGh0.-1"):
         assert release_address(ALICE, name, "alice@b.test", RULE, SECRET) == ""

@@ -8,17 +8,20 @@ from pathlib import Path
 
 import pytest
 
+from iems.codec.release import Release
 from iems.codec.signed import off_address, release_address
 from iems.directory.connect import audit
 from iems.model.address import Address
 from iems.model.finding import Finding
 from iems.notices.postmaster import NoticeError
+from iems.serve.deadline import Deadline
 from iems.store.digest import Digests
 from iems.store.quarantine import Quarantine
 from iems.store.spool import MemoryBody, Spool, Spooled
 from lmtp.bymail import ByMail
 from lmtp.commands import Mail, parse_rcpt
 from lmtp.release import Releases
+from lmtp.reply import Reply
 from lmtp.transaction import Transaction
 from tests.unit.lmtp.conftest import LISTED, SECRET, Office
 from tests.unit.lmtp.test_agent import Away
@@ -199,14 +202,16 @@ def test_what_may_be_done_later_is_tried_again(desk: Desk) -> None:
     assert desk.send(desk.address()) == [TAKEN]
 
 
-def test_other_recipients_go_to_the_agent_and_the_request_comes_again(desk: Desk) -> None:
-    address = desk.address()
-    answers = desk.send("deliver@b.test", address, "deliver2@b.test")
-    assert [answer[:3] for answer in answers] == ["250", "452", "250"]
+def test_a_request_is_followed_next_to_recipients_of_another_kind(desk: Desk) -> None:
+    """One of them whose mail waits for days does not keep it."""
+    desk.office.hop.final = {"deliver2@b.test": "452 4.2.2 Quota"}
+    answers = desk.send("deliver@b.test", desk.address(), "deliver2@b.test")
+    assert answers == ["250 2.0.0 Saved", TAKEN, "452 4.2.2 Quota"]
     assert [one.recipients for one in desk.office.taken] == [
-        ["RCPT TO:<deliver@b.test>", "RCPT TO:<deliver2@b.test>"]
+        ["RCPT TO:<deliver@b.test>", "RCPT TO:<deliver2@b.test>"],
+        ["RCPT TO:<quarantine@b.test>"],
     ]
-    assert len(desk.office.quarantined) == 1
+    assert not desk.office.quarantined
     assert desk.send("deliver+iems-news@b.test") == ["250 2.0.0 Saved"]
 
 
@@ -225,3 +230,35 @@ def test_who_wants_no_digest_gets_none(desk: Desk) -> None:
     desk.digests.unlink()
     desk.digests.mkdir()
     assert desk.send(right) == ["451 4.3.0 Not possible now"]
+
+
+def test_where_the_time_of_the_transaction_is_over_it_is_tried_again(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lmtp.bymail.TOTAL", 0.0)
+    assert desk.send(desk.address())[0].startswith("451 4.3.0")
+    assert len(desk.office.quarantined) == 1
+    assert not desk.log("audit")
+
+
+def test_the_address_of_another_site_is_delivered(desk: Desk) -> None:
+    other = desk.address().replace("@b.test", "@elsewhere.test")
+    assert desk.send(other) == ["250 2.0.0 Saved"]
+    assert [one.recipients for one in desk.office.taken] == [[f"RCPT TO:<{other}>"]]
+    assert len(desk.office.quarantined) == 1
+
+
+def test_who_is_later_than_another_who_asks_the_same_is_told_nothing(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is delivered is not "still in quarantine"."""
+    address, carry_out = desk.address(), Releases.carry_out
+
+    def overtaken(self: Releases, wanted: Release, deadline: Deadline) -> Reply:
+        assert carry_out(self, wanted, deadline).positive
+        return carry_out(self, wanted, deadline)
+
+    monkeypatch.setattr(Releases, "carry_out", overtaken)
+    assert desk.send(address) == [TAKEN]
+    assert len(desk.office.taken) == 1
+    assert not desk.written.notices
