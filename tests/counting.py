@@ -80,6 +80,11 @@ class CountersContract:
         assert counters.take([many, few], soon()) == (0.0, 0.0)
         assert counters.take([], soon()) == ()
 
+    def test_as_many_claims_as_a_message_may_have_recipients(self, counters: Counters) -> None:
+        claims = [Claim(str(number), 600.0, limit=1) for number in range(10_000)]
+        assert not any(counters.take(claims, soon()))
+        assert all(counters.take(claims, soon()))
+
     def test_what_can_never_be_claimed_waits_for_a_whole_window(self, counters: Counters) -> None:
         assert counters.take([Claim("a", 60.0, limit=3, amount=4)], soon()) == (60.0,)
 

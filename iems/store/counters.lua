@@ -75,10 +75,10 @@ function verbs.peek(length)
     return text(window(KEYS[2], length).total)
 end
 
-function verbs.take(...)
-    local words, claims, free, waits = { ... }, {}, true, {}
+function verbs.take()
+    local claims, free, waits = {}, true, {}
     for number = 1, #KEYS - 1 do
-        local length, limit, amount = unpack(words, 3 * number - 2, 3 * number)
+        local length, limit, amount = unpack(ARGV, 3 * number, 3 * number + 2)
         local one = window(KEYS[1 + number], length)
         claims[number] = { one = one, amount = tonumber(amount) }
         local room = tonumber(limit) - tonumber(amount)
@@ -113,4 +113,5 @@ function verbs.release(user)
     return redis.call('HDEL', KEYS[1], user)
 end
 
-return verbs[ARGV[1]](unpack(ARGV, 3))
+-- Only `take` has more words, and may have more than Lua unpacks at once.
+return verbs[ARGV[1]](ARGV[3], ARGV[4], ARGV[5])

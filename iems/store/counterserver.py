@@ -99,9 +99,11 @@ class CounterServer:
         return self._whether(self._run("release", keys, [as_text(user).encode()], deadline))
 
     def unavailable(self, deadline: Deadline) -> str:
-        """Why it does not count now; empty where it does. It counts one to see."""
+        """Why it does not count or tell who is held now; empty where it does both."""
         try:
             self.add(_PROBE, 1, _PROBED, deadline)
+            self.is_held(_PROBE, deadline)
+            self.held(deadline)
         except CountersError as error:
             return str(error)
         return ""

@@ -179,6 +179,14 @@ def test_who_logs_in_needs_no_more_than_the_page_says(ground: Ground) -> None:
         assert wrong.endswith(": takes no login: WRONGPASS")
 
 
+@pytest.mark.parametrize("missing", ["hexists", "hgetall"])
+def test_who_may_count_and_not_see_who_is_held_is_told(ground: Ground, missing: str) -> None:
+    """Otherwise it stays unknown until somebody who is held goes on sending."""
+    rights = Redis(ground, f"user default on nopass ~* +@all -{missing}")
+    with running(rights) as server, closing(counting(server.address)) as counters:
+        assert "NOPERM" in counters.unavailable(soon())
+
+
 def test_no_error_shows_the_password(ground: Ground) -> None:
     """A server that knows no AUTH repeats the words that it was sent."""
     with running(Redis(ground, 'rename-command AUTH ""')) as server:
