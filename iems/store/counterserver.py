@@ -24,6 +24,9 @@ from iems.store.resp import Answer, AnsweredError, Resp, RespError
 _PROBE = "probe"
 _PROBED = 60.0
 
+_NEVER = 250_000_000_000.0
+"""Seconds of the epoch: the year 9892. Of a later one no calendar knows the date."""
+
 
 class CounterServer:
     """The server; for all threads of one process.
@@ -169,6 +172,8 @@ class CounterServer:
             if not isinstance(user, bytes) or not isinstance(row, bytes):
                 raise self._strange()
             since, told, why = row.decode().split(" ", 2)
+            if not 0 <= float(since) < _NEVER:
+                raise self._strange()
             return Held(user.decode(), float(since), why, told == "1")
         except ValueError:
             raise self._strange() from None

@@ -328,6 +328,17 @@ def test_a_connection_that_says_something_between_is_not_used_again() -> None:
         assert lying.asked == 2
 
 
+@pytest.mark.parametrize("since", ["nan", "inf", "-1", "1e30"])
+def test_a_hold_of_no_time_is_told_and_no_fault_of_ours(redis: Redis, since: str) -> None:
+    prefix = next(_PREFIXES)
+    redis.ask("HSET", f"{prefix}held", "bob", f'"{since} 0 why"')
+    with (
+        closing(counting(redis.address, prefix=prefix)) as counters,
+        pytest.raises(CountersError, match=STRANGE),
+    ):
+        counters.held(soon())
+
+
 HELD: tuple[Callable[[CounterServer], object], ...] = (
     lambda one: one.held(soon()),
     lambda one: one.hold("a", "b", soon()),
