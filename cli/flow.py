@@ -12,7 +12,7 @@ import argparse
 import datetime
 import os
 from collections.abc import Collection, Iterator
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import closing, contextmanager, nullcontext
 
 from cli import entries
 from cli.owner import as_owner
@@ -120,10 +120,8 @@ def _limits(settings: Settings) -> list[str]:
 def _counters(settings: Settings) -> Iterator[Counters]:
     """The milter's counts; a file as the user to whom it belongs: root follows nobody's links."""
     folder = settings.milter.state
-    with ExitStack() as stack:
-        counters = stack.enter_context(closing(connect(settings.counters, folder)))
-        if not settings.counters.shared:
-            stack.enter_context(as_owner(folder))
+    owner = nullcontext() if settings.counters.shared else as_owner(folder)
+    with owner, closing(connect(settings.counters, folder)) as counters:
         yield counters
 
 

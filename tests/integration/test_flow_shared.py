@@ -237,7 +237,7 @@ def test_an_account_that_is_held_is_held_on_all_until_one_releases_it(
             eventually(partial(mta.woke, alice), 30, mta.milter.log)
             [row] = json.loads(mta.iems("flow", "list", "--json").stdout)
             assert (row["user"], row["why"]) == (alice, "recipients are limited to 3 within 1 h")
-            eventually(partial(mta.queued, ["deferred"] * count), 10)
+            eventually(partial(mta.queued, ["deferred"] * count), 30)
             held = mta.iems("flow", "hold").stdout
             assert held == f"held 1 accounts; {count} messages put on hold\n"
         eventually(lambda: pair.notices(alice), 30, one.milter.log)

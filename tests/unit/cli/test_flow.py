@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -40,6 +42,30 @@ def test_accounts_that_are_held_are_listed(
     assert main(["--settings", settings, "flow", "list", "--json"]) == 0
     [row] = json.loads(capsys.readouterr().out)
     assert row == {"user": "b\nb\u00e4", "since": 1_800_000_000.0, "why": "too many"}
+
+
+def test_the_file_is_closed_before_root_is_root_again(
+    settings: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever closes it last writes it, and removes files by their names."""
+    (tmp_path / "state").mkdir()
+    seen: list[str] = []
+    close = CounterFile.close
+
+    @contextmanager
+    def as_owner(_folder: Path) -> Iterator[None]:
+        seen.append("owner")
+        yield
+        seen.append("root")
+
+    def closed(self: CounterFile) -> None:
+        close(self)
+        seen.append("closed")
+
+    monkeypatch.setattr(flow, "as_owner", as_owner)
+    monkeypatch.setattr(CounterFile, "close", closed)
+    assert main(["--settings", settings, "flow", "list"]) == 0
+    assert seen == ["owner", "closed", "root"]
 
 
 def test_without_a_state_nobody_knows(settings: str, capsys: pytest.CaptureFixture[str]) -> None:
