@@ -65,6 +65,8 @@ class CountersContract:
         assert counters.peek("a", 60.0, soon()) == 0
         assert counters.peek("a", 600.0, soon()) == 7
         assert counters.peek("unknown", 60.0, soon()) == 0
+        assert counters.add("whole", 1, 60, soon()) == 1
+        assert counters.peek("whole", 60.0, soon()) == 1, "the same window, however it is written"
 
     def test_claims_are_counted_together_or_not_at_all(
         self, counters: Counters, clock: Clock

@@ -180,4 +180,5 @@ class CounterServer:
 
 
 def _number(number: float) -> bytes:
-    return repr(number).encode()
+    """As Lua reads it; a whole number like any other, for a window is a name as well."""
+    return repr(float(number)).encode()
