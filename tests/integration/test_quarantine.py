@@ -233,7 +233,10 @@ def test_a_token_of_another_key_and_none_move_nothing(world: World, system: Mail
 def test_a_message_to_the_signed_address_releases_and_nothing_else_does(
     world: World, system: MailSystem
 ) -> None:
-    """From a program that answers by itself, or to a forged address, it is taken and gone."""
+    """From a program that answers by itself, or to a forged address, it is taken and gone.
+
+    Who else it is sent to gets it.
+    """
     name = world.send(world.alice)
     alice, port = Address.parse(world.alice.user), system.port()
     rule = ("dnsbl/delegated", "listed")
@@ -253,12 +256,14 @@ def test_a_message_to_the_signed_address_releases_and_nothing_else_does(
     assert not world.alice.messages()
     kept = world.file(name).read_bytes()
     for _time in range(2):
-        assert send(port, "me@sender.example", [good], asking).accepted == (good,)
+        both = (good, world.bob.user)
+        assert send(port, "me@sender.example", both, asking).accepted == both
         system.postfix.wait_empty()
     [text] = world.alice.wait()
     assert text.endswith(kept)
     assert not world.file(name).exists()
     assert len(world.alice.messages()) == 1
+    assert len(world.bob.messages()) == 2
     told: list[dict[str, Any]] = system.why(f"<{world.fresh.domain}@sender.example>", 3)
     assert [row["details"]["by"] for row in told if row["stage"] == "release"] == ["mail"]
     assert not [one for one in system.sent_out() if one.recipients == ("me@sender.example",)]
