@@ -147,7 +147,12 @@ class Mail:
         told = delivered_to(trail.above)
         if len(told) != 1:
             raise UnjudgedError("it does not say to whom it was delivered")
-        return Address.parse(*told)
+        [key] = told  # no text of an address: it has no quotes
+        local, _at, domain = key.rpartition("@")
+        try:
+            return Address.parse(str(Address(local, domain)))
+        except AddressError:
+            raise UnjudgedError("it does not say to whom it was delivered") from None
 
     def _recorded(self, trail: Trail, owner: Address) -> Record | None:
         """The last delivery of this message to the owner."""

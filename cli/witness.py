@@ -78,8 +78,12 @@ class Witness:
             for one in fields:
                 chain.header(one.name, one.value)
             chain.end_of_headers()
+            room = self._runtime.settings.agent.max_message
             for piece in body if chain.reads_bodies else ():
                 chain.body(piece)
+                room -= len(piece)
+                if room < 0:  # a file may have holes, and more bytes than anybody can read
+                    break
             answer, edits = chain.end_of_message({"i": QUEUE_ID})
         finally:
             chain.close()

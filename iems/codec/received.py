@@ -1,7 +1,8 @@
 """Received (RFC 5321 section 4.4) as our own Postfix writes it: how a message came to this host.
 
-Anybody can write such a field; whose it is tells its place, which the caller knows. HELO is the
-client's own text, and may look like the rest of one: what stands last in the field counts.
+Anybody can write such a field; whose it is tells its place, which the caller knows. HELO and the
+recipient are the client's own text, and may look like the rest of one: only what is ours begins a
+line.
 """
 
 from __future__ import annotations
@@ -10,7 +11,6 @@ import functools
 import re
 from dataclasses import dataclass
 
-from iems.codec.header import unfold
 from iems.codec.printable import printable
 from iems.model.envelope import parse_ip
 
@@ -39,7 +39,7 @@ class Arrival:
 
 def arrival(value: bytes, hostname: str) -> Arrival | None:
     """What the field tells; None where Postfix on this host did not write it."""
-    found = _pattern(hostname).fullmatch(unfold(value)) if len(value) <= _LIMIT else None
+    found = _pattern(hostname).fullmatch(value.strip()) if len(value) <= _LIMIT else None
     if found is None:
         return None
     helo, name, ip, protocol, queue_id = (
@@ -53,10 +53,10 @@ def arrival(value: bytes, hostname: str) -> Arrival | None:
 
 @functools.lru_cache(maxsize=8)
 def _pattern(hostname: str) -> re.Pattern[bytes]:
-    client = rb"from (.*) \((\S+) \[([^\[\]\s]+)\]\)\s.*"
+    client = rb"from ([^\n]*) \((\S+) \[([^\[\]\s]+)\]\)\r?\n(?:[ \t][^\n]*\n)*[ \t]+"
     here = re.escape(hostname.encode())
     return re.compile(
-        rb"(?:%s)?\bby %s \([^()]*\)(?: with ([A-Za-z0-9]+))?\s+id ([A-Za-z0-9]+)\b"
-        rb"(?:\s+for <.*>)?\s*(?:;[^;]*)?" % (client, here),
-        re.IGNORECASE | re.DOTALL,
+        rb"(?:%s)?by %s \([^()]*\)(?: with ([A-Za-z0-9]+))?\s+id ([A-Za-z0-9]+)\b"
+        rb"(?:\s+for <[^\n]*>)?\s*(?:;[^;]*)?" % (client, here),
+        re.IGNORECASE,
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -116,6 +117,8 @@ def test_what_people_read(bench: Bench) -> None:
         (b"X: " + b"x" * (1 << 20), "its header is too large"),
         (message(to="nobody"), "it does not say to whom it was delivered"),
         (message(above=f"Delivered-To: {BOB}\n"), "it does not say to whom it was delivered"),
+        (message(to="\u0390" * 100 + "@example.test"), "it does not say to whom it was delivered"),
+        (message(to='"\\"alice\\""@example.test'), "whose it is is no user now"),
         (message(to="eve@example.test"), "whose it is is no user now"),
         (message(to="eve@other.example"), "whose it is is no user now"),
         (message().replace(b"Return-Path", b"X-Path"), "it does not say who sent it"),
@@ -240,3 +243,13 @@ def test_a_disk_that_fails_ends_nothing(bench: Bench, monkeypatch: pytest.Monkey
 
     monkeypatch.setattr("cli.maildir.os.pread", failing)
     assert bench.json()["unjudged"] == {"not read": 1}
+
+
+def test_a_file_without_end_is_read_up_to_what_a_message_may_have(bench: Bench) -> None:
+    reading = SETTINGS.format(bench.folder).replace(
+        "milter = {", "milter = { tag_spam_bounces = true,"
+    )
+    bench.write("settings", reading)
+    bench.put(message(client="192.0.2.1"))
+    os.truncate(bench.folder / "m/cur/1", 1 << 40)
+    assert bench.json()["judged"] == {"checks": 1}

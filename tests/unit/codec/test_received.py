@@ -34,6 +34,7 @@ DATE = b"Thu, 26 Nov 2026 21:59:25 +0000 (UTC)"
         (b" by MAIL.example.test (Postfix)\n\tid 4jb9; " + DATE, Arrival("4jb9")),
         (b" from a (b [192.0.2.1]) by other.example (Postfix) with SMTP id 4; " + DATE, None),
         (b" from a (b [192.0.2.999]) by mail.example.test (Postfix) with SMTP id 4; x", None),
+        (b" from a (b [192.0.2.1]) by mail.example.test (Postfix) with SMTP id 4; " + DATE, None),
         (b" from mail.example.test by mail.example.test with LMTP id abc; " + DATE, None),
         (b"", None),
     ],
@@ -50,12 +51,19 @@ def test_who_has_logged_in() -> None:
 
 def test_a_helo_like_a_whole_field_counts_for_nothing() -> None:
     forged = b"x (trusted [127.0.0.1]) by mail.example.test (Postfix) with SMTP id FORGED; now"
-    value = (
-        b"from %s (evil [192.0.2.66]) by mail.example.test (Postfix) with ESMTP id 4; x" % forged
-    )
-    found = arrival(value, HOST)
+    value = b"from %s (evil [192.0.2.66])\n\tby mail.example.test (Postfix) with ESMTP id 4; x"
+    found = arrival(value % forged, HOST)
     assert found is not None
     assert (found.queue_id, found.ip, found.name) == ("4", "192.0.2.66", "evil")
+
+
+def test_a_recipient_like_a_whole_field_counts_for_nothing() -> None:
+    forged = b"(x [127.0.0.1]) by mail.example.test (Postfix) with ESMTPA id FORGED for <y"
+    value = (
+        b"from helo (evil [192.0.2.66])\r\n\tby mail.example.test (Postfix) with ESMTP id 4\r\n"
+        b'\tfor <"alice+ %s>"@example.test>; %s' % (forged, DATE)
+    )
+    assert arrival(value, HOST) == Arrival("4", "ESMTP", "helo", "evil", "192.0.2.66")
 
 
 @pytest.mark.parametrize(

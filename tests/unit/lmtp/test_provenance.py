@@ -81,7 +81,7 @@ def test_the_time_without_findings_is_that_of_the_topmost_received() -> None:
     [
         (b"by mail.example.test (Postfix)\r\n\tid 4cDlx0; x", "4cDlx0"),
         (b"by MAIL.example.test (Some name) id 4cDlx0; x", "4cDlx0"),
-        (b"from a (b [1.2.3.4]) by mail.example.test (Postfix) with UTF8SMTPS id 4c; x", "4c"),
+        (b"from a (b [1.2.3.4])\r\n\tby mail.example.test (Postfix) with UTF8SMTPS id 4c; x", "4c"),
         (b"from mail.example.test (x) id 4c by other (Postfix) id 4d; x", ""),
         (b"by notmail.example.test.evil (Postfix) id 4c; x", ""),
         (b"by mailxexample.test (Postfix) id 4c; x", ""),
