@@ -33,6 +33,7 @@ COMMANDS: Mapping[str, str] = {
     "flow": "list, hold and free accounts that sent too much",
     "key": "make the keyring of the findings header and turn its keys over",
     "metrics": "print what the daemons have measured, for Prometheus",
+    "mime": "show the parts of a message",
     "password": "change one's password by the old one",
     "policy": "show and set who decides what about which check",
     "probe": "send a message through the server and read it",

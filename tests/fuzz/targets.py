@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from tests.fuzz import chain, codec, counts, links, lmtp, readers, signatures, verdicts
+from tests.fuzz import chain, codec, counts, links, lmtp, mime, readers, signatures, verdicts
 
 CORPUS = Path(__file__).parent / "corpus"
 
@@ -20,6 +20,7 @@ TARGETS: Mapping[str, Callable[[bytes], None]] = {
     "address": codec.address,
     "senders": codec.senders,
     "links": links.messages,
+    "mime": mime.mime,
     "chain": chain.chain,
     "lmtp": lmtp.lmtp,
     "commands": lmtp.commands,

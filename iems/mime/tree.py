@@ -1,0 +1,309 @@
+"""The tree of a message's parts (RFC 2045, RFC 2046), by offsets into its bytes.
+
+It takes apart what mail in the wild is like, and never raises: what is broken is told as a defect
+of the part. Where readers are known to take the same bytes for different things, the part holds the
+other readings, too: whoever looks for something looks into all of them (`Part.walk`).
+
+A delimiter of a multipart ends all that is open inside of it. So the bytes of a part are known
+before it is looked into, and each level is one search through its bytes. What would take more than
+`_PASSES` searches through the whole message, has more than `_PARTS` parts or is deeper than
+`_DEPTH` is left as it is, with a defect that says so: the work is linear in the size.
+
+It does not undo transfer encodings, so what is inside of one is no part here.
+"""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from iems.mime.defect import Defect, Found
+from iems.mime.part import Part
+from iems.mime.value import Value, parse_value
+
+_DEPTH, _PARTS = 50, 10_000
+"""Levels and parts, other readings included: honest mail has ten and a few hundred."""
+
+_PASSES = 100
+"""How often the bytes of the message may be looked through, on average."""
+
+_READINGS = 8
+"""Readings of one part. Two of something doubtful give four, and mail by accident has no more."""
+
+_HEADER = 1 << 20
+"""Bytes of a header: what the milter lets in for the one of the message (552 above it)."""
+
+_END = re.compile(rb"\n\r?\n")
+_FIRST = re.compile(rb"[!-9;-~]+[ \t]*:|>?From |\Z")
+_NO_FIELD = re.compile(rb"\n(?![!-9;-~]+[ \t]*:|[ \t]|\r?\n|\Z)")
+_NAME = re.compile(rb"content-(type|transfer-encoding|disposition)[ \t]*:")
+_VALUE = re.compile(rb"[^\n]*(?:\n[ \t][^\n]*)*")
+_LONE_CR = re.compile(rb"\r(?!\n)")
+_DELIMITER_END = re.compile(rb"(--)?[ \t]*\r?(?:\n|\Z)")
+_GUESS = re.compile(rb"^--([!-~]{1,200}?)(?:--)?[ \t]*\r?$", re.MULTILINE)
+_TYPE = re.compile(r"[!#$&-.0-9^_`a-z{|}~+]+/[!#$&-.0-9^_`a-z{|}~+]+")
+_MESSAGES = frozenset({"message/rfc822", "message/global", "message/news"})
+_ENCODED = frozenset({"base64", "quoted-printable"})
+_CR, _LF = 0x0D, 0x0A
+_ENCODINGS = _ENCODED | {"7bit", "8bit", "binary"}
+
+
+def parse(data: bytes) -> Part:
+    """The message as a tree."""
+    root = _Parser(data).part(0, len(data), 0, "text/plain")
+    if not any(found.defect is Defect.LONE_CR for part in root.walk() for found in part.defects):
+        return root
+    cut = _LONE_CR.sub(b"\n", data)  # as long as before, so that offsets stay
+    other = _Parser(cut).part(0, len(cut), 0, "text/plain")
+    return replace(root, others=(*root.others, other))
+
+
+@dataclass(frozen=True, slots=True)
+class _Head:
+    """How one reader may take the header of a part."""
+
+    body: int
+    content_type: Value
+    encoding: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Structure:
+    """How one reader may take the body of a part."""
+
+    parts: tuple[Part, ...] = ()
+    delimiters: tuple[tuple[int, int], ...] = ()
+    defects: tuple[Found, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class _Delimiter:
+    """A delimiter with the line end before it, which belongs to it, and its own."""
+
+    start: int
+    end: int
+    closing: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Split:
+    """The delimiters of a multipart."""
+
+    delimiters: tuple[_Delimiter, ...] = ()
+    defects: tuple[Found, ...] = ()
+
+    def spans(self, end: int) -> Iterator[tuple[int, int]]:
+        """What is between them, up to the end of the multipart."""
+        ends = (*(one.start for one in self.delimiters[1:]), end)
+        for delimiter, stop in zip(self.delimiters, ends, strict=False):
+            if not delimiter.closing:
+                yield delimiter.end, max(delimiter.end, stop)
+
+
+class _Parser:
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+        self._parts = _PARTS
+        self._bytes = _PASSES * max(len(data), 64 << 10)
+
+    def part(self, start: int, end: int, depth: int, default: str) -> Part:
+        """The bytes as a part; `default` is its type where it names none."""
+        self._parts -= 1
+        body, defects = self._body(start, end)
+        fields = self._fields(start, body)
+        disposition = fields.get(b"disposition", [])
+        dispositions = [parse_value(value) for _at, value in disposition]
+        pairs = tuple(pair for value in dispositions for pair in value.pairs)
+        word = dispositions[0].word if dispositions else ""
+        heads, doubts = self._heads(start, body, fields, default, defects)
+        readings = [
+            Part(
+                start,
+                head.body,
+                end,
+                head.content_type,
+                Value(word, pairs),
+                head.encoding,
+                structure.parts,
+                structure.delimiters,
+                structure.defects,
+            )
+            for head in heads
+            for structure in self._structures(head, end, depth)
+        ]
+        main, *others = readings
+        return replace(main, defects=(*defects, *doubts, *main.defects), others=tuple(others))
+
+    def _body(self, start: int, end: int) -> tuple[int, list[Found]]:
+        """Where the body begins, and what is wrong with the header."""
+        data, defects = self._data, []
+        if data.startswith((b"\n", b"\r\n"), start, end):
+            return data.index(b"\n", start) + 1, []
+        until = min(end, start + _HEADER)
+        found = _END.search(data, start, until)
+        body = until if found is None else found.end()
+        if found is None and until < end:
+            defects.append(Found(Defect.LONG_HEADER, until))
+        elif found is None and until > start and data[until - 1] != _LF:
+            defects.append(Found(Defect.NO_BODY, until))
+        line = start - 1 if _FIRST.match(data, start, body) is None else None
+        if line is None and (odd := _NO_FIELD.search(data, start, body)) is not None:
+            line = odd.start()
+        if line is not None:
+            defects.append(Found(Defect.LINE_IN_HEADER, line + 1))
+        if data.count(b"\r", start, body) != data.count(b"\r\n", start, body):
+            at = _LONE_CR.search(data, start, body)
+            defects.append(Found(Defect.LONE_CR, start if at is None else at.start()))
+        if (at_nul := data.find(b"\0", start, body)) >= 0:
+            defects.append(Found(Defect.NUL, at_nul))
+        return body, defects
+
+    def _fields(self, start: int, body: int) -> dict[bytes, list[tuple[int, bytes]]]:
+        """Offsets and values of the fields that decide what the part is, by name."""
+        header = b"\n" + self._data[start:body]
+        names = header.lower()
+        found: dict[bytes, list[tuple[int, bytes]]] = {}
+        at = names.find(b"\ncontent-")
+        while at >= 0:
+            if (name := _NAME.match(names, at + 1)) is not None:
+                value = _VALUE.match(header, name.end())
+                found.setdefault(name[1], []).append((start + at, value[0] if value else b""))
+            at = names.find(b"\ncontent-", at + 1)
+        return found
+
+    def _heads(
+        self,
+        start: int,
+        body: int,
+        fields: dict[bytes, list[tuple[int, bytes]]],
+        default: str,
+        defects: list[Found],
+    ) -> tuple[list[_Head], list[Found]]:
+        """What readers may take the header for, the first one most of them; why they differ."""
+        doubts: list[Found] = []
+        types = _different(fields.get(b"type", []), doubts)
+        encodings = _different(fields.get(b"transfer-encoding", []), doubts)
+        heads = [
+            self._head(body, kind, encoding, default, doubts)
+            for kind, encoding in itertools.product(types or (None,), encodings or (None,))
+        ]
+        for found in defects:
+            if found.defect is Defect.LINE_IN_HEADER:
+                before = [
+                    next((field for field in fields.get(name, []) if field[0] < found.at), None)
+                    for name in (b"type", b"transfer-encoding")
+                ]
+                heads.append(self._head(found.at, before[0], before[1], default, []))
+        if len(heads) > _READINGS:
+            doubts.append(Found(Defect.TOO_MANY_PARTS, start))
+        return heads[:_READINGS], list(dict.fromkeys(doubts))
+
+    def _head(
+        self,
+        body: int,
+        kind: tuple[int, bytes] | None,
+        encoding: tuple[int, bytes] | None,
+        default: str,
+        doubts: list[Found],
+    ) -> _Head:
+        content_type = Value(default, ()) if kind is None else parse_value(kind[1])
+        if kind is not None and not _TYPE.fullmatch(content_type.word):
+            doubts.append(Found(Defect.ODD_TYPE, kind[0]))
+        word = "7bit" if encoding is None else parse_value(encoding[1]).word
+        if encoding is not None and word not in _ENCODINGS:
+            doubts.append(Found(Defect.ODD_ENCODING, encoding[0]))
+        return _Head(body, content_type, word)
+
+    def _structures(self, head: _Head, end: int, depth: int) -> Iterator[_Structure]:
+        """What readers may take the body for, most of them the first."""
+        word, encoded = head.content_type.word, head.encoding in _ENCODED
+        multipart = word.startswith("multipart")
+        if not multipart and word not in _MESSAGES:
+            yield _Structure()
+            return
+        self._bytes -= end - head.body
+        if depth >= _DEPTH or self._parts <= 0 or self._bytes < 0:
+            yield _Structure(defects=(Found(Defect.TOO_MANY_PARTS, head.body),))
+            return
+        doubt = (Found(Defect.ENCODED_PARTS, head.body),) if encoded else ()
+        if not multipart:
+            if encoded:
+                yield _Structure(defects=doubt)
+            inner = self.part(head.body, end, depth + 1, "text/plain")
+            yield _Structure(parts=(inner,))
+            return
+        for structure in self._multipart(head, end, depth):
+            yield replace(structure, defects=doubt + structure.defects)
+        if encoded or not _TYPE.fullmatch(word):
+            yield _Structure()
+
+    def _multipart(self, head: _Head, end: int, depth: int) -> Iterator[_Structure]:
+        default = "message/rfc822" if head.content_type.word == "multipart/digest" else "text/plain"
+        named = dict.fromkeys(one.rstrip() for one in head.content_type.all("boundary"))
+        doubts: tuple[Found, ...] = ()
+        if len(named) > 1:
+            doubts += (Found(Defect.REPEATED_PARAMETER, head.body),)
+        splits = [split for one in named if one for split in self._splits(one, head.body, end)]
+        if not any(split.delimiters for split in splits):
+            doubts += (Found(Defect.NO_BOUNDARY, head.body),)
+            guess = _GUESS.search(self._data, head.body, end)
+            splits = [_Split(), *(self._splits(guess[1], head.body, end) if guess else ())]
+        for split in splits:
+            parts = tuple(self.part(*span, depth + 1, default) for span in split.spans(end))
+            delimiters = tuple((one.start, one.end) for one in split.delimiters)
+            yield _Structure(parts, delimiters, doubts + split.defects)
+            doubts = ()
+
+    def _splits(self, boundary: bytes, body: int, end: int) -> Iterator[_Split]:
+        """Where the delimiters are; then where they are for readers who look less closely."""
+        strict = self._split(boundary, body, end)
+        yield strict
+        kinds = {found.defect for found in strict.defects}
+        if Defect.LIKE_DELIMITER in kinds:
+            yield self._split(boundary, body, end, whole=False)
+        if Defect.PARTS_AFTER_END in kinds:
+            yield self._split(boundary, body, end, last=False)
+
+    def _split(
+        self, boundary: bytes, body: int, end: int, *, whole: bool = True, last: bool = True
+    ) -> _Split:
+        """`whole`: nothing may follow in the line; `last`: the last delimiter is the last one."""
+        data, needle, defects = self._data, b"\n--" + boundary, []
+        self._bytes -= end - body
+        found: list[_Delimiter] = []
+        at, like = data.find(needle, body - 1, end), -1
+        while at >= 0:
+            rest = _DELIMITER_END.match(data, at + len(needle), end)
+            if rest is None and whole:
+                like = at if like < 0 else like
+                at = data.find(needle, at + 1, end)
+                continue
+            if len(found) > self._parts:
+                defects.append(Found(Defect.TOO_MANY_PARTS, at + 1))
+                break
+            start = max(at - (data[at - 1] == _CR), found[-1].end if found else body)
+            stop = data.find(b"\n", at + 1, end) + 1 or end if rest is None else rest.end()
+            closing = data.startswith(b"--", at + len(needle), end)
+            found.append(_Delimiter(start, stop, closing))
+            at = data.find(needle, stop - 1, end)
+            if closing and last:
+                break
+        if like >= 0:
+            defects.append(Found(Defect.LIKE_DELIMITER, like + 1))
+        if found and not found[-1].closing:
+            defects.append(Found(Defect.NO_END, found[-1].start))
+        elif at >= 0 and last:
+            defects.append(Found(Defect.PARTS_AFTER_END, at + 1))
+        return _Split(tuple(found), tuple(defects))
+
+
+def _different(fields: list[tuple[int, bytes]], doubts: list[Found]) -> list[tuple[int, bytes]]:
+    """The fields that do not say what one before them says, too."""
+    first: dict[bytes, tuple[int, bytes]] = {}
+    for at, value in fields:
+        first.setdefault(b"".join(value.lower().split()), (at, value))
+    found = list(first.values())
+    doubts += [Found(Defect.REPEATED_FIELD, at) for at, _value in found[1:]]
+    return found

@@ -1,0 +1,242 @@
+"""Which parts a message has, by the reading of most and by all others."""
+
+from __future__ import annotations
+
+import email
+import itertools
+from collections.abc import Iterator
+from email.message import MIMEPart
+from email.policy import SMTP
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from iems.mime.defect import Defect
+from iems.mime.part import Part
+from iems.mime.tree import parse
+from tests.fuzz.mime import mime
+
+MIXED = b"Content-Type: multipart/mixed; boundary=b\r\n"
+EVIL = b'Content-Type: application/x; name="evil.exe"\r\n\r\nMZ'
+
+
+def outline(part: Part, data: bytes) -> list[object]:
+    """Types, with the bodies of those that have no parts."""
+    inside: list[object] = [outline(one, data) for one in part.parts]
+    return [part.content_type.word, *(inside or [data[part.body : part.end]])]
+
+
+def defects(part: Part) -> set[Defect]:
+    """Those of the part and all below it, in all readings."""
+    return {found.defect for one in part.walk() for found in one.defects}
+
+
+def test_a_message_without_mime_is_one_part() -> None:
+    data = b"Subject: s\r\n\r\nbody\r\n"
+    part = parse(data)
+    assert (part.start, part.body, part.end) == (0, 14, len(data))
+    assert outline(part, data) == ["text/plain", b"body\r\n"]
+    assert not defects(part)
+
+
+def test_parts_delimiters_preamble_and_epilogue() -> None:
+    data = MIXED + b"\r\npre\r\n--b\r\n\r\none\r\n--b \t\r\nContent-Type: a/b\r\n\r\n--b--\r\npost"
+    part = parse(data)
+    assert outline(part, data) == ["multipart/mixed", ["text/plain", b"one"], ["a/b", b""]]
+    assert [data[start:end] for start, end in part.delimiters] == [
+        *(b"\r\n--b\r\n", b"\r\n--b \t\r\n", b"\r\n--b--\r\n")
+    ]
+    assert data[part.body : part.delimiters[0][0]] == b"pre"
+    assert data[part.delimiters[-1][1] :] == b"post"
+    assert not defects(part)
+
+
+def test_line_ends_of_other_systems_are_no_defect() -> None:
+    data = MIXED + b"\r\n--b\r\n\r\none\r\n--b--\r\n"
+    lines = data.replace(b"\r", b"")
+    assert outline(parse(lines), lines) == ["multipart/mixed", ["text/plain", b"one"]]
+    assert not defects(parse(lines))
+
+
+def test_the_outer_delimiter_ends_what_is_open_inside() -> None:
+    data = (
+        MIXED + b"\r\n--b\r\nContent-Type: multipart/x; boundary=c\r\n\r\n--c\r\n\r\none\r\n"
+        b"--b\r\n\r\ntwo\r\n--b--\r\n"
+    )
+    part = parse(data)
+    assert outline(part, data) == [
+        *("multipart/mixed", ["multipart/x", ["text/plain", b"one"]], ["text/plain", b"two"])
+    ]
+    assert defects(part) == {Defect.NO_END}
+
+
+def test_messages_in_messages_and_digests() -> None:
+    inner = b"Content-Type: text/html\r\n\r\n<p>"
+    data = (
+        b"Content-Type: multipart/digest; boundary=b\r\n\r\n--b\r\n\r\n" + inner + b"\r\n"
+        b"--b\r\nContent-Type: message/rfc822\r\n\r\n" + inner + b"\r\n--b--"
+    )
+    message = ["message/rfc822", ["text/html", b"<p>"]]
+    assert outline(parse(data), data) == ["multipart/digest", message, message]
+
+
+@pytest.mark.parametrize(
+    ("defect", "data"),
+    [
+        (Defect.LINE_IN_HEADER, b"Subject: s\r\nno field\r\n" + EVIL),
+        (Defect.LINE_IN_HEADER, b"no field\r\n" + EVIL),
+        (Defect.LINE_IN_HEADER, b"Subject: s\r\n\xe4: x\r\n" + EVIL),
+        (Defect.LONE_CR, b"Subject: s\r" + EVIL),
+        (Defect.LONE_CR, MIXED + b"X: \r\r\n\r\n\r--b\r" + EVIL),
+        (Defect.REPEATED_FIELD, b"Content-Type: text/plain\r\n" + EVIL),
+        (Defect.REPEATED_FIELD, b"Content-Type: x/y\r\n" + MIXED + b"\r\n--b\r\n" + EVIL),
+        (Defect.REPEATED_PARAMETER, MIXED.replace(b"=b", b"=a;boundary=b") + b"\r\n--b\r\n" + EVIL),
+        (Defect.REPEATED_PARAMETER, MIXED.replace(b"=b", b'="b"c') + b"\r\n--bc\r\n" + EVIL),
+        (Defect.REPEATED_PARAMETER, MIXED.replace(b"=b", b"=b(c)") + b"\r\n--b(c)\r\n" + EVIL),
+        (
+            Defect.ENCODED_PARTS,
+            b"Content-Transfer-Encoding: base64\r\n" + MIXED + b"\r\n--b\r\n" + EVIL,
+        ),
+        (
+            Defect.ENCODED_PARTS,
+            b"Content-Transfer-Encoding: base64\r\nContent-Type: message/rfc822\r\n\r\n" + EVIL,
+        ),
+        (Defect.NO_BOUNDARY, MIXED.replace(b"boundary", b"x") + b"\r\n--guess\r\n" + EVIL),
+        (Defect.NO_BOUNDARY, MIXED + b"\r\n--guess--\r\n" + EVIL + b"\r\n--guess\r\n" + EVIL),
+        (Defect.NO_END, MIXED + b"\r\n--b\r\n" + EVIL),
+        (Defect.LIKE_DELIMITER, MIXED + b"\r\n--b\r\n\r\none\r\n--bx\r\n" + EVIL),
+        (Defect.LIKE_DELIMITER, MIXED + b"\r\n--b\r\n\r\n--b--x\r\n--b\r\n" + EVIL),
+        (Defect.PARTS_AFTER_END, MIXED + b"\r\n--b\r\n\r\none\r\n--b--\r\n--b\r\n" + EVIL),
+        (Defect.ODD_TYPE, b"Content-Type: multipart; boundary=b\r\n\r\n--b\r\n" + EVIL),
+    ],
+)
+def test_what_one_reader_shows_is_found(defect: Defect, data: bytes) -> None:
+    part = parse(data)
+    assert defect in defects(part)
+    assert any(
+        one.names == ("evil.exe",) and data.startswith(b"MZ", one.body) for one in part.walk()
+    )
+
+
+@pytest.mark.parametrize(
+    ("defect", "data"),
+    [
+        (Defect.NO_BODY, b"Subject: s"),
+        (Defect.NO_BODY, MIXED + b"\r\n--b\r\nSubject: s\r\n--b--"),
+        (Defect.NUL, b"Subject: \0\r\n\r\n"),
+        (Defect.ODD_TYPE, b"Content-Type: text\r\n\r\n"),
+        (Defect.ODD_TYPE, b"Content-Type:\r\n\r\n"),
+        (Defect.ODD_ENCODING, b"Content-Transfer-Encoding: base 64\r\n\r\n"),
+        (Defect.LONG_HEADER, b"Subject:" + b" x\r\n" * (1 << 19) + b"\r\n"),
+        (Defect.TOO_MANY_PARTS, MIXED + b"\r\n--b\r\n" * 20_000),
+        (Defect.TOO_MANY_PARTS, b"Content-Type: message/rfc822\r\n\r\n" * 60),
+        (
+            Defect.TOO_MANY_PARTS,
+            b"".join(b"Content-Type: a/b%d\r\n" % number for number in range(9)) + b"\r\n",
+        ),
+    ],
+)
+def test_what_is_broken_is_told(defect: Defect, data: bytes) -> None:
+    assert defect in defects(parse(data))
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"From x@y Thu Nov 26 2026\nSubject: s\n\nbody",
+        b">From x@y\r\nSubject : s\r\n folded\r\n\r\nbody",
+        b"",
+        b"\r\nbody",
+        b'Content-Type: multipart/mixed;\r\n\tBOUNDARY = "b c" \r\n\r\n--b c\r\n\r\n--b c--',
+    ],
+)
+def test_what_is_only_odd_is_no_defect(data: bytes) -> None:
+    assert not defects(parse(data))
+
+
+def test_names() -> None:
+    part = parse(
+        b"Content-Type: a/b; name==?utf-8?Q?=C3=BC.exe?=\r\n"
+        b"Content-Disposition: attachment; filename*=utf-8''%C3%BC.exe; filename=\"u.txt\"\r\n"
+        b"Content-Disposition: inline; filename=x.txt\r\n\r\n"
+    )
+    assert part.disposition.word == "attachment"
+    assert part.names == ("ü.exe", "u.txt", "x.txt")
+
+
+WORDS = [
+    *(
+        b"\n",
+        b"\r\n",
+        b"\r\n\r\n",
+        b"\r",
+        b" ",
+        b";",
+        b"--",
+        b"--b",
+        b"\r\n--b",
+        b"--b--",
+        b"\r\n--bb",
+    ),
+    *(
+        b"Content-Type: ",
+        b"multipart/mixed",
+        b"; boundary=b",
+        b'; boundary="bb"',
+        b"\0",
+        b"x",
+        b":",
+    ),
+    *(MIXED + b"\r\n", b"message/rfc822", b"Content-Transfer-Encoding: base64\r\n", EVIL, b"\xe4"),
+]
+
+
+@given(st.lists(st.sampled_from(WORDS) | st.binary(max_size=5), max_size=40).map(b"".join))
+def test_offsets_are_in_order_whatever_the_bytes(data: bytes) -> None:
+    mime(data)
+
+
+LEAF = st.tuples(
+    st.sampled_from(["text/plain", "text/html", "a/b"]), st.sampled_from(["", "x\r\ny"])
+)
+SHAPE = st.recursive(LEAF, lambda shapes: st.lists(shapes, min_size=1, max_size=4), max_leaves=12)
+
+
+def written(shape: object, numbers: Iterator[int]) -> bytes:
+    """The shape as a message."""
+    if isinstance(shape, tuple):
+        return f"Content-Type: {shape[0]}\r\n\r\n{shape[1]}".encode()
+    assert isinstance(shape, list)
+    boundary = f"=_{next(numbers):04}_"
+    inside = [f"--{boundary}\r\n".encode() + written(one, numbers) + b"\r\n" for one in shape]
+    head = f'Content-Type: multipart/mixed; boundary="{boundary}"\r\n\r\n'.encode()
+    return head + b"".join(inside) + f"--{boundary}--\r\n".encode()
+
+
+def seen(shape: object) -> list[object]:
+    """The outline of the shape."""
+    if isinstance(shape, tuple):
+        return [shape[0], shape[1].encode()]
+    assert isinstance(shape, list)
+    return ["multipart/mixed", *(seen(one) for one in shape)]
+
+
+def by_python(message: MIMEPart) -> list[object]:
+    """The outline that Python's own parser gives."""
+    if message.is_multipart():
+        return [message.get_content_type(), *map(by_python, message.iter_parts())]
+    return [message.get_content_type(), message.get_payload(decode=True)]
+
+
+@given(SHAPE)
+def test_what_is_written_is_read(shape: object) -> None:
+    data = written(shape, itertools.count())
+    part = parse(data)
+    assert (
+        outline(part, data) == seen(shape) == by_python(email.message_from_bytes(data, policy=SMTP))
+    )
+    assert not defects(part)
+    assert sum(1 for _one in part.walk()) == sum(
+        1 for _one in email.message_from_bytes(data).walk()
+    )
