@@ -155,6 +155,22 @@ def test_what_is_only_odd_is_no_defect(data: bytes) -> None:
     assert not defects(parse(data))
 
 
+def test_delimiters_that_follow_at_once_share_a_line_end() -> None:
+    data = MIXED + b"\r\n--b\r\n--b\r\n\r\n--b--"
+    mime(data)
+    part = parse(data)
+    assert [data[start:end] for start, end in part.delimiters] == [
+        *(b"--b\r\n", b"--b\r\n", b"\r\n--b--")
+    ]
+    assert [(one.start, one.body, one.end) for one in part.parts] == [(50, 50, 50), (55, 55, 55)]
+
+
+def test_a_line_that_is_no_field_may_begin_the_body() -> None:
+    data = b"Subject: s\r\nno field\r\nContent-Type: a/b\r\n\r\nbody"
+    (other,) = parse(data).others
+    assert outline(other, data) == ["text/plain", data[12:]]
+
+
 def test_names() -> None:
     part = parse(
         b"Content-Type: a/b; name==?utf-8?Q?=C3=BC.exe?=\r\n"
