@@ -20,6 +20,7 @@ from bench import (
     exact,
     generator,
     lmtp,
+    mime,
     passthrough,
     recipients,
     sick,
@@ -48,6 +49,7 @@ def main() -> int:
         "directory": directory.measure,
         "users": users.measure,
         "why": why.measure,
+        "mime": mime.measure,
     }
     parser.add_argument("what", nargs="*", choices=[[], *runs], help="all of them if none is named")
     parser.add_argument("--rounds", type=int, default=5)

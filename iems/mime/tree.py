@@ -99,7 +99,7 @@ class _Split:
         ends = (*(one.start for one in self.delimiters[1:]), end)
         for delimiter, stop in zip(self.delimiters, ends, strict=False):
             if not delimiter.closing:
-                yield delimiter.end, max(delimiter.end, stop)
+                yield delimiter.end, stop
 
 
 class _Parser:
