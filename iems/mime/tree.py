@@ -26,8 +26,8 @@ from iems.mime.value import Value, parse_value
 _DEPTH, _PARTS = 50, 10_000
 """Levels and parts, other readings included: honest mail has ten and a few hundred."""
 
-_PASSES = 100
-"""How often the bytes of the message may be looked through, on average."""
+_PASSES = 30
+"""How often the bytes of the message may be searched, on average."""
 
 _READINGS = 8
 """Readings of one part. Two of something doubtful give four, and mail by accident has no more."""
@@ -110,7 +110,6 @@ class _Parser:
 
     def part(self, start: int, end: int, depth: int, default: str) -> Part:
         """The bytes as a part; `default` is its type where it names none."""
-        self._parts -= 1
         body, defects = self._body(start, end)
         fields = self._fields(start, body)
         disposition = fields.get(b"disposition", [])
@@ -223,7 +222,6 @@ class _Parser:
         if not multipart and word not in _MESSAGES:
             yield _Structure()
             return
-        self._bytes -= end - head.body
         if depth >= _DEPTH or self._parts <= 0 or self._bytes < 0:
             yield _Structure(defects=(Found(Defect.TOO_MANY_PARTS, head.body),))
             return
@@ -231,6 +229,7 @@ class _Parser:
         if not multipart:
             if encoded:
                 yield _Structure(defects=doubt)
+            self._parts -= 1
             inner = self.part(head.body, end, depth + 1, "text/plain")
             yield _Structure(parts=(inner,))
             return
@@ -280,7 +279,7 @@ class _Parser:
                 like = at if like < 0 else like
                 at = data.find(needle, at + 1, end)
                 continue
-            if len(found) > self._parts:
+            if len(found) >= self._parts:
                 defects.append(Found(Defect.TOO_MANY_PARTS, at + 1))
                 break
             start = max(at - (data[at - 1] == _CR), found[-1].end if found else body)
@@ -290,6 +289,7 @@ class _Parser:
             at = data.find(needle, stop - 1, end)
             if closing and last:
                 break
+        self._parts -= len(found)
         if like >= 0:
             defects.append(Found(Defect.LIKE_DELIMITER, like + 1))
         if found and not found[-1].closing:
