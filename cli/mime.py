@@ -46,7 +46,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _lines(part: Part, indent: str) -> Iterator[str]:
     names = " ".join(f'"{printable(name)}"' for name in part.names)
-    words = [printable(part.content_type.word) or "-", part.encoding, names]
+    words = [printable(part.content_type.word) or "-", printable(part.encoding), names]
     yield f"{indent}{part.start} {part.body} {part.end} {' '.join(filter(None, words))}"
     for found in part.defects:
         yield f"{indent}  ! {found.defect.value} at {found.at}"

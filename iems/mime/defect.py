@@ -16,10 +16,10 @@ class Defect(enum.Enum):
     """The header ends within a line: no empty one and no delimiter is behind it."""
 
     LONE_CR = "lone-cr"
-    """A CR without LF in the header, in which some readers see the end of a line."""
+    """A CR without LF in the header or before a delimiter: for some readers it ends a line."""
 
     NUL = "nul"
-    """A zero byte in the header, at which some readers stop."""
+    """A zero byte in the header or in a multipart, which some readers drop or stop at."""
 
     REPEATED_FIELD = "repeated-field"
     """Two fields Content-Type or two Content-Transfer-Encoding that do not say the same."""
@@ -36,6 +36,12 @@ class Defect(enum.Enum):
     ENCODED_PARTS = "encoded-parts"
     """A multipart or message in base64 or quoted-printable, which RFC 2045 section 6.4 forbids."""
 
+    ODD_BOUNDARY = "odd-boundary"
+    """A boundary that is not plain text in plain parameters: readers take it for different ones."""
+
+    UUENCODED = "uuencoded"
+    """A file in a text, in uuencode or yEnc, which some readers show as an attachment."""
+
     NO_BOUNDARY = "no-boundary"
     """A multipart without a boundary, or whose boundary does not occur."""
 
@@ -49,7 +55,7 @@ class Defect(enum.Enum):
     """A delimiter behind the last one: some readers go on."""
 
     LONG_HEADER = "long-header"
-    """More bytes of header than are looked at; what follows is taken for the body."""
+    """More bytes of a header or a value than are looked at; behind a header the body begins."""
 
     TOO_MANY_PARTS = "too-many-parts"
     """More parts, levels or readings than are looked at; the rest is left as it is."""

@@ -19,9 +19,10 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
+from iems.codec.header import unfold
 from iems.mime.defect import Defect, Found
 from iems.mime.part import Part
-from iems.mime.value import Value, parse_value
+from iems.mime.value import LIMIT, Value, parse_value
 
 _DEPTH, _PARTS = 50, 10_000
 """Levels and parts, other readings included: honest mail has ten and a few hundred."""
@@ -32,22 +33,35 @@ _PASSES = 30
 _READINGS = 8
 """Readings of one part. Two of something doubtful give four, and mail by accident has no more."""
 
+_MOST = _READINGS + 1
+"""One more, which shows that there are too many."""
+
 _HEADER = 1 << 20
 """Bytes of a header: what the milter lets in for the one of the message (552 above it)."""
 
 _END = re.compile(rb"\n\r?\n")
 _FIRST = re.compile(rb"[!-9;-~]+[ \t]*:|>?From |\Z")
-_NO_FIELD = re.compile(rb"\n(?![!-9;-~]+[ \t]*:|[ \t]|\r?\n|\Z)")
+_NO_FIELD = re.compile(rb"\n(?![!-9;-~]+[ \t]*:|[ \t]++\S|\r?\n|\Z)")
 _NAME = re.compile(rb"content-(type|transfer-encoding|disposition)[ \t]*:")
 _VALUE = re.compile(rb"[^\n]*(?:\n[ \t][^\n]*)*")
 _LONE_CR = re.compile(rb"\r(?!\n)")
 _DELIMITER_END = re.compile(rb"(--)?[ \t]*\r?(?:\n|\Z)")
 _GUESS = re.compile(rb"^--([!-~]{1,200}?)(?:--)?[ \t]*\r?$", re.MULTILINE)
-_TYPE = re.compile(r"[!#$&-.0-9^_`a-z{|}~+]+/[!#$&-.0-9^_`a-z{|}~+]+")
+_TYPE = re.compile(rb"[!#-'*+.0-9^-~-]+/[!#-'*+.0-9^-~-]+[ \t]*(?:;|\Z)")
+_PARAMETERS = re.compile(
+    rb"""[^;"()]++(?:;[ ]*+[a-z0-9-]++[ ]*+=[ ]*+"""
+    rb"""(?:"[^"\\;]*+"|[^\s;"()\\\x7f-\xff]++)[ ]*+)*+;?[ ]*+"""
+)
+_BOUNDARY = re.compile(rb"boundary[ *0-9]*=")
+_PLAIN = re.compile(rb"(?!.*=\?.*\?=)[!-&(-~](?:[ -~]{0,68}[!-~])?")
+_UUENCODED = re.compile(rb"\n(?:begin(?:-base64)? [0-7]{3,4}|=ybegin) ")
 _MESSAGES = frozenset({"message/rfc822", "message/global", "message/news"})
+_REPORTS = re.compile(
+    r"message/(?:global-)?(?:delivery-status|disposition-notification|feedback-report)"
+)
 _ENCODED = frozenset({"base64", "quoted-printable"})
 _CR, _LF = 0x0D, 0x0A
-_ENCODINGS = _ENCODED | {"7bit", "8bit", "binary"}
+_ENCODINGS = frozenset({b"7bit", b"8bit", b"binary", b"base64", b"quoted-printable"})
 
 
 def parse(data: bytes) -> Part:
@@ -111,9 +125,10 @@ class _Parser:
     def part(self, start: int, end: int, depth: int, default: str) -> Part:
         """The bytes as a part; `default` is its type where it names none."""
         body, defects = self._body(start, end)
+        self._bytes -= body - start
         fields = self._fields(start, body)
         disposition = fields.get(b"disposition", [])
-        dispositions = [parse_value(value) for _at, value in disposition]
+        dispositions = [parse_value(value) for _at, value in disposition[:_READINGS]]
         pairs = tuple(pair for value in dispositions for pair in value.pairs)
         word = dispositions[0].word if dispositions else ""
         heads, doubts = self._heads(start, body, fields, default, defects)
@@ -184,9 +199,15 @@ class _Parser:
         doubts: list[Found] = []
         types = _different(fields.get(b"type", []), doubts)
         encodings = _different(fields.get(b"transfer-encoding", []), doubts)
+        pairs = itertools.product(types[:_MOST] or (None,), encodings[:_MOST] or (None,))
         heads = [
             self._head(body, kind, encoding, default, doubts)
-            for kind, encoding in itertools.product(types or (None,), encodings or (None,))
+            for kind, encoding in itertools.islice(pairs, _MOST)
+        ]
+        doubts += [
+            Found(Defect.LONG_HEADER, at)
+            for at, value in itertools.chain(*fields.values())
+            if len(value) > LIMIT
         ]
         for found in defects:
             if found.defect is Defect.LINE_IN_HEADER:
@@ -195,7 +216,7 @@ class _Parser:
                     for name in (b"type", b"transfer-encoding")
                 ]
                 heads.append(self._head(found.at, before[0], before[1], default, []))
-        if len(heads) > _READINGS:
+        if len(heads) > _READINGS or len(fields.get(b"disposition", [])) > _READINGS:
             doubts.append(Found(Defect.TOO_MANY_PARTS, start))
         return heads[:_READINGS], list(dict.fromkeys(doubts))
 
@@ -208,10 +229,12 @@ class _Parser:
         doubts: list[Found],
     ) -> _Head:
         content_type = Value(default, ()) if kind is None else parse_value(kind[1])
-        if kind is not None and not _TYPE.fullmatch(content_type.word):
+        if kind is not None and not _TYPE.match(unfold(kind[1]).lower()):
             doubts.append(Found(Defect.ODD_TYPE, kind[0]))
+        if kind is not None and _odd_boundary(content_type, kind[1]):
+            doubts.append(Found(Defect.ODD_BOUNDARY, kind[0]))
         word = "7bit" if encoding is None else parse_value(encoding[1]).word
-        if encoding is not None and word not in _ENCODINGS:
+        if encoding is not None and unfold(encoding[1]).lower() not in _ENCODINGS:
             doubts.append(Found(Defect.ODD_ENCODING, encoding[0]))
         return _Head(body, content_type, word)
 
@@ -219,8 +242,11 @@ class _Parser:
         """What readers may take the body for, most of them the first."""
         word, encoded = head.content_type.word, head.encoding in _ENCODED
         multipart = word.startswith("multipart")
-        if not multipart and word not in _MESSAGES:
-            yield _Structure()
+        message = word in _MESSAGES
+        other = word.startswith("message/") and not message and not _REPORTS.fullmatch(word)
+        if other or not (multipart or message):
+            yield _Structure(defects=self._uuencoded(head, end))
+        if not (multipart or message or other):
             return
         if depth >= _DEPTH or self._parts <= 0 or self._bytes < 0:
             yield _Structure(defects=(Found(Defect.TOO_MANY_PARTS, head.body),))
@@ -235,8 +261,16 @@ class _Parser:
             return
         for structure in self._multipart(head, end, depth):
             yield replace(structure, defects=doubt + structure.defects)
-        if encoded or not _TYPE.fullmatch(word):
+        if encoded or not _TYPE.match(word.encode("latin-1")):
             yield _Structure()
+
+    def _uuencoded(self, head: _Head, end: int) -> tuple[Found, ...]:
+        """Where a file stands in a text."""
+        if not head.content_type.word.startswith("text"):
+            return ()
+        self._bytes -= end - head.body
+        found = _UUENCODED.search(self._data, max(head.body - 1, 0), end)
+        return (Found(Defect.UUENCODED, found.start() + 1),) if found else ()
 
     def _multipart(self, head: _Head, end: int, depth: int) -> Iterator[_Structure]:
         default = "message/rfc822" if head.content_type.word == "multipart/digest" else "text/plain"
@@ -244,12 +278,19 @@ class _Parser:
         doubts: tuple[Found, ...] = ()
         if len(named) > 1:
             doubts += (Found(Defect.REPEATED_PARAMETER, head.body),)
-        splits = [split for one in named if one for split in self._splits(one, head.body, end)]
+        if len(named) > _READINGS:
+            doubts += (Found(Defect.TOO_MANY_PARTS, head.body),)
+        tried = [one for one in named if one][:_READINGS]
+        splits = [split for one in tried for split in self._splits(one, head.body, end)]
         if not any(split.delimiters for split in splits):
             doubts += (Found(Defect.NO_BOUNDARY, head.body),)
+            self._bytes -= end - head.body
             guess = _GUESS.search(self._data, head.body, end)
             splits = [_Split(), *(self._splits(guess[1], head.body, end) if guess else ())]
         for split in splits:
+            if self._bytes < 0 and split is not splits[0]:
+                yield _Structure(defects=(Found(Defect.TOO_MANY_PARTS, head.body),))
+                return
             parts = tuple(self.part(*span, depth + 1, default) for span in split.spans(end))
             delimiters = tuple((one.start, one.end) for one in split.delimiters)
             yield _Structure(parts, delimiters, doubts + split.defects)
@@ -290,6 +331,9 @@ class _Parser:
             if closing and last:
                 break
         self._parts -= len(found)
+        for defect, sign in ((Defect.LONE_CR, b"\r" + needle[1:]), (Defect.NUL, b"\0")):
+            if (seen := data.find(sign, body, end)) >= 0:
+                defects.append(Found(defect, seen))
         if like >= 0:
             defects.append(Found(Defect.LIKE_DELIMITER, like + 1))
         if found and not found[-1].closing:
@@ -299,11 +343,21 @@ class _Parser:
         return _Split(tuple(found), tuple(defects))
 
 
+def _odd_boundary(content_type: Value, raw: bytes) -> bool:
+    """Whether a multipart has a boundary that readers may take for another one."""
+    if not content_type.word.startswith("multipart"):
+        return False
+    value = unfold(raw).replace(b"\t", b" ").lower()
+    found = content_type.all("boundary")
+    plain = len(found) == 1 and _PLAIN.fullmatch(found[0]) and len(_BOUNDARY.findall(value)) == 1
+    return bool(found) and not (plain and _PARAMETERS.fullmatch(value))
+
+
 def _different(fields: list[tuple[int, bytes]], doubts: list[Found]) -> list[tuple[int, bytes]]:
     """The fields that do not say what one before them says, too."""
     first: dict[bytes, tuple[int, bytes]] = {}
     for at, value in fields:
-        first.setdefault(b"".join(value.lower().split()), (at, value))
+        first.setdefault(unfold(value), (at, value))
     found = list(first.values())
     doubts += [Found(Defect.REPEATED_FIELD, at) for at, _value in found[1:]]
     return found

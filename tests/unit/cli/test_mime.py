@@ -66,5 +66,6 @@ def test_a_file_that_is_not_there(capsys: pytest.CaptureFixture[str]) -> None:
 def test_text_that_could_command_a_terminal(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    tree(tmp_path, b'Content-Type: \x1b[2J; name="\x1b]0;x"\r\n\r\n')
+    encoding = b"Content-Transfer-Encoding: \x1b[2J\r\n"
+    tree(tmp_path, encoding + b'Content-Type: \x1b[2J; name="\x1b]0;x"\r\n\r\n')
     assert "\x1b" not in capsys.readouterr().out

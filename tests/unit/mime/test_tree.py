@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import email
 import itertools
+import time
 from collections.abc import Iterator
 from email.message import MIMEPart
 from email.policy import SMTP
@@ -25,6 +26,10 @@ def outline(part: Part, data: bytes) -> list[object]:
     """Types, with the bodies of those that have no parts."""
     inside: list[object] = [outline(one, data) for one in part.parts]
     return [part.content_type.word, *(inside or [data[part.body : part.end]])]
+
+
+EIGHT = b"".join(b"Content-Type: message/rfc822;x=%d\r\n" % one for one in range(8)) + b"\r\n"
+NINE = tuple(b"%d" % number for number in range(9))
 
 
 def defects(part: Part) -> set[Defect]:
@@ -88,6 +93,11 @@ def test_messages_in_messages_and_digests() -> None:
         (Defect.LINE_IN_HEADER, b"no field\r\n" + EVIL),
         (Defect.LINE_IN_HEADER, b"Subject: s\r\n\xe4: x\r\n" + EVIL),
         (Defect.LONE_CR, b"Subject: s\r" + EVIL),
+        (Defect.REPEATED_FIELD, MIXED + MIXED.replace(b"=b", b"=B") + b"\r\n--B\r\n" + EVIL),
+        (
+            Defect.LONE_CR,
+            MIXED + b"\r\n--b\r\n\r\n\r--b\r" + EVIL.replace(b"\r\n", b"\r") + b"\r\n--b--",
+        ),
         (Defect.LONE_CR, MIXED + b"X: \r\r\n\r\n\r--b\r" + EVIL),
         (Defect.REPEATED_FIELD, b"Content-Type: text/plain\r\n" + EVIL),
         (Defect.REPEATED_FIELD, b"Content-Type: x/y\r\n" + MIXED + b"\r\n--b\r\n" + EVIL),
@@ -127,7 +137,23 @@ def test_what_one_reader_shows_is_found(defect: Defect, data: bytes) -> None:
         (Defect.NUL, b"Subject: \0\r\n\r\n"),
         (Defect.ODD_TYPE, b"Content-Type: text\r\n\r\n"),
         (Defect.ODD_TYPE, b"Content-Type:\r\n\r\n"),
+        (Defect.ODD_TYPE, b"Content-Type: text/plain multipart/mixed; boundary=b\r\n\r\n"),
+        (Defect.ODD_TYPE, b"Content-Type: text/plain); x=y\r\n\r\n"),
         (Defect.ODD_ENCODING, b"Content-Transfer-Encoding: base 64\r\n\r\n"),
+        (Defect.ODD_ENCODING, b"Content-Transfer-Encoding: 7bit base64\r\n\r\n"),
+        (Defect.LINE_IN_HEADER, b"Subject: s\r\n \t\r\nX: y\r\n\r\n"),
+        (Defect.NUL, MIXED + b"\r\n--b\r\n\r\n-\0-b\r\n\r\n--b--"),
+        (Defect.UUENCODED, b"\r\nbegin 644 evil.exe\r\n#0V%T\r\n`\r\nend\r\n"),
+        (
+            Defect.UUENCODED,
+            b"Content-Type: text/plain\n\none\n=ybegin line=128 size=3 name=evil.exe",
+        ),
+        (
+            Defect.LONG_HEADER,
+            b"Content-Disposition: x;" + b"x" * 9_000 + b";filename=e.exe\r\n\r\n",
+        ),
+        (Defect.TOO_MANY_PARTS, b"Content-Disposition: x; filename=y\r\n" * 9 + b"\r\n"),
+        (Defect.TOO_MANY_PARTS, MIXED.replace(b"=b", b";boundary=%b".join([b"=b"] * 10) % NINE)),
         (Defect.LONG_HEADER, b"Subject:" + b" x\r\n" * (1 << 19) + b"\r\n"),
         (Defect.TOO_MANY_PARTS, MIXED + b"\r\n--b\r\n" * 20_000),
         (Defect.TOO_MANY_PARTS, b"Content-Type: message/rfc822\r\n\r\n" * 60),
@@ -139,6 +165,76 @@ def test_what_one_reader_shows_is_found(defect: Defect, data: bytes) -> None:
 )
 def test_what_is_broken_is_told(defect: Defect, data: bytes) -> None:
     assert defect in defects(parse(data))
+
+
+@pytest.mark.parametrize(
+    ("boundary", "decoy", "other"),
+    [
+        (b'boundary="a"; x="\\"; boundary=b; y="', b"a", b"b"),
+        (b'x="; boundary=b; "; boundary=a', b"a", b"b"),
+        (b"boundary*0=a; boundary*0=b", b"a", b"b"),
+        (b"boundary*0=b; boundary*2=a", b"ba", b"b"),
+        (b"boundary*=utf-8''a; boundary*0=b", b"a", b"b"),
+        (b"boundary*=%61", b"a", b"%61"),
+        (b"boundary*=utf-7''+AGE-", b"a", b"+AGE-"),
+        (b'boundary="=?utf-8?q?b?="', b"=?utf-8?q?b?=", b"b"),
+        (b'boundary=" b"', b" b", b"b"),
+        (b"boundary='b'", b"'b'", b"b"),
+        (b"boundary=\xa0b", b"b", b"\xa0b"),
+        (b'boundary="a\xa0"', b"a\xa0", b"b"),
+        (b"boundary=" + b"b" * 71, b"b" * 71, b"b" * 70),
+        (b"boundary=a; x=" + b"x" * 9_000 + b"; boundary=b", b"a", b"b"),
+    ],
+)
+def test_a_boundary_that_readers_may_take_for_another_is_told(
+    boundary: bytes, decoy: bytes, other: bytes
+) -> None:
+    data = b"Content-Type: multipart/mixed; %s\r\n\r\n--%s\r\n\r\n--%s\r\n%s\r\n--%s--\r\n"
+    found = defects(parse(data % (boundary, decoy, other, EVIL, decoy)))
+    assert Defect.ODD_BOUNDARY in found
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        b'boundary="----=_Part_1_2.3"',
+        b"boundary=Apple-Mail=_5B\r\n",
+        b'\r\n\tprotocol="application/pgp-signature"; micalg=pgp-sha256;\r\n\tboundary="=-=";',
+        b'type="multipart/alternative"; start="<a@b.example>"; boundary="_000_x_"; charset=utf-8',
+        b'BOUNDARY = "b \'()+_,-./:=?c" ; name="\xc3\xbc.txt"',
+        b"boundary=mk3-boundary-1",
+    ],
+)
+def test_boundaries_of_honest_mail_are_plain(parameters: bytes) -> None:
+    assert Defect.ODD_BOUNDARY not in defects(
+        parse(b"Content-Type: multipart/mixed; " + parameters + b"\r\n\r\n")
+    )
+
+
+def test_unknown_messages_are_one_body_or_a_message() -> None:
+    data = b"Content-Type: message/x\r\n\r\n" + EVIL
+    (other,) = parse(data).others
+    assert [one.names for one in other.parts] == [("evil.exe",)]
+    report = parse(data.replace(b"/x\r", b"/delivery-status\r"))
+    assert not report.parts
+    assert not report.others
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"".join(
+            b"Content-Type: message/rfc822;%d\r\nContent-Transfer-Encoding: x%d\r\n" % (one, one)
+            for one in range(1_000)
+        ),
+        EIGHT * 5 + b"Content-X: \r\n" * 20_000,
+        EIGHT * 5 + b"Content-Type: multipart/mixed\r\n\r\n" + b"\n" * 1_000_000,
+    ],
+)
+def test_many_readings_take_no_time(data: bytes) -> None:
+    began = time.process_time()
+    assert Defect.TOO_MANY_PARTS in defects(parse(data))
+    assert time.process_time() - began < 10
 
 
 @pytest.mark.parametrize(
