@@ -30,6 +30,9 @@ _DEPTH, _PARTS = 50, 10_000
 _PASSES = 30
 """How often the bytes of the message may be searched, on average."""
 
+_LOOKS = 5
+"""How often a header is searched for this and that."""
+
 _READINGS = 8
 """Readings of one part. Two of something doubtful give four, and mail by accident has no more."""
 
@@ -125,7 +128,7 @@ class _Parser:
     def part(self, start: int, end: int, depth: int, default: str) -> Part:
         """The bytes as a part; `default` is its type where it names none."""
         body, defects = self._body(start, end)
-        self._bytes -= body - start
+        self._bytes -= _LOOKS * (body - start)
         fields = self._fields(start, body)
         disposition = fields.get(b"disposition", [])
         dispositions = [parse_value(value) for _at, value in disposition[:_READINGS]]
@@ -283,6 +286,7 @@ class _Parser:
         tried = [one for one in named if one][:_READINGS]
         splits = [split for one in tried for split in self._splits(one, head.body, end)]
         if not any(split.delimiters for split in splits):
+            doubts += tuple(dict.fromkeys(found for split in splits for found in split.defects))
             doubts += (Found(Defect.NO_BOUNDARY, head.body),)
             self._bytes -= end - head.body
             guess = _GUESS.search(self._data, head.body, end)

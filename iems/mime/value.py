@@ -8,10 +8,12 @@ one value. No bytes raise; what is behind `LIMIT` is not read.
 
 from __future__ import annotations
 
+import itertools
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TypeAlias
 from urllib.parse import unquote_to_bytes
 
 from iems.codec.encoded import codec
@@ -30,6 +32,9 @@ _PARAMETER = re.compile(
     """,
     re.VERBOSE | re.DOTALL,
 )
+_Section: TypeAlias = tuple[int, tuple[bool, str]]
+"""Its number, whether it is in the extended form, and what it holds."""
+
 _SECTION = re.compile(r"([^*]++)\*(?:(\d{1,4})(\*?)|)\Z")
 _ESCAPED = re.compile(r"\\(.)", re.DOTALL)
 
@@ -68,7 +73,7 @@ def parse_value(raw: bytes) -> Value:
 def _value(text: str) -> Value:
     word, end = _word(text)
     pairs: list[tuple[str, bytes]] = []
-    sections: dict[str, dict[int, tuple[bool, str]]] = {}
+    sections: dict[str, list[_Section]] = {}
     for name, value in _parameters(text[end:]):
         section = _SECTION.match(name) if "*" in name else None
         if section is None:
@@ -76,8 +81,8 @@ def _value(text: str) -> Value:
         else:
             base, number, star = section.group(1, 2, 3)
             extended = number is None or bool(star)
-            sections.setdefault(base, {}).setdefault(int(number or 0), (extended, value))
-    joined = [(name, _joined(found)) for name, found in sections.items()]
+            sections.setdefault(base, []).append((int(number or 0), (extended, value)))
+    joined = [(name, value) for name, found in sections.items() for value in _readings(found)]
     return Value(word, (*joined, *pairs))
 
 
@@ -99,6 +104,14 @@ def _parameters(text: str) -> Iterator[tuple[str, str]]:
             readings = [_ESCAPED.sub(r"\1", quoted), quoted, unended]
         for value in dict.fromkeys(readings):
             yield name.lower(), value
+
+
+def _readings(sections: Sequence[_Section]) -> Iterator[bytes]:
+    """All sections; the last of those with the same number; those before the first gap."""
+    firsts = dict(reversed(sections))
+    numbers = itertools.takewhile(firsts.__contains__, itertools.count(min(firsts)))
+    for found in (firsts, dict(sections), {number: firsts[number] for number in numbers}):
+        yield _joined(found)
 
 
 def _joined(sections: dict[int, tuple[bool, str]]) -> bytes:

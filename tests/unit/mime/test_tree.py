@@ -96,6 +96,10 @@ def test_messages_in_messages_and_digests() -> None:
         (Defect.REPEATED_FIELD, MIXED + MIXED.replace(b"=b", b"=B") + b"\r\n--B\r\n" + EVIL),
         (
             Defect.LONE_CR,
+            MIXED + b"\r\n\r--b\r" + EVIL.replace(b"\r\n", b"\r") + b"\r--b--",
+        ),
+        (
+            Defect.LONE_CR,
             MIXED + b"\r\n--b\r\n\r\n\r--b\r" + EVIL.replace(b"\r\n", b"\r") + b"\r\n--b--",
         ),
         (Defect.LONE_CR, MIXED + b"X: \r\r\n\r\n\r--b\r" + EVIL),
@@ -265,6 +269,19 @@ def test_a_line_that_is_no_field_may_begin_the_body() -> None:
     data = b"Subject: s\r\nno field\r\nContent-Type: a/b\r\n\r\nbody"
     (other,) = parse(data).others
     assert outline(other, data) == ["text/plain", data[12:]]
+
+
+@pytest.mark.parametrize(
+    ("parameters", "name"),
+    [
+        (b"filename*0=a.txt; filename*0=b.exe", "b.exe"),
+        (b"filename*=utf-8''a.txt; filename*0=b.exe", "b.exe"),
+        (b"filename*0=b.exe; filename*2=.txt", "b.exe"),
+        (b"filename*1=b.exe; filename*3=.txt", "b.exe"),
+    ],
+)
+def test_sections_that_readers_put_together_otherwise(parameters: bytes, name: str) -> None:
+    assert name in parse(b"Content-Disposition: x; " + parameters + b"\r\n\r\n").names
 
 
 def test_names() -> None:
