@@ -49,7 +49,7 @@ _NAME = re.compile(rb"content-(type|transfer-encoding|disposition)[ \t]*:")
 _VALUE = re.compile(rb"[^\n]*(?:\n[ \t][^\n]*)*")
 _LONE_CR = re.compile(rb"\r(?!\n)")
 _DELIMITER_END = re.compile(rb"(--)?[ \t]*\r?(?:\n|\Z)")
-_GUESS = re.compile(rb"^--([!-~]{1,200}?)(?:--)?[ \t]*\r?$", re.MULTILINE)
+_GUESS = re.compile(rb"^--([!-~]{1,202}+)[ \t]*+\r?$", re.MULTILINE)
 _TYPE = re.compile(rb"[!#-'*+.0-9^-~-]+/[!#-'*+.0-9^-~-]+[ \t]*(?:;|\Z)")
 _PARAMETERS = re.compile(
     rb"""[^;"()]++(?:;[ ]*+[a-z0-9-]++[ ]*+=[ ]*+"""
@@ -290,7 +290,8 @@ class _Parser:
             doubts += (Found(Defect.NO_BOUNDARY, head.body),)
             self._bytes -= end - head.body
             guess = _GUESS.search(self._data, head.body, end)
-            splits = [_Split(), *(self._splits(guess[1], head.body, end) if guess else ())]
+            one = guess[1].removesuffix(b"--") or guess[1] if guess else b""
+            splits = [_Split(), *(self._splits(one, head.body, end) if one else ())]
         for split in splits:
             if self._bytes < 0 and split is not splits[0]:
                 yield _Structure(defects=(Found(Defect.TOO_MANY_PARTS, head.body),))
