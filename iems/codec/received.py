@@ -2,7 +2,8 @@
 
 Anybody can write such a field; whose it is tells its place, which the caller knows. HELO and the
 recipient are the client's own text, and may look like the rest of one: only what is ours begins a
-line.
+line. A message that begins with a blank or a CR goes on where ours ends: of such lines the first
+counts.
 """
 
 from __future__ import annotations
@@ -53,10 +54,10 @@ def arrival(value: bytes, hostname: str) -> Arrival | None:
 
 @functools.lru_cache(maxsize=8)
 def _pattern(hostname: str) -> re.Pattern[bytes]:
-    client = rb"from ([^\n]*) \((\S+) \[([^\[\]\s]+)\]\)\r?\n(?:[ \t][^\n]*\n)*[ \t]+"
+    client = rb"from ([^\n]*) \((\S+) \[([^\[\]\s]+)\]\)\r?\n(?:[ \t][^\n]*\n)*?[ \t]+"
     here = re.escape(hostname.encode())
     return re.compile(
         rb"(?:%s)?by %s \([^()]*\)(?: with ([A-Za-z0-9]+))?\s+id ([A-Za-z0-9]+)\b"
-        rb"(?:\s+for <[^\n]*>)?\s*(?:;[^;]*)?" % (client, here),
+        rb"(?:\s+for <[^\n]*>)?\s*(?:;[^\n]*(?:\n[^\n]*)*)?" % (client, here),
         re.IGNORECASE,
     )

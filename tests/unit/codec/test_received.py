@@ -66,6 +66,17 @@ def test_a_recipient_like_a_whole_field_counts_for_nothing() -> None:
     assert arrival(value, HOST) == Arrival("4", "ESMTP", "helo", "evil", "192.0.2.66")
 
 
+@pytest.mark.parametrize("begin", [b"from helo (evil [192.0.2.66])\n\t", b""])
+def test_what_a_sender_has_behind_it_counts_for_nothing(begin: bytes) -> None:
+    ours = begin + b"by mail.example.test (Postfix) with ESMTP id 4; " + DATE
+    forged = b"\n\tby mail.example.test (Postfix) with ESMTPA id FORGED; " + DATE
+    for text in (b"\n X: forged; twice", forged, b"\n (a [192.0.2.1])" + forged):
+        found = arrival(ours + text, HOST)
+        assert found is not None
+        assert found == arrival(ours, HOST)
+        assert found.queue_id == "4"
+
+
 @pytest.mark.parametrize(
     "piece",
     [b" (a [b])", b"by mail.example.test (P) id 4 ", b"by mail.example.test (P) id 4 for <"],
