@@ -100,11 +100,11 @@ def _main(ended: threading.Event, log: Log) -> None:
 
 def _descriptor() -> int:
     """Let libmilter listen on a private name that is gone at once; the descriptor it listens on."""
-    before = _sockets()
     with tempfile.TemporaryDirectory() as folder:
-        milter.setconn(f"unix:{folder}/private")
+        name = f"{folder}/private"
+        milter.setconn(f"unix:{name}")
         milter.opensocket(1)
-    (descriptor,) = _sockets() - before
+        (descriptor,) = (one for one in _sockets() if _kind(one) == (name, True))
     return descriptor
 
 
@@ -140,16 +140,16 @@ def _see_off(name: str, deadline: Deadline, log: Log) -> None:
 
 def _sessions(name: str) -> int:
     """How many connections of the listener of this name are open: libmilter tells only later."""
-    return sum(1 for one in _sockets() if _is_session(one, name))
+    return sum(1 for one in _sockets() if _kind(one) == (name, False))
 
 
-def _is_session(descriptor: int, name: str) -> bool:
+def _kind(descriptor: int) -> tuple[object, bool] | None:
+    """Which name this socket has, and whether it listens."""
     try:
         with socket.socket(fileno=os.dup(descriptor)) as one:
-            listens = one.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
-            return not listens and bool(one.getsockname() == name)
+            return one.getsockname(), bool(one.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN))
     except OSError:
-        return False  # closed meanwhile
+        return None  # closed meanwhile
 
 
 def _sockets() -> set[int]:

@@ -126,12 +126,12 @@ class EchoGeneration:
                     self.held.append(b"x" * int(line.split()[1]))
                 if line == b"complain\n":
                     log.error("told to complain")
+                stream.write(b"%s %d %s" % (self.word.encode(), os.getpid(), line))
+                stream.flush()
                 if line == b"fail\n":
                     failed.set()
                 if line == b"stay\n":
                     stays.set()
-                stream.write(b"%s %d %s" % (self.word.encode(), os.getpid(), line))
-                stream.flush()
 
     def jobs(self, _control: Control, _log: Log) -> Sequence[Job]:
         """One job that works, one that fails, one that hangs."""
