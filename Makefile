@@ -12,7 +12,7 @@ CACHE := .cache
 DIST ?= dist
 FUZZ_SECONDS ?= 600
 SOAK_SECONDS ?= 1800
-JOBS ?= 2
+JOBS ?= 1
 
 # Only one that is given to make counts: shells and containers set a HOSTNAME of their own.
 ifneq ($(origin HOSTNAME),command line)
@@ -33,8 +33,8 @@ MACHINE_PACKAGES := systemd-container debootstrap iproute2 iptables util-linux g
 # Ansible refuses to run where the locale is not UTF-8, and Debian sets none for root.
 PLAYBOOK = LC_ALL=C.UTF-8 ANSIBLE_CONFIG=ansible/ansible.cfg ansible-playbook --inventory ansible/inventories/local
 
-# Each process of pytest has servers of its own, and takes one file after another as they stand.
-SHARED := -n $(JOBS) --dist loadfile --no-loadscope-reorder --max-worker-restart 0
+# Each of several processes of pytest has servers of its own, and takes one file after another.
+SHARED := $(if $(filter-out 1,$(JOBS)),-n $(JOBS) --dist loadfile --no-loadscope-reorder --max-worker-restart 0)
 
 .DEFAULT_GOAL := help
 
