@@ -47,8 +47,8 @@ LAG = 60.0
 MOST = 50
 """Messages of a kind that one digest tells of; how many more there are it says."""
 
-_SLICE = 3600.0
-"""Seconds of records that are read at once, where a run is late."""
+_SLICE = INTERVAL
+"""Seconds of records that are in memory at once, however late a run is."""
 
 _ROUND = 240.0
 """Seconds after which a run begins no other digest, so that one to a slow server ends in time."""

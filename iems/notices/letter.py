@@ -2,13 +2,15 @@
 
 Both are made of the same parts. The HTML is a tree that is printed, so whatever comes from outside
 is text in it, whoever forgets what; it holds nothing remote. Text from outside is made printable
-and short, and no mail program finds a web address in it: its links lead by `mailto:` to addresses
-of ours and nowhere else.
+and short, and what begins as a web address does is taken apart: the links lead by `mailto:` to
+addresses of ours and nowhere else. A bare name such as `example.com` is left, of which some mail
+programs make a link by themselves.
 """
 
 from __future__ import annotations
 
 import functools
+import re
 import tomllib
 import xml.etree.ElementTree as ET
 from collections.abc import Iterator, Mapping, Sequence
@@ -26,6 +28,7 @@ _LIMIT = 200
 _LINE = 900
 """Characters of a header line, below the 998 of RFC 5322 section 2.1.1."""
 
+_WWW = re.compile(r"\bwww\.(?=\S)", re.IGNORECASE)
 _WIDE = "border-collapse: collapse; text-align: left; vertical-align: top"
 
 
@@ -155,9 +158,9 @@ def _add(above: ET.Element, tag: str, text: str, **attributes: str) -> ET.Elemen
 
 
 def shown(text: str) -> str:
-    """Text from outside on one line: no control character or change of direction, no link."""
+    """Text from outside on one line: no control character or change of direction, no address."""
     clean = "".join(letter if letter.isprintable() else " " for letter in text[: 4 * _LIMIT])
-    one_line = " ".join(clean.replace("://", ": // ").split())
+    one_line = " ".join(_WWW.sub(r"\g<0> ", clean.replace("://", ": // ")).split())
     return one_line if len(one_line) <= _LIMIT else one_line[: _LIMIT - 3] + "..."
 
 

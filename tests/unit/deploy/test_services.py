@@ -59,6 +59,7 @@ def test_the_hold_of_queued_mail_follows_what_the_milter_writes() -> None:
     assert watched == f"{unit('iems-milter.service')['Service']['ReadWritePaths'].split()[0]}/held"
     assert service["ExecStart"] == "/opt/iems/current/bin/iems flow hold"
     assert service["Type"] == "oneshot"
+    assert (service["Restart"], service["RestartSec"]) == ("on-failure", "30")
 
 
 @pytest.mark.parametrize("daemon", [*DAEMONS, "rsyslog"])

@@ -109,6 +109,7 @@ def test_nothing_that_can_be_read_is_lost() -> None:
     assert shown("Grüße,  \tдва <b>") == "Grüße, два <b>"
     assert shown("x" * 201) == "x" * 197 + "..."
     assert shown("see http://a.test") == "see http: // a.test"
+    assert shown("see WWW.a.test, not awww.a.test") == "see WWW. a.test, not awww.a.test"
 
 
 @given(HOSTILE, st.sampled_from(LANGUAGES))
