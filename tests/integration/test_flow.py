@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -15,7 +14,6 @@ import pytest
 
 from cli import queued
 from cli.submitted import logins
-from tests.conftest import ROOT
 from tests.integration.conftest import Fresh
 from tests.integration.stack import daemons
 from tests.integration.stack.clock import Clock
@@ -23,6 +21,7 @@ from tests.integration.stack.daemons import Daemon, Site
 from tests.integration.stack.ground import Ground, running
 from tests.integration.stack.nameserver import NameServer
 from tests.integration.stack.postfix import Listener, Postfix
+from tests.integration.stack.programs import iems
 from tests.integration.stack.sink import Sink
 from tests.integration.stack.smtp import Client, Reply
 from tests.waiting import eventually
@@ -67,15 +66,7 @@ class Way:
 
     def iems(self, *words: str) -> subprocess.CompletedProcess[str]:
         """Run `iems` as root."""
-        call = "import sys; from cli.main import main; sys.exit(main())"
-        return subprocess.run(
-            [sys.executable, "-c", call, "--settings", str(self.site.settings), *words],
-            env={"PYTHONPATH": str(ROOT), "MAIL_CONFIG": str(self.postfix.config)},
-            capture_output=True,
-            text=True,
-            timeout=50,
-            check=False,
-        )
+        return iems(self.site.settings, self.postfix.config, *words)
 
     def queues(self) -> list[str]:
         """In which queues messages are."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,7 +13,6 @@ import pytest
 
 from cli.status import backends
 from iems.serve.status import published
-from tests.conftest import ROOT
 from tests.integration.conftest import Fresh
 from tests.integration.stack import daemons
 from tests.integration.stack.clock import Clock
@@ -23,6 +21,7 @@ from tests.integration.stack.faults import hanging
 from tests.integration.stack.ground import Ground, running
 from tests.integration.stack.nameserver import NameServer
 from tests.integration.stack.postfix import Listener, Postfix
+from tests.integration.stack.programs import iems
 from tests.integration.stack.redis import Redis
 from tests.integration.stack.sink import Sink
 from tests.integration.stack.smtp import Client, Reply
@@ -111,15 +110,7 @@ class Mta:
 
     def iems(self, *words: str) -> subprocess.CompletedProcess[str]:
         """Run `iems` as root on this machine."""
-        call = "import sys; from cli.main import main; sys.exit(main())"
-        return subprocess.run(
-            [sys.executable, "-c", call, "--settings", str(self.site.settings), *words],
-            env={"PYTHONPATH": str(ROOT), "MAIL_CONFIG": str(self.postfix.config)},
-            capture_output=True,
-            text=True,
-            timeout=50,
-            check=False,
-        )
+        return iems(self.site.settings, self.postfix.config, *words)
 
     def live(self) -> tuple[bool, str]:
         """What `iems check --live` says of the counters."""

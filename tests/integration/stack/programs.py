@@ -7,7 +7,10 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+import sys
 from pathlib import Path
+
+from tests.conftest import ROOT
 
 _PACKAGES = {
     "postfix": "postfix",
@@ -82,6 +85,19 @@ def run(
         told = (done.stdout + done.stderr).decode(errors="replace")
         raise RuntimeError(f"{name} {' '.join(rest)} ended with {done.returncode}:\n{told}")
     return done.stdout
+
+
+def iems(settings: Path, postfix: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    """Run `iems` of this tree as root, with these settings and this configuration of Postfix."""
+    call = "import sys; from cli.main import main; sys.exit(main())"
+    return subprocess.run(
+        [sys.executable, "-c", call, "--settings", str(settings), *words],
+        env={"PYTHONPATH": str(ROOT), "MAIL_CONFIG": str(postfix)},
+        capture_output=True,
+        text=True,
+        timeout=50,
+        check=False,
+    )
 
 
 def _found(name: str) -> bool:
