@@ -153,13 +153,19 @@ def _of_another_question(query: bytes) -> list[bytes]:
 
 @contextmanager
 def mailboxes_take_nothing(system: MailSystem) -> Iterator[Collection[str]]:
-    """Dovecot cannot write where the mail is."""
+    """Dovecot cannot write where the mail is.
+
+    Nor can it remove what it had locked: while the process that is named in such a lock lives, and
+    an LMTP process may live for long, everybody who opens the mailbox waits for two minutes.
+    """
     folder = Path(system.dovecot.folder) / "mail"
     before = folder.stat()
     owned(folder, "root", "root", 0o700)
     try:
         lasts(LONG)
     finally:
+        for lock in folder.rglob("dovecot-uidlist.lock"):
+            lock.unlink()
         os.chown(folder, before.st_uid, before.st_gid)
         folder.chmod(before.st_mode & 0o7777)
     yield ()
