@@ -6,6 +6,7 @@ Postfix bounds who comes from outside; here the bounds of our own sockets are tr
 from __future__ import annotations
 
 import socket
+import struct
 import threading
 import time
 from collections.abc import Iterator
@@ -29,6 +30,10 @@ MESSAGE = b"Subject: in between\r\n\r\ntext\r\n"
 IDLE = 1000
 _SOON = 10.0
 """Seconds in which a message is taken and delivered beside all this; 0.3 on two idle cores."""
+
+_SPOKEN = b"MAIL FROM:<a@sender.example>\r\nRCPT TO:<nobody@nowhere.example>\r\n" * 9
+_PACKETS = struct.pack(">IcIII", 13, b"O", 6, 0, 0) + struct.pack(">Ic", 200, b"C") + b"x" * 199
+"""What a milter waits for: who begins with letters tells a length that it does not take."""
 
 _MEMORY = 200 << 20
 """Bytes of one process with a thousand connections, and with 50 MB of header: far below
@@ -105,10 +110,10 @@ def test_a_thousand_idle_connections_to_the_agent_cost_a_delay(
 
 def test_clients_that_send_one_byte_a_second(mailsystem: MailSystem, box: Mailbox) -> None:
     over = threading.Event()
-    where: list[tuple[int, tuple[str, int] | str]] = [
-        *[(socket.AF_INET, ("127.0.0.1", mailsystem.port()))] * 5,
-        *[(socket.AF_UNIX, str(mailsystem.agent.socket))] * 5,
-        *[(socket.AF_UNIX, str(mailsystem.milter.socket))] * 5,
+    where: list[tuple[int, tuple[str, int] | str, bytes]] = [
+        *[(socket.AF_INET, ("127.0.0.1", mailsystem.port()), _SPOKEN)] * 5,
+        *[(socket.AF_UNIX, str(mailsystem.agent.socket), _SPOKEN)] * 5,
+        *[(socket.AF_UNIX, str(mailsystem.milter.socket), _PACKETS)] * 5,
     ]
     threads = [threading.Thread(target=_drip, args=(*one, over)) for one in where]
     for thread in threads:
@@ -123,10 +128,10 @@ def test_clients_that_send_one_byte_a_second(mailsystem: MailSystem, box: Mailbo
             thread.join()
 
 
-def _drip(family: int, address: tuple[str, int] | str, over: threading.Event) -> None:
+def _drip(family: int, address: tuple[str, int] | str, text: bytes, over: threading.Event) -> None:
     with socket.socket(family, socket.SOCK_STREAM) as client:
         client.connect(address)
-        for octet in b"MAIL FROM:<a@sender.example>\r\nRCPT TO:<nobody@nowhere.example>\r\n" * 9:
+        for octet in text:
             if over.wait(1.0):
                 return
             client.send(bytes([octet]))
