@@ -107,6 +107,8 @@ def way(ground: Ground) -> Iterator[Way]:
                 "virtual_mailbox_domains": "example.test",
                 "virtual_mailbox_maps": "static:ok",
                 "virtual_transport": f"lmtp:inet:127.0.0.1:{sink.port}",
+                # Nothing that waits is tried again, for then it is in another queue, or in none.
+                **dict.fromkeys(("minimal_backoff_time", "maximal_backoff_time"), "1h"),
             },
             listeners=[Listener("internet", ground.port(), milters)],
         )
