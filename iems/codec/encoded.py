@@ -20,6 +20,9 @@ _WORD = re.compile(rb"=\?([!->@-~]{1,64})\?([BbQq])\?([^?]*+)\?=")
 
 _ALPHABET = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
 _OTHERS = bytes(set(range(256)) - set(_ALPHABET))
+_PIECES = 100
+"""Pieces of base64 with their padding that one body is put together of."""
+
 _CONTROLS = (*range(0x20), *range(0x7F, 0xA0), 0x2028, 0x2029)
 _SURROGATES = range(0xD800, 0xE000)
 _CLEAN = {**dict.fromkeys(_CONTROLS, " "), **dict.fromkeys(_SURROGATES, "\ufffd")}
@@ -95,6 +98,11 @@ def base64_octets(payload: bytes) -> bytes:
     letters = payload.translate(None, _OTHERS)
     whole = letters[: len(letters) - (len(letters) % 4 == 1)]
     return binascii.a2b_base64(whole + b"=" * (-len(whole) % 4))
+
+
+def base64_pieces(body: bytes) -> bytes:
+    """The bytes of base64 that may be put together of pieces, each with its padding."""
+    return b"".join(map(base64_octets, body.split(b"=", _PIECES)))
 
 
 def _octets(encoding: bytes, payload: bytes) -> bytes:

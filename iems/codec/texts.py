@@ -13,7 +13,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from iems.codec.encoded import base64_octets, codec
+from iems.codec.encoded import base64_pieces, codec
 from iems.codec.header import parse_header, split_message, unfold
 from iems.model.message import HeaderBlock
 
@@ -23,8 +23,8 @@ _DEPTH, _PARTS = 10, 200
 _HEAD, _VALUE, _BOUNDARY = 64 << 10, 2000, 200
 """Bytes of a part's header, of the value of a field, and of a boundary (RFC 2046 has 70)."""
 
-_LINES, _PIECES = 2000, 100
-"""Lines of a multipart that begin as a delimiter does, and pieces of base64 with their padding."""
+_LINES = 2000
+"""Lines of a multipart that begin as a delimiter does."""
 
 _PARAMETER = re.compile(r";\s*+([^\s=;]++)\s*+=\s*+(?:\"((?:[^\"\\]|\\.)*+)\"|([^;\s]*+))")
 _ESCAPED = re.compile(r"\\(.)")
@@ -101,7 +101,7 @@ def _decoded(block: HeaderBlock, body: bytes) -> bytes:
     """The body without its transfer encoding."""
     encoding = _value(block, b"content-transfer-encoding").partition(";")[0].strip().lower()
     if encoding == "base64":
-        return b"".join(map(base64_octets, body.split(b"=", _PIECES)))
+        return base64_pieces(body)
     return binascii.a2b_qp(body) if encoding == "quoted-printable" else body
 
 

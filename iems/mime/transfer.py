@@ -1,0 +1,94 @@
+"""Bodies with and without their transfer encoding (RFC 2045 section 6).
+
+What is read is read as mail programs do: junk between letters of base64 and padding in its middle
+are passed over, an equals sign that encodes nothing stays, an encoding that nobody knows is none.
+No bytes raise, and the work is linear in their number. What is written follows the RFC, with the
+line ends of the message in which it is to stand.
+"""
+
+from __future__ import annotations
+
+import binascii
+import re
+
+from iems.codec.encoded import base64_pieces
+
+PLAIN = frozenset({"7bit", "8bit", "binary"})
+ENCODINGS = PLAIN | {"base64", "quoted-printable"}
+
+_LINE, _ENCODED_LINE = 998, 76
+"""Bytes of a line without its end: RFC 5322 section 2.1.1, RFC 2045 section 6.7 and 6.8."""
+
+_ODD_SOFT_BREAK = re.compile(rb"=(?:[ \t]++\r?\n|[ \t]*+\r(?!\n))")
+_UNSAFE = bytes((*range(9), *range(11, 13), *range(14, 32), 61, *range(127, 256)))
+"""What quoted-printable writes with three bytes, save for line ends and blanks at them."""
+
+
+class TransferError(ValueError):
+    """Octets that cannot stand in a message as they are."""
+
+
+def line_end(data: bytes) -> bytes:
+    """The line end that a message uses, which is that of its first line; CRLF if it has none."""
+    at = data.find(b"\n")
+    return b"\n" if at == 0 or (at > 0 and data[at - 1] != 0x0D) else b"\r\n"
+
+
+def decode(encoding: str, body: bytes) -> bytes:
+    """The octets of a body; `encoding` is in lower case, as `Part.encoding` is."""
+    if encoding == "base64":
+        return base64_pieces(body)
+    if encoding == "quoted-printable":
+        return binascii.a2b_qp(_ODD_SOFT_BREAK.sub(b"=\n", body))
+    return body
+
+
+def encode(encoding: str, octets: bytes, end: bytes = b"\r\n") -> bytes:
+    """The octets as a body whose lines end in `end`, from which `decode` makes them again.
+
+    Line ends of text are to be `end` already: as such they stay in quoted-printable; a CR or LF
+    that is none is encoded. Base64 is followed by a line end. TransferError if a plain encoding
+    cannot hold them.
+    """
+    if encoding == "base64":
+        return _base64(octets, end)
+    if encoding == "quoted-printable":
+        return _quoted(octets, end)
+    if not holds(encoding, octets, end):
+        raise TransferError(f"{len(octets)} bytes cannot stand in a body as {encoding}")
+    return octets
+
+
+def holds(encoding: str, octets: bytes, end: bytes = b"\r\n") -> bool:
+    """Whether the octets can be a body in this encoding, whose lines end in `end`."""
+    if encoding not in PLAIN:
+        return encoding in ENCODINGS
+    if encoding == "7bit" and not octets.isascii():
+        return False
+    if encoding == "binary":
+        return True
+    lines = octets.split(end)
+    odd = b"\0" in octets or any(b"\r" in line or b"\n" in line for line in lines)
+    return not odd and max(map(len, lines)) <= _LINE
+
+
+def fitting(octets: bytes, end: bytes = b"\r\n") -> str:
+    """The encoding of 7-bit bytes that stays readable or else is short."""
+    if holds("7bit", octets, end):
+        return "7bit"
+    unsafe = len(octets) - len(octets.translate(None, _UNSAFE))
+    return "quoted-printable" if 6 * unsafe < len(octets) else "base64"
+
+
+def _base64(octets: bytes, end: bytes) -> bytes:
+    text = memoryview(binascii.b2a_base64(octets, newline=False))
+    lines = (text[at : at + _ENCODED_LINE] for at in range(0, len(text), _ENCODED_LINE))
+    return b"".join(piece for line in lines for piece in (line, end))
+
+
+def _quoted(octets: bytes, end: bytes) -> bytes:
+    """Each line on its own, so that a lone CR or LF is encoded; LF then stands in soft breaks."""
+    soft = b"=" + end
+    return end.join(
+        binascii.b2a_qp(line, istext=False).replace(b"=\n", soft) for line in octets.split(end)
+    )
