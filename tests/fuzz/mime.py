@@ -1,7 +1,9 @@
-"""Laws of the tree of a message's parts."""
+"""Laws of the tree of a message's parts, and of the files that stand in texts and in TNEF."""
 
 from __future__ import annotations
 
+from iems.mime.block import blocks as files_in
+from iems.mime.tnef import read_tnef
 from iems.mime.tree import parse
 
 
@@ -17,3 +19,19 @@ def mime(data: bytes) -> None:
             data[start:end].lstrip(b"\r\n").startswith(b"--") for start, end in part.delimiters
         )
         assert all(isinstance(name, str) for name in part.names)
+
+
+def blocks(data: bytes) -> None:
+    """They are in order and apart, and hold no more than a run of BinHex can make of a text."""
+    end = 0
+    for block in files_in(data):
+        assert end <= block.start < block.end <= len(data)
+        assert len(block.octets) <= 128 * (block.end - block.start)
+        end = block.end
+
+
+def tnef(data: bytes) -> None:
+    """What is attached is from the stream, and a name has no end in it."""
+    for one in read_tnef(data).attachments:
+        assert one.octets in data
+        assert all(name and "\0" not in name for name in one.names)

@@ -21,6 +21,8 @@ TARGETS: Mapping[str, Callable[[bytes], None]] = {
     "senders": codec.senders,
     "links": links.messages,
     "mime": mime.mime,
+    "blocks": mime.blocks,
+    "tnef": mime.tnef,
     "chain": chain.chain,
     "lmtp": lmtp.lmtp,
     "commands": lmtp.commands,

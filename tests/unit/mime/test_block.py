@@ -1,0 +1,150 @@
+"""Files within texts: what they hold, where they stand, and where they end."""
+
+from __future__ import annotations
+
+import binascii
+import re
+import time
+from collections.abc import Callable
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from iems.mime.block import MOST, Block, Form, blocks
+
+OCTETS = bytes(range(256)) + b"\x90\x90\0\0\0\0\0"
+
+
+def uuencoded(octets: bytes, name: bytes = b"evil.exe", blank: bytes = b"`") -> bytes:
+    """As uuencode(1) writes it."""
+    lines = [octets[at : at + 45] for at in range(0, len(octets), 45)]
+    body = b"".join(binascii.b2a_uu(line, backtick=blank == b"`") for line in lines)
+    return b"begin 644 " + name + b"\n" + body + blank + b"\nend\n"
+
+
+def y_encoded(octets: bytes, name: bytes = b"evil.exe") -> bytes:
+    """As yEnc's draft says."""
+    plain = bytes((one + 42) % 256 for one in octets)
+    critical = b"\0\r\n="
+    escaped = b"".join(
+        b"=" + bytes([(one + 64) % 256]) if one in critical else bytes([one]) for one in plain
+    )
+    lines = b"\r\n".join(escaped[at : at + 128] for at in range(0, len(escaped), 128))
+    size = b"%d" % len(octets)
+    head = b"=ybegin line=128 size=" + size + b" name=" + name + b"\r\n"
+    return head + lines + b"\r\n=yend size=" + size + b"\r\n"
+
+
+LETTERS = b"!\"#$%&'()*+,-012345689@ABCDEFGHIJKLMNPQRSTUVXYZ[`abcdefhijklmpqr"
+TO_LETTERS = bytes.maketrans(
+    b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/", LETTERS
+)
+
+
+def binhex(octets: bytes, name: bytes = b"evil.exe") -> bytes:
+    """As RFC 1741 says, with runs of zeros packed."""
+    size = len(octets).to_bytes(4, "big")
+    head = bytes([len(name)]) + name + b"\0" + b"????" * 2 + b"\0\0" + size + bytes(4)
+    stream = head + b"\0\0" + octets + b"\0\0" + b"\0\0"
+    packed = re.sub(
+        rb"\x90|\0{5}", lambda one: b"\x90\0" if one[0] == b"\x90" else b"\0\x90\5", stream
+    )
+    text = binascii.b2a_base64(packed, newline=False).rstrip(b"=").translate(TO_LETTERS)
+    lines = b"\n".join(text[at : at + 64] for at in range(0, len(text), 64))
+    return b"(This file must be converted with BinHex 4.0)\n\n:" + lines + b":\n"
+
+
+WRITERS: list[tuple[Form, Callable[[bytes], bytes]]] = [
+    (Form.UUENCODE, uuencoded),
+    (Form.YENC, y_encoded),
+    (Form.BINHEX, binhex),
+]
+
+
+@pytest.mark.parametrize(("form", "write"), WRITERS)
+def test_what_is_written_is_read(form: Form, write: Callable[[bytes], bytes]) -> None:
+    written = write(OCTETS)
+    text = b"before\n" + written + b"after\n"
+    (block,) = blocks(text)
+    assert block == Block(form, 7, 7 + len(written), b"evil.exe", OCTETS, True)
+
+
+@given(octets=st.binary(max_size=300))
+def test_any_octets(octets: bytes) -> None:
+    for _form, write in WRITERS:
+        (block,) = blocks(write(octets))
+        assert (block.octets, block.whole) == (octets, True)
+
+
+def test_several_and_those_at_the_start_and_the_end() -> None:
+    text = uuencoded(b"one") + y_encoded(b"two") + binhex(b"three") + uuencoded(b"four")
+    found = list(blocks(text.rstrip()))
+    assert [one.octets for one in found] == [b"one", b"two", b"three", b"four"]
+    assert [one.start for one in found[1:]] == [one.end for one in found[:-1]]
+    assert found[-1].end == len(text) - 1
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "octets", "whole"),
+    [
+        (b"begin-base64 644 a.exe\nTVo=\n====\n", b"a.exe", b"MZ", True),
+        (b'begin  a.exe\n"35H`\n`\nend\n', b"a.exe", b"MZ", True),
+        (b'begin 0644  a b.exe \r\n"35H`\r\n \r\nend', b"a b.exe", b"MZ", True),
+        (b'begin 644 a.exe\n"35H\n\nend\n', b"a.exe", b"MZ", True),
+        (b'begin 644 a.exe\n"35H`\nx\nend\n', b"a.exe", b"MZ", False),
+        (b'begin 644 a.exe\n"35H`\n\nand so on\n', b"a.exe", b"MZ", False),
+        (b'begin 644 a.exe\n"35H`', b"a.exe", b"MZ", False),
+        (b"=ybegin name=a\nw\x84", b"a", b"MZ", False),
+        (b"=ybegin part=1 line=1 size=2 name=a\n=ypart begin=1\nw\x84\n=yend\n", b"a", b"MZ", True),
+        (b"=ybegin name=a\nw\x84\n=ybegin name=b", b"a", b"MZ", False),
+        (b"(This file must be converted with BinHex 4.0)\n:!", b"", b"", False),
+    ],
+)
+def test_odd_ones(text: bytes, name: bytes, octets: bytes, whole: bool) -> None:
+    found = next(blocks(text))
+    assert (found.name, found.octets, found.whole) == (name, octets, whole)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"begin 644 chapters of this book\nare here.\n",
+        b'x begin 644 a.exe\n"35H`\n`\nend\n',
+        b"begin with the end\nOK\n",
+        b"=ybegin without one\n",
+        b"(This file must be converted with BinHex 4.0)\nand not here\n",
+    ],
+)
+def test_words_are_no_files(text: bytes) -> None:
+    assert not list(blocks(text))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"begin 644 x\n" * 100_000,
+        b"begin 644 x\nM\n" * 100_000,
+        b"begin" * 200_000,
+        b"=ybegin name=x\n" * 100_000,
+        b"=ybegin " + b" " * 1_000_000,
+        b"(This file must be converted with BinHex\n:" * 25_000,
+        b"(This file must be converted with BinHex\n" + b"\n" * 1_000_000,
+        b"begin 644 x\n" + b"\n" * 1_000_000,
+        b"begin 644 x\n" + b"M" * 1_000_000,
+    ],
+)
+def test_hostile_texts_take_no_time(text: bytes) -> None:
+    began = time.process_time()
+    assert all(len(block.octets) <= len(text) for block in blocks(text))
+    assert time.process_time() - began < 5
+
+
+def test_runs_are_bounded() -> None:
+    packed = b"\0\x90\xff" * 500_000
+    text = binascii.b2a_base64(packed, newline=False).translate(TO_LETTERS)
+    head = binascii.b2a_base64(b"\1a\0" + b"?" * 10 + b"\x7f\xff\xff\xff", newline=False)
+    start = b"(This file must be converted with BinHex 4.0)\n:"
+    (block,) = blocks(start + head.rstrip(b"=").translate(TO_LETTERS) + text + b":")
+    assert len(block.octets) <= MOST
+    assert not block.whole
