@@ -9,6 +9,7 @@ setup(
         "iems.codec",
         "iems.directory",
         "iems.dns",
+        "iems.edits",
         "iems.mime",
         "iems.model",
         "iems.notices",

@@ -18,6 +18,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from iems.codec.authres import results
+from iems.codec.signedheader import SignedHeader, signing_form
 from iems.dns.resolver import Resolver
 from iems.model.finding import TEMPERROR, Finding
 from iems.model.message import Body, Field, HeaderBlock
@@ -39,11 +40,9 @@ from milters.signatures.fields import (
 from milters.signatures.verify import (
     Form,
     Key,
-    SignedHeader,
     acceptable,
     body_digests,
     read_key,
-    signing_form,
     verify_body,
     verify_digest,
     verify_header,

@@ -17,6 +17,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from iems.codec.printable import printable
+from iems.codec.signedheader import SignedHeader
 from iems.dns.resolver import Question, Resolver
 from iems.model.finding import TEMPERROR, Finding
 from iems.model.message import Body, Field, HeaderBlock
@@ -28,7 +29,6 @@ from milters.checks.protocol import Check, Known, Pending, Stage, Tools, View
 from milters.signatures.fields import Signature, Tags, UnverifiedError, read_dkim, read_tags
 from milters.signatures.verify import (
     Key,
-    SignedHeader,
     acceptable,
     body_digests,
     form,

@@ -1,1 +1,1 @@
-"""Signatures over messages (DKIM, ARC): read, canonicalised, verified; no check and no socket."""
+"""Signatures over messages (DKIM, ARC): read and verified; no check and no socket."""

@@ -13,10 +13,10 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from iems.codec import tags
+from iems.codec.tags import FWS, TagError
 from iems.model.address import AddressError, domain_name
 from iems.model.message import Field
-from milters.signatures import tags
-from milters.signatures.tags import FWS, TagError
 
 Tags = Mapping[bytes, bytes]
 _TIME = re.compile(rb"[0-9]{1,12}")

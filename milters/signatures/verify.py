@@ -8,17 +8,17 @@ from __future__ import annotations
 
 import functools
 import hashlib
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
+from iems.codec import canonical, keypair, tags
+from iems.codec.keypair import PublicKey, PublicKeyError
+from iems.codec.signedheader import SignedHeader
+from iems.codec.tags import TagError
 from iems.dns.resolver import Answer, Status
-from iems.model.message import Body, Field, HeaderBlock
+from iems.model.message import Body
 from iems.serve.deadline import Deadline
-from milters.signatures import canonical, publickey, tags
 from milters.signatures.fields import Signature, Signer, UnverifiedError, base64_bytes
-from milters.signatures.publickey import PublicKey, PublicKeyError
-from milters.signatures.tags import TagError
 
 _BITS = range(1024, 8193)
 """RSA keys that are accepted: RFC 8301 section 3.2 wants 1,024 to 4,096 at least. A verification
@@ -32,8 +32,8 @@ _KEPT, _SHORT = 256, 1024
 again and again, and a key of 2,048 bits costs 0.02 ms to read and to prepare. 256 of the worst hold
 1 MB."""
 
-_ALGORITHMS = {"rsa-sha256": publickey.RSA, "ed25519-sha256": publickey.ED25519}
-_READERS = {publickey.RSA: publickey.read_rsa, publickey.ED25519: publickey.read_ed25519}
+_ALGORITHMS = {"rsa-sha256": keypair.RSA, "ed25519-sha256": keypair.ED25519}
+_READERS = {keypair.RSA: keypair.read_rsa, keypair.ED25519: keypair.read_ed25519}
 
 Form = tuple[bool, int | None]
 """A way to take the digest of a body: whether relaxed, and after how many bytes it ends."""
@@ -54,52 +54,6 @@ class BodyDigest:
 
     digest: bytes
     size: int
-
-
-class SignedHeader:
-    """A header block whose fields are picked and canonicalised, each of them once."""
-
-    def __init__(self, block: HeaderBlock) -> None:
-        self._block = block
-        self._relaxed: dict[int, bytes] = {}
-
-    def count(self, name: bytes) -> int:
-        """How many fields of this name, in lower case, there are."""
-        return len(self._block.named(name))
-
-    def relaxed(self, field: Field) -> bytes:
-        """The field in relaxed form."""
-        form = self._relaxed.get(field.start)
-        if form is None:
-            form = self._relaxed[field.start] = canonical.relaxed_field(field)
-        return form
-
-    def digest(self, signature: Signature) -> bytes:
-        """What a signature signs (RFC 6376 section 3.7); its own field comes last."""
-        own = signature.signer.field
-        digest = hashlib.sha256()
-        for field in self._picked(signature.names, own):
-            digest.update(self.relaxed(field) if signature.relaxed_header else field.raw)
-        digest.update(signing_form(own, relaxed=signature.relaxed_header))
-        return digest.digest()
-
-    def _picked(self, names: Iterable[bytes], own: Field) -> Iterator[Field]:
-        """Fields of a name that is there more than once are taken from the bottom (5.4.2)."""
-        taken: Counter[bytes] = Counter()
-        beside = tuple(field for field in self._block.named(own.key) if field is not own)
-        for name in names:
-            fields = beside if name == own.key else self._block.named(name)
-            taken[name] += 1
-            if taken[name] <= len(fields):
-                yield fields[-taken[name]]
-
-
-def signing_form(field: Field, *, relaxed: bool) -> bytes:
-    """A signature field as it is part of what it signs: without `b=` and the last line end."""
-    name, colon, value = field.raw.partition(b":")
-    raw = name + colon + tags.without(value, b"b")
-    form = canonical.relaxed_field(field._replace(raw=raw)) if relaxed else raw
-    return form.removesuffix(canonical.CRLF)
 
 
 def acceptable(signer: Signer) -> None:
@@ -128,7 +82,7 @@ def read_key(answer: Answer, signer: Signer) -> Key:
 def verify_digest(signer: Signer, key: Key, digest: bytes) -> None:
     """UnverifiedError where the signature is not one of this digest."""
     public = key.public
-    if public.kind == publickey.RSA and public.bits not in _BITS:
+    if public.kind == keypair.RSA and public.bits not in _BITS:
         reason = f"its key has {public.bits} bits; {_BITS[0]} to {_BITS[-1]} are accepted"
         raise UnverifiedError("policy", reason, testing=key.testing)
     if not public.verifies(signer.signature, digest):
@@ -139,7 +93,8 @@ def verify_digest(signer: Signer, key: Key, digest: bytes) -> None:
 def verify_header(signature: Signature, key: Key, header: SignedHeader, now: float) -> None:
     """UnverifiedError where the signature does not hold for these fields."""
     signer = signature.signer
-    verify_digest(signer, key, header.digest(signature))
+    digest = header.digest(signature.names, signer.field, relaxed=signature.relaxed_header)
+    verify_digest(signer, key, digest)
     reason = ""
     if signature.expires is not None and signature.expires + _SLACK < now:
         reason = "it has expired"
@@ -188,13 +143,11 @@ def verify_body(signature: Signature, digest: BodyDigest, key: Key, *, partial: 
 
 def _content(body: Body, deadline: Deadline) -> Iterator[bytes]:
     """What stands behind the empty line."""
-    first = True
     try:
-        for piece in body.pieces():
+        for piece in canonical.content(body.pieces()):
             if deadline.expired:
                 raise UnverifiedError("temperror", "the body could not be read in time")
-            yield piece.removeprefix(b"\r").removeprefix(b"\n") if first else piece
-            first = False
+            yield piece
     except OSError:
         raise UnverifiedError("temperror", "the body could not be read from the spool") from None
 

@@ -11,13 +11,14 @@ from dataclasses import replace
 
 import pytest
 
+from iems.codec import canonical
 from iems.codec.header import parse_header
+from iems.codec.signedheader import SignedHeader
 from iems.model.message import Body
 from iems.serve.deadline import Deadline
 from iems.store.spool import Spooled
 from milters.checks import arc, dkim
-from milters.signatures import canonical
-from milters.signatures.verify import BodyDigest, Form, SignedHeader, body_digests
+from milters.signatures.verify import BodyDigest, Form, body_digests
 from tests.signing import MESSAGE, body_form, key
 from tests.unit.checks.test_dkim import look, message_view
 from tests.unit.checks.world import Answers, tools, view

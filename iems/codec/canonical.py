@@ -26,6 +26,14 @@ def relaxed_field(field: Field) -> bytes:
     return field.key + b":" + _single(value).strip(b" ") + CRLF
 
 
+def content(pieces: Iterable[bytes]) -> Iterator[bytes]:
+    """What stands behind the empty line with which the pieces begin."""
+    first = True
+    for piece in pieces:
+        yield piece.removeprefix(b"\r").removeprefix(b"\n") if first else piece
+        first = False
+
+
 def body(pieces: Iterable[bytes], *, relaxed: bool) -> Iterator[bytes]:
     """The canonical body, from the pieces of what stands behind the empty line."""
     if relaxed:

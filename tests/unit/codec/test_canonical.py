@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from iems.codec.canonical import body, relaxed_field
 from iems.codec.header import parse_header
-from milters.signatures.canonical import body, relaxed_field
 from tests.signing import body_form, field_form
 
 _ODD = st.lists(

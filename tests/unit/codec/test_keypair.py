@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from hypothesis import given
 from hypothesis import strategies as st
 
-from milters.signatures.publickey import PublicKeyError, read_ed25519, read_rsa
+from iems.codec.keypair import PublicKeyError, read_ed25519, read_rsa
 from tests.signing import key
 
 _DIGEST = hashlib.sha256(b"").digest()

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from milters.signatures.tags import TagError, parse, without
+from iems.codec.tags import TagError, parse, without
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,107 @@
+"""DKIM signatures made (RFC 6376, RFC 8463): a header, the digest of its body and a key to a field.
+
+Canonical forms are relaxed for both, so that folding and white space may change on the way. Fields
+of which a second one would change what readers show are signed once more than they are there, so
+that nobody can add one (RFC 6376 section 8.15). It changes nothing of the message: what a hop would
+recode is brought into another form before. Who may sign is decided elsewhere, too.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from iems.codec import canonical
+from iems.codec.header import parse_header
+from iems.codec.keypair import PrivateKey
+from iems.codec.signedheader import SignedHeader
+from iems.model.message import HeaderBlock
+
+NAME = b"DKIM-Signature"
+
+_SEALED = (
+    *(b"from", b"to", b"cc", b"subject", b"date", b"reply-to", b"message-id"),
+    *(b"in-reply-to", b"references"),
+    *(b"mime-version", b"content-type", b"content-transfer-encoding"),
+)
+"""Fields that are signed once more than they are there, even where they are not."""
+
+_PRESENT = re.compile(rb"(?:content|list)-[a-z0-9-]+")
+"""Others that are signed so where they are there. A list that leaves a message as it is may add the
+fields that a list has (RFC 2919, RFC 2369) to one that has none."""
+
+_MOST = 200
+"""Names in `h=`: honest mail has twenty. Postfix cuts a field at 100 KiB (header_size_limit)."""
+
+_LINE = 72
+"""Characters of a line of the field, its blank not counted."""
+
+
+class UnsignableError(ValueError):
+    """Why this message cannot be signed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Signer:
+    """In whose name is signed, and by which key; `lifetime` is in seconds, 0 is for ever."""
+
+    domain: str
+    selector: str
+    key: PrivateKey
+    lifetime: int = 0
+
+
+def body_digest(pieces: Iterable[bytes]) -> bytes:
+    """The digest of what stands behind the empty line."""
+    digest = hashlib.sha256()
+    for piece in canonical.body(pieces, relaxed=True):
+        digest.update(piece)
+    return digest.digest()
+
+
+def signature(signer: Signer, header: HeaderBlock, body: bytes, now: int) -> bytes:
+    """The value of a DKIM-Signature, folded by CRLF; `body` is its digest, `now` is `t=`."""
+    names = signed_names(header)
+    times = f"t={now};" + (f" x={now + signer.lifetime};" if signer.lifetime else "")
+    lines = [
+        f"v=1; a={signer.key.kind}-sha256; c=relaxed/relaxed; d={signer.domain};",
+        f"s={signer.selector}; {times}",
+        *_broken("h=", ":".join(name.decode() for name in names) + ";", after=":"),
+        f"bh={_base64(body)};",
+    ]
+    bare = "\r\n\t".join([*lines, "b="]).encode()
+    own = parse_header(NAME + b": " + bare + b"\r\n").fields[0]
+    digest = SignedHeader(header).digest(names, own, relaxed=True)
+    lines += _broken("b=", _base64(signer.key.sign(digest)))
+    return "\r\n\t".join(lines).encode()
+
+
+def signed_names(header: HeaderBlock) -> tuple[bytes, ...]:
+    """The names of `h=`, in lower case; UnsignableError where there are too many."""
+    counts = Counter(field.key for field in header.fields)
+    if not counts[b"from"]:
+        raise UnsignableError("it has no From")
+    present = sorted(key for key in counts if _PRESENT.fullmatch(key) and key not in _SEALED)
+    names = [name for key in (*_SEALED, *present) for name in [key] * (counts[key] + 1)]
+    if len(names) > _MOST:
+        raise UnsignableError(f"more than {_MOST} fields would have to be signed")
+    return tuple(names)
+
+
+def _broken(start: str, text: str, after: str = "") -> Iterator[str]:
+    """The text in lines, broken behind `after`, or anywhere where that is empty."""
+    line = start
+    for word in re.findall(f"[^{after}]*{after}?", text) if after else text:
+        if len(line) + len(word) > _LINE:
+            yield line
+            line = ""
+        line += word
+    yield line
+
+
+def _base64(data: bytes) -> str:
+    return base64.b64encode(data).decode()
