@@ -14,7 +14,7 @@ import pytest
 
 from iems.serve.meter import series
 from iems.serve.status import Status, StatusError, published
-from tests.integration.serve.daemon import Activated, Daemon, Load, Program, running
+from tests.integration.serve.daemon import HUNG_SOON, Activated, Daemon, Load, Program, running
 from tests.integration.stack.ground import GROUP, Ground, accepts_unix
 from tests.waiting import eventually
 
@@ -87,10 +87,7 @@ def test_an_open_session_outlives_a_reload(daemon: Daemon) -> None:
 
 
 def test_a_session_that_outlives_the_drain_is_cut(ground: Ground) -> None:
-    daemon = Daemon(ground)
-    daemon.times |= {"drain": 1.0}
-    daemon.write()
-    with running(daemon), daemon.connect() as session:
+    with running(Daemon(ground, times={"drain": 1.0})) as daemon, daemon.connect() as session:
         old = int(session.ask("x")[1])
         daemon.server.signal(signal.SIGHUP)
         eventually(lambda: old not in daemon.children(), 15, daemon.server.tail)
@@ -112,12 +109,13 @@ def test_a_killed_worker_is_replaced_and_the_other_sessions_live(daemon: Daemon)
     assert daemon.log(f'pid="{victim}" status="-9"')
 
 
-def test_a_hung_worker_is_replaced(daemon: Daemon) -> None:
-    victim = int(daemon.ask()[1])
-    os.kill(victim, signal.SIGSTOP)
-    eventually(lambda: victim not in daemon.children(), 10, daemon.server.tail)
-    daemon.complete()
-    assert daemon.log("it hangs")
+def test_a_hung_worker_is_replaced(ground: Ground) -> None:
+    with running(Daemon(ground, times=HUNG_SOON)) as daemon:
+        victim = int(daemon.ask()[1])
+        os.kill(victim, signal.SIGSTOP)
+        eventually(lambda: victim not in daemon.children(), 10, daemon.server.tail)
+        daemon.complete()
+        assert daemon.log("it hangs")
 
 
 def test_a_worker_that_fails_tells_why_and_is_replaced(daemon: Daemon) -> None:
@@ -130,10 +128,7 @@ def test_a_worker_that_fails_tells_why_and_is_replaced(daemon: Daemon) -> None:
 
 
 def test_a_worker_that_does_not_end_is_killed(ground: Ground) -> None:
-    daemon = Daemon(ground)
-    daemon.times |= {"drain": 1.0}
-    daemon.write()
-    with running(daemon):
+    with running(Daemon(ground, times={"drain": 1.0})) as daemon:
         old = int(daemon.ask("stay")[1])
         daemon.server.signal(signal.SIGHUP)
         eventually(lambda: old not in daemon.children(), 15, daemon.server.tail)
@@ -247,7 +242,7 @@ def test_a_stray_signal_to_a_worker_does_nothing(daemon: Daemon) -> None:
 
 
 def test_jobs_that_fail_or_hang_keep_no_other_from_running(ground: Ground) -> None:
-    daemon = Daemon(ground)
+    daemon = Daemon(ground, times=HUNG_SOON)
     runs = daemon.folder / "runs"
     daemon.write(jobs_log=str(runs))
 
@@ -273,7 +268,7 @@ def test_systemd_gives_the_socket_and_hears_of_the_state(ground: Ground) -> None
         listener.bind(str(daemon.socket))
         listener.listen()
         notices.bind(str(daemon.folder / "notify"))
-        notices.settimeout(15)
+        notices.settimeout(60)
         for path in (daemon.socket, daemon.folder / "notify"):
             path.chmod(0o666)
         daemon.server = Activated(daemon, listener)
@@ -310,9 +305,14 @@ def lines(daemon: Daemon) -> float:
 
 
 def test_the_status_adds_up_what_all_processes_did(daemon: Daemon) -> None:
-    asked = {int(daemon.ask()[1]) for _ in range(30)}
-    assert len(asked) == 2
-    eventually(lambda: lines(daemon) == 30, 15, lambda: str(status(daemon)))
+    asked: set[int] = set()
+
+    def both() -> bool:
+        asked.update(int(daemon.ask()[1]) for _ in range(10))
+        return len(asked) == 2
+
+    eventually(both, 15)
+    eventually(lambda: lines(daemon) == daemon.asked, 15, lambda: str(status(daemon)))
     told = status(daemon)
     assert (told.daemon, told.pid, told.generation) == ("echo", daemon.server.pid, 1)
     assert {one.pid for one in told.processes if one.role == "worker"} == asked

@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -19,20 +19,29 @@ from tests.integration.stack.ground import MILTER_USER, Ground, accepts_unix, ow
 from tests.integration.stack.process import Server
 from tests.waiting import eventually
 
-_TIMES = {"beat": 0.5, "settle": 0.3, "backoff": 0.2, "tick": 0.05, "grace": 0.5}
-"""Short enough for tests; three beats are 1.5 s, long enough for a machine under load."""
+_TIMES = {"beat": 0.5, "missed": 20, "settle": 0.3, "backoff": 0.2, "tick": 0.05, "grace": 0.5}
+"""Short enough for tests; who is silent for 10 s hangs, and is not only kept waiting by others."""
+
+HUNG_SOON = {"missed": 3}
+"""For a test of what hangs: three beats are 1.5 s."""
 
 
 class Daemon:
     """One supervisor of the echo daemon, its settings and its clients."""
 
-    def __init__(self, ground: Ground, **settings: object) -> None:
+    def __init__(
+        self,
+        ground: Ground,
+        *,
+        times: Mapping[str, float] | None = None,
+        **settings: object,
+    ) -> None:
         self.folder = owned(ground.place("echo"), MILTER_USER, MILTER_USER, 0o755)
         self.socket = self.folder / "echo.sock"
         self.pid_file = self.folder / "echo.pid"
         self.settings = self.folder / "settings"
         self._ground = ground
-        self.times: dict[str, float] = dict(_TIMES)
+        self.times = {**_TIMES, **(times or {})}
         self.asked = 0
         """How many lines `ask` has sent."""
         self.write(**settings)

@@ -22,7 +22,7 @@ from tests.integration.stack.sink import Caught, Sink
 from tests.integration.stack.smtp import Client, Sent
 from tests.waiting import eventually
 
-_TIMES = {"beat": 0.5, "settle": 0.3, "backoff": 0.2, "tick": 0.05}
+_TIMES = {"beat": 0.5, "missed": 20, "settle": 0.3, "backoff": 0.2, "tick": 0.05}
 MESSAGE = b"From: <a@sender.example>\r\nSubject:  two blanks\r\n\r\ntext\r\n"
 
 
