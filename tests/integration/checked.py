@@ -54,9 +54,9 @@ class Checked:
             lambda: f"{word}: {self.load.delayed[before:]} {self.load.errors}",
         )
 
-    def returns(self, within: float = 30) -> None:
+    def returns(self, messages: int = 2 * CLIENTS, within: float = 30) -> None:
         """Wait until mail flows again, by itself."""
-        self.load.more(2 * CLIENTS, within)
+        self.load.more(messages, within)
 
     def notices(self) -> list[Caught]:
         """What postmaster got."""
