@@ -156,7 +156,8 @@ def mailboxes_take_nothing(system: MailSystem) -> Iterator[Collection[str]]:
     """Dovecot cannot write where the mail is.
 
     Nor can it remove what it had locked: while the process that is named in such a lock lives, and
-    an LMTP process may live for long, everybody who opens the mailbox waits for two minutes.
+    an LMTP process may live for long, everybody who opens the mailbox waits for two minutes. So it
+    is with its list of UIDs, with keywords and with subscriptions.
     """
     folder = Path(system.dovecot.folder) / "mail"
     before = folder.stat()
@@ -164,7 +165,7 @@ def mailboxes_take_nothing(system: MailSystem) -> Iterator[Collection[str]]:
     try:
         lasts(LONG)
     finally:
-        for lock in folder.rglob("dovecot-uidlist.lock"):
+        for lock in folder.rglob("*.lock"):
             lock.unlink()
         os.chown(folder, before.st_uid, before.st_gid)
         folder.chmod(before.st_mode & 0o7777)
