@@ -222,8 +222,13 @@ class Postfix:
         eventually(lambda: not self.entries(), deadline, lambda: f"in the queue: {self.entries()}")
 
     def empty(self) -> None:
-        """Drop everything in the queue."""
-        run("postsuper", "-c", self.config, "-d", "ALL")
+        """Drop everything in the queue, also what was on its way from one folder to another."""
+
+        def dropped() -> bool:
+            run("postsuper", "-c", self.config, "-d", "ALL")
+            return not self.entries()
+
+        eventually(dropped, 20, lambda: f"in the queue: {self.entries()}")
 
     def log(self, text: str = "") -> str:
         """The log, or only its lines that hold `text`."""
