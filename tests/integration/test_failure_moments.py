@@ -166,7 +166,7 @@ def test_an_agent_killed_in_a_release_loses_nothing(
     assert len(box.messages()) == (word == SAVED)
     kill(mailsystem, whom, [worker])
     hop.let_go()
-    ended = done.result(40)
+    ended = done.result(100)
     assert ended.returncode == 75
     assert b"it stays in quarantine unless it was delivered" in ended.stderr
     assert len(mailsystem.quarantined_for(box.user)) == 1

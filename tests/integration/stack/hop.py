@@ -13,7 +13,7 @@ import threading
 from pathlib import Path
 from types import TracebackType
 
-_PATIENCE = 40.0
+_PATIENCE = 100.0
 """Seconds that a reply is kept at most, so that no thread outlives its test."""
 
 
@@ -48,7 +48,7 @@ class Hop:
         """Keep the next reply line that has this word."""
         self._server.held = _Held(word)
 
-    def wait(self, deadline: float = 20) -> int:
+    def wait(self, deadline: float = 60) -> int:
         """Until the reply is here; the process id of the client that waits for it."""
         held = self._server.held
         assert held.came.wait(deadline), f"nobody said {held.word!r}"

@@ -154,7 +154,7 @@ class MailSystem:
     def iems_ends(self, *words: str) -> subprocess.CompletedProcess[bytes]:
         """Run `iems` as root, however it ends."""
         with self.iems_begins(*words) as program:
-            out, err = program.communicate(timeout=50)
+            out, err = program.communicate(timeout=100)
             return subprocess.CompletedProcess(words, program.returncode, out, err)
 
     @contextmanager

@@ -9,7 +9,7 @@ import socket
 import struct
 from types import TracebackType
 
-_TIMEOUT = 1.0
+_TIMEOUT = 10.0
 
 
 def ask(port: int, name: str) -> tuple[str, ...]:

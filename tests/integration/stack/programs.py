@@ -95,7 +95,7 @@ def iems(settings: Path, postfix: Path, *words: str) -> subprocess.CompletedProc
         env={"PYTHONPATH": str(ROOT), "MAIL_CONFIG": str(postfix)},
         capture_output=True,
         text=True,
-        timeout=50,
+        timeout=100,
         check=False,
     )
 

@@ -9,7 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
-TIMEOUT = 30.0
+TIMEOUT = 60.0
+"""Seconds for one reply: more than the 30 s that Postfix waits for a milter, so that its own answer
+comes first."""
 
 
 @dataclass(frozen=True)
