@@ -111,7 +111,7 @@ def test_all_questions_leave_before_any_answer_and_wait_together(
         try:
             began = time.monotonic()
             pendings = [start(one, fresh.ip) for one in checks]
-            assert time.monotonic() - began < 1
+            assert time.monotonic() - began < 15, "an answer is waited for 20 s"
         finally:
             rbldnsd.resume()
         assert [one.result()[0].outcome for one in pendings] == ["clear"] * 4
@@ -132,7 +132,7 @@ def test_a_list_that_hangs_costs_one_deadline_and_then_rests(
             began = time.monotonic()
             found = [finding(one, fresh.ip, 1) for one in checks]
             assert {(one.outcome, one.band) for one in found} == {("aside", "temperror")}
-            assert time.monotonic() - began < 1, "none was asked"
+            assert time.monotonic() - began < 3, "none was asked: one after the other they take 4 s"
         finally:
             rbldnsd.resume()
 
