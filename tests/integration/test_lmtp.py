@@ -229,7 +229,7 @@ def test_kill_9_after_dovecot_s_250_loses_nothing(
 
     gate.heard = kill
     send(post.port(), SENDER, [box.user], MESSAGE)
-    assert killed.wait(20)
+    assert killed.wait(60)
     eventually(lambda: "status=deferred" in post.log(f"to=<{box.user}>"))
     gate.heard = lambda: None
     agent.again()
