@@ -1,1 +1,1 @@
-"""Changes to messages: from a message and what is wanted to what is put in; pure."""
+"""Edits: pure functions that say by splices what they change in a message (ADR 0023)."""

@@ -1,0 +1,27 @@
+"""What an edit makes of a message: its splices, or why there are none."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from iems.mime.splice import Splice, apply
+
+
+class EditError(ValueError):
+    """Why a message cannot be edited, for people: it is left as it is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Edit:
+    """Splices against the message that was given; none where it stays as it is."""
+
+    splices: tuple[Splice, ...] = ()
+    reason: str = ""
+    """Why nothing was done, for people; empty where it was done, or had been done before."""
+
+    rejected: bool = False
+    """Whether the message is to be rejected, for `reason`."""
+
+    def of(self, data: bytes) -> bytes:
+        """The message with the edit."""
+        return apply(data, self.splices)
