@@ -12,7 +12,7 @@ CACHE := .cache
 DIST ?= dist
 FUZZ_SECONDS ?= 600
 SOAK_SECONDS ?= 1800
-JOBS ?= 1
+JOBS ?=
 
 # Only one that is given to make counts: shells and containers set a HOSTNAME of their own.
 ifneq ($(origin HOSTNAME),command line)
@@ -33,8 +33,11 @@ MACHINE_PACKAGES := systemd-container debootstrap iproute2 iptables util-linux g
 # Ansible refuses to run where the locale is not UTF-8, and Debian sets none for root.
 PLAYBOOK = LC_ALL=C.UTF-8 ANSIBLE_CONFIG=ansible/ansible.cfg ansible-playbook --inventory ansible/inventories/local
 
-# Each of several processes of pytest has servers of its own, and takes one file after another.
+# Each of several processes of pytest has servers of its own, and takes one file after another. Without
+# JOBS there are two for all tests: one runs those that need servers, which mostly wait, and the other
+# one the rest.
 SHARED := $(if $(filter-out 1,$(JOBS)),-n $(JOBS) --dist loadfile --no-loadscope-reorder --max-worker-restart 0)
+BESIDE := $(if $(JOBS),$(SHARED),-n 2 --dist loadscope --max-worker-restart 0)
 
 .DEFAULT_GOAL := help
 
@@ -62,7 +65,7 @@ uninstall: ## take the suite off this machine (as root; mail, directory and pack
 
 .PHONY: test
 test: $(CACHE)/test-packages check ## everything but the booted machines, on a fresh Debian too (JOBS at once)
-	$(BIN)/pytest -q $(SHARED) --ignore=tests/system tests
+	$(BIN)/pytest -q $(BESIDE) --ignore=tests/system tests
 
 .PHONY: unit
 unit: $(CACHE)/test-packages $(VENV)/stamp ## the fast tests: no server, no network

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Generator
 from pathlib import Path
+from typing import Any
 
 import hypothesis
 import pytest
@@ -20,6 +22,20 @@ ROOT = Path(__file__).resolve().parents[1]
 # The environment of a developer need not have the suite installed; the tests mean this tree.
 if str(ROOT) not in sys.path:
     sys.path.insert(0, str(ROOT))
+
+
+@pytest.hookimpl(optionalhook=True, wrapper=True)
+def pytest_xdist_make_scheduler(config: pytest.Config) -> Generator[None, Any, Any]:
+    """`--dist loadscope`: one process has all tests that share servers, another one the rest."""
+    scheduler = yield
+    if config.getoption("dist") == "loadscope":
+        scheduler._split_scope = _scope
+    return scheduler
+
+
+def _scope(nodeid: str) -> str:
+    file = nodeid.partition("::")[0]
+    return "servers" if file.startswith("tests/integration/test_") else file
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
