@@ -76,7 +76,7 @@ def postfix(ground: Ground, asked: Asked) -> Iterator[Postfix]:
             "smtp_header_checks": "",
             "address_verify_default_transport": f"verify-smtp:[127.0.0.1]:{site.port}",
             "address_verify_poll_delay": "1s",
-            "address_verify_poll_count": "8",
+            "address_verify_poll_count": "40",
         }
         server = Postfix(
             ground,

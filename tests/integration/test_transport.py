@@ -38,7 +38,7 @@ class Counter:
 
     def __call__(self, recipient: str) -> str:
         self.came.append(recipient)
-        assert self.leave.acquire(timeout=40)
+        assert self.leave.acquire(timeout=100)
         self.gone.append(recipient)
         return "250 2.0.0 ok"
 
