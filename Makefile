@@ -23,8 +23,8 @@ BUILD_PACKAGES := gcc libc6-dev python3-dev python3-venv libmilter-dev libldap-d
 DEPLOY_PACKAGES := ansible-core python3-apt $(BUILD_PACKAGES)
 TEST_PACKAGES := $(DEPLOY_PACKAGES) postfix postfix-ldap postfix-pcre \
 	dovecot-core dovecot-imapd dovecot-pop3d dovecot-lmtpd dovecot-managesieved dovecot-sieve \
-	dovecot-ldap slapd ldap-utils rbldnsd unbound redis-server spamassassin spamd rspamd swaks libnet-ssleay-perl \
-	openssl systemd git procps \
+	dovecot-ldap slapd ldap-utils rbldnsd unbound redis-server spamassassin spamd rspamd \
+	clamav-daemon swaks libnet-ssleay-perl openssl systemd git procps \
 	prometheus fail2ban faketime man-db bash-completion zsh
 BENCH_PACKAGES := opendkim zstd amavisd-new spamass-milter libmail-spf-perl
 MACHINE_PACKAGES := systemd-container debootstrap iproute2 iptables util-linux git rbldnsd unbound \

@@ -14,6 +14,7 @@ import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from iems.settings.read import SettingsError
 
@@ -46,6 +47,7 @@ COMMANDS: Mapping[str, str] = {
     "status": "show how the mail server is",
     "try": "show what would become of a message, without sending it",
     "user": "add, set, show, list and delete users, give them passwords",
+    "virus-matrix": "show what is done about viruses, by where mail comes from and goes",
     "why": "explain what became of a message",
 }
 
@@ -89,10 +91,15 @@ def build_parser(words: list[str]) -> argparse.ArgumentParser:
     for name, summary in COMMANDS.items():
         command = commands.add_parser(name, help=summary, description=f"iems {name}: {summary}.")
         if name in words:
-            module = importlib.import_module(f"cli.{name}")
+            module = module_of(name)
             module.add_arguments(command)
             command.set_defaults(run=module.run)
     return parser
+
+
+def module_of(command: str) -> Any:  # noqa: ANN401 - a module, of which two functions are asked
+    """The module of a command."""
+    return importlib.import_module(f"cli.{command.replace('-', '_')}")
 
 
 class _Version(argparse.Action):

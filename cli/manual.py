@@ -7,7 +7,6 @@ is built with it. It reads no settings and asks no server.
 from __future__ import annotations
 
 import argparse
-import importlib
 import re
 import sys
 from collections.abc import Iterator, Mapping
@@ -18,7 +17,7 @@ import lmtp.main
 import milters.main
 from cli import arguments, completion, reference
 from cli.arguments import Argument, Command
-from cli.main import COMMANDS, build_parser
+from cli.main import COMMANDS, build_parser, module_of
 
 _MILTER = (
     "Postfix asks it about each message (`smtpd_milters`, `non_smtpd_milters`). It runs the checks "
@@ -89,7 +88,7 @@ def _program(program: Command) -> Iterator[str]:
     yield ".SH COMMANDS"
     for command in program.commands:
         yield f".SS {escaped(' '.join(command.words))}"
-        module = importlib.import_module(f"cli.{command.words[-1]}")
+        module = module_of(command.words[-1])
         yield from _docstring(module.__doc__ or "")
         for one in command.walk():
             yield from _usage(one)

@@ -18,8 +18,10 @@ from iems.model.policy import Action
 from iems.settings.policy import (
     BANDS,
     FAMILIES_WITH_NAMES,
+    MATRICES,
     ChannelTable,
     CheckTable,
+    Mode,
     SourceTable,
 )
 from iems.settings.read import REQUIRED, Setting
@@ -152,10 +154,12 @@ def _check(family: str) -> Section:
         if many
         else f"The check is named `{family}`."
     )
+    mode = Mode.ENFORCE if family in MATRICES else Mode.DELEGATE
+    head = f"[{table}.spamlist]" if many else f"[{table}]"
     return Section(
         f"`[{table}.LABEL]`" if many else f"`[{table}]`",
         (f"{about} Bands, and what is done where the settings say nothing: {bands}.",),
-        f'[{table}.spamlist]\nmode = "delegate"' if many else f'[{table}]\nmode = "delegate"',
+        f'{head}\nmode = "{mode.value}"',
         _keys(FAMILIES[family].Settings),
     )
 

@@ -32,7 +32,7 @@ from iems.model.message import Field
 from iems.serve.deadline import Deadline
 from iems.serve.log import Log
 from iems.serve.meter import Meter
-from iems.settings.policy import Mode, missing_findings
+from iems.settings.policy import missing_findings
 from iems.settings.schema import Settings
 from iems.store.keys import Key, Keyring
 from iems.store.quarantine import Quarantine
@@ -50,7 +50,7 @@ from milters.assembly import build_checks
 from milters.chain import Chain, Runtime
 from milters.checks.protocol import Tools
 from milters.refusal import line
-from milters.reply import ChangeHeader, Continue, DeleteRecipient, Edit, InsertHeader, Reply
+from milters.reply import ChangeHeader, Continue, DeleteRecipient, Edit, Hold, InsertHeader, Reply
 
 QUEUE_ID = "4REHEARSED0000z"
 _SECONDS = 30.0
@@ -86,13 +86,15 @@ class Outcome:
     """What was answered, found, decided and handed on.
 
     `replies` are those to each RCPT, `end` that to the message, empty where no RCPT was accepted;
-    `relayed` are the final recipients who are not ours, `copies` what goes to mailboxes.
+    `held` says why it stays in the queue; `relayed` are the final recipients who are not ours,
+    `copies` what goes to mailboxes.
     """
 
     reference: str = ""
     replies: list[tuple[str, str]] = field(default_factory=list)
     accepted: list[str] = field(default_factory=list)
     end: str = ""
+    held: str = ""
     findings: tuple[Finding, ...] = ()
     authentication_results: str = ""
     records: list[Record] = field(default_factory=list)
@@ -133,6 +135,7 @@ def rehearse(
         fields = _smtp(message, Chain(runtime), outcome)
         if fields is not None:
             _note(fields, key, outcome)
+        if fields is not None and not outcome.held:
             _deliver(message, fields, _agent(runtime, recorder, log, folder, outcome), outcome)
     finally:
         recorder.close(Deadline.after(_SECONDS))
@@ -163,6 +166,7 @@ def _smtp(message: Message, chain: Chain, outcome: Outcome) -> list[bytes] | Non
         chain.body(body[at : at + _PIECE])
     answer, edits = chain.end_of_message({"i": QUEUE_ID})
     outcome.end = _shown(answer, "250 2.0.0 Ok")
+    outcome.held = next((one.reason for one in edits if isinstance(one, Hold)), "")
     return _edited([one.raw for one in fields], edits) if isinstance(answer, Continue) else None
 
 
@@ -189,6 +193,8 @@ def _edited(fields: list[bytes], edits: Iterable[Edit]) -> list[bytes]:
                 places = [at for at, raw in enumerate(done) if _key(raw) == key]
                 place = places[occurrence - 1]
                 done[place : place + 1] = [] if value is None else [b"%s: %s\r\n" % (name, value)]
+            case Hold():
+                pass  # told on its own
             case DeleteRecipient():
                 raise ValueError("the chain takes no recipient away")
             case _:
@@ -233,8 +239,7 @@ def _deliver(message: Message, fields: list[bytes], agent: Agent, outcome: Outco
 
 def _agent(runtime: Runtime, recorder: Recorder, log: Log, folder: Path, outcome: Outcome) -> Agent:
     site, keyring = runtime.settings, runtime.keyring
-    delegated = (check for check in site.checks if check.mode is Mode.DELEGATE)
-    origin = Origin(site.hostname, keyring.secret, missing_findings(delegated), new_reference)
+    origin = Origin(site.hostname, keyring.secret, missing_findings(site.checks), new_reference)
     return Agent(
         settings=site,
         directory=runtime.directory,

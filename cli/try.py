@@ -105,6 +105,8 @@ def _lines(outcome: Outcome, files: Iterable[Path]) -> Iterable[str]:
         yield f"RCPT TO:<{recipient}>: {answer}"
     if outcome.end:
         yield f"end of DATA: {outcome.end}"
+    if outcome.held:
+        yield f"held in Postfix's queue: {outcome.held}"
     if outcome.authentication_results:
         yield f"Authentication-Results: {outcome.authentication_results}"
     for record in outcome.records:

@@ -25,7 +25,7 @@ from iems.serve.log import Log
 from iems.serve.meter import Meter
 from iems.serve.supervisor import Control, Job, serve
 from iems.settings.load import DEFAULT_FILE, read_files
-from iems.settings.policy import Mode, missing_findings
+from iems.settings.policy import missing_findings
 from iems.settings.read import SettingsError
 from iems.settings.schema import AgentSettings, Settings
 from iems.store import expiry
@@ -200,8 +200,7 @@ class AgentGeneration:
 
     def _agent(self, recorder: Recorder, log: Log, meter: Meter) -> Agent:
         settings = self.settings
-        delegated = (check for check in settings.checks if check.mode is Mode.DELEGATE)
-        missing = missing_findings(delegated)
+        missing = missing_findings(settings.checks)
         upstreams = {
             channel: Upstream(target, settings.hostname)
             for channel, target in settings.agent.upstreams.items()

@@ -1,8 +1,9 @@
 """What is done for one recipient: the policy's action, bounded by what is still possible here.
 
 Pure. The message is queued already, so a rejection would make a bounce to whoever the sender claims
-to be. It becomes what the site says (`reject_after_queue`), unless the sender is one of our own. A
-deferral ends after 24 hours in quarantine, because Postfix would bounce the message in the end.
+to be. It becomes what the site says (`reject_after_queue`), unless the sender is one of our own;
+where a virus is why it is quarantine. A deferral ends after 24 hours in quarantine, because Postfix
+would bounce the message in the end.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from dataclasses import dataclass, replace
 from iems.model.envelope import LOCAL, SUBMISSION
 from iems.model.policy import BLOCKED, Action, Decision, Layer, Ruling, decide, rule, through
 from iems.model.senders import Facts
+from iems.settings.policy import MATRICES
 from iems.settings.schema import Settings
 from lmtp.provenance import Provenance
 from lmtp.subjects import Target
@@ -49,14 +51,15 @@ def outcome(
 
     The rules in `past`, check and band, count as if nothing had been found.
     """
-    layers = (*settings.layers(provenance.channel), *target.layers)
+    above = settings.layers(provenance.channel, target.channel)
+    layers = (*above, *target.layers)
     findings = [one for one in provenance.findings if (one.check, one.band) not in past]
     ruling = _ruling(facts, past, *target.layers)
     decision = target.closed or through(
         decide(findings, layers, role=target.role, ruling=ruling),
         target.lists,
         findings,
-        settings.layers(provenance.channel),
+        above,
         target.layers,
         functools.partial(_ruling, facts, past),
         role=target.role,
@@ -77,15 +80,33 @@ def _ruling(facts: Facts, past: Collection[tuple[str, str]], *layers: Layer) -> 
 def _possible(
     decision: Decision, target: Target, provenance: Provenance, settings: Settings, now: float
 ) -> tuple[Action, str]:
-    action = decision.action
-    if action is Action.REJECT and provenance.channel not in {SUBMISSION, LOCAL}:
-        instead = _AFTER_QUEUE[settings.reject_after_queue]
-        note = f"reject after the queue is {settings.reject_after_queue} on this site"
-        blocked = any(reason.finding.check == BLOCKED.check for reason in decision.reasons)
-        blind = not blocked and not all(layer.sees_junk for layer in target.layers)
-        if instead is Action.JUNK and blind:
-            return Action.TAG, f"{note}, and tag for who never sees Junk"
-        return instead, note
+    action, notes = decision.action, []
+    if action is Action.REJECT:
+        action, note = _after_queue(decision, target, provenance, settings)
+        notes += [note] if note else []
     if action is Action.DEFER and now - provenance.time > DEFER_LIMIT:
-        return Action.QUARANTINE, "deferred for 24 hours"
-    return action, ""
+        action = Action.QUARANTINE
+        notes.append("deferred for 24 hours")
+    return action, "; ".join(notes)
+
+
+def _after_queue(
+    decision: Decision, target: Target, provenance: Provenance, settings: Settings
+) -> tuple[Action, str]:
+    """What is done instead of a rejection; what other findings have is done at least."""
+    rejecting = [one for one in decision.reasons if one.action is Action.REJECT]
+    if any(one.finding.check in MATRICES for one in rejecting):
+        return Action.QUARANTINE, "reject after the queue is quarantine of what carries a virus"
+    if provenance.channel in {SUBMISSION, LOCAL}:
+        return Action.REJECT, ""
+    instead = _AFTER_QUEUE[settings.reject_after_queue]
+    note = f"reject after the queue is {settings.reject_after_queue} on this site"
+    blocked = any(reason.finding.check == BLOCKED.check for reason in decision.reasons)
+    blind = not blocked and not all(layer.sees_junk for layer in target.layers)
+    if instead is Action.JUNK and blind:
+        instead, note = Action.TAG, f"{note}, and tag for who never sees Junk"
+    others = {one.action for one in decision.reasons} - {Action.REJECT}
+    least = max(others, default=Action.DELIVER)
+    if least > instead:
+        return least, f"{note}, and {least.word} by another finding"
+    return instead, note

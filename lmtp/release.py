@@ -21,6 +21,7 @@ from typing import BinaryIO
 from iems.codec.printable import printable
 from iems.codec.release import Release, ReleaseError, decode
 from iems.directory.reader import DirectoryUnavailable
+from iems.model.envelope import LOCAL
 from iems.model.policy import Action, Kind, allowed
 from iems.serve.deadline import Deadline
 from iems.store.held import Held, HeldFor, held
@@ -168,7 +169,7 @@ class _Released(Delivery):
         rights = self._wanted.rights
         if rights == Kind.SITE.value:
             return None
-        above = self._agent.settings.layers(self._provenance.channel)
+        above = self._agent.settings.layers(self._provenance.channel, LOCAL)
         if rights == Kind.USER.value:
             above = (*above, *target.layers[:1])
         for check, band in self._wanted.rules:

@@ -42,13 +42,15 @@ from milters.reply import (
     Continue,
     DeleteRecipient,
     Edit,
+    Hold,
     InsertHeader,
     Reject,
     Reply,
     TempFail,
 )
 
-_ACTIONS = milter.ADDHDRS | milter.CHGHDRS | milter.DELRCPT | milter.SETSYMLIST
+_EDITS = milter.ADDHDRS | milter.CHGHDRS | milter.DELRCPT | milter.QUARANTINE
+_ACTIONS = _EDITS | milter.SETSYMLIST
 _SILENT = milter.P_NR_HELO | milter.P_NR_MAIL | milter.P_NR_HDR | milter.P_NR_EOH | milter.P_NR_BODY
 _STEPS = milter.P_NODATA | milter.P_NOBODY | milter.P_NOUNKNOWN | milter.P_HDR_LEADSPC | _SILENT
 
@@ -336,6 +338,8 @@ class _Session:
                 self._context.chgheader(name.decode(), occurrence, text)
             case DeleteRecipient(address):
                 self._context.delrcpt(address)
+            case Hold(reason):
+                self._context.quarantine(printable(reason))
             case _:
                 assert_never(edit)
 

@@ -27,10 +27,12 @@ from milters.checks import (
     sender,
     spf,
     uribl,
+    virus,
 )
 from milters.checks.protocol import Check, Tools
 from milters.checks.zone import ZoneSettings
 from milters.engines.engine import Engine
+from milters.engines.scanner import Scanner
 
 
 class Family(Protocol):
@@ -83,6 +85,7 @@ FAMILIES: Mapping[str, Family] = MappingProxyType(
         "sender": sender,
         "spf": spf,
         "uribl": uribl,
+        virus.NAME: virus,
     }
 )
 
@@ -103,6 +106,16 @@ def content_engine(settings: Settings) -> Engine | None:
         if check.family == content.NAME:
             return content.parse(check.options, check.key, check.where).made()
     return None
+
+
+def scanners(settings: Settings) -> dict[str, Scanner]:
+    """The virus scanners by the names of their backends, where the check is on."""
+    return {
+        f"{virus.NAME}/{name}": one.made()
+        for check in settings.checks
+        if check.family == virus.NAME
+        for name, one in virus.parse(check.options, check.key, check.where).engines.items()
+    }
 
 
 def build_checks(tools: Tools) -> tuple[Check, ...]:

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 
 from iems.codec import findings
 from iems.codec.header import parse_header, split_message, unfold
+from iems.model.envelope import LOCAL
 from iems.model.finding import TEMPERROR
 from iems.model.message import HeaderBlock
 from iems.model.policy import Action, decide
@@ -60,7 +61,7 @@ def verdict(
     except findings.FindingsError as error:
         return False, f"the findings that this bounce returns do not count: {error}"
     seen = [one for one in passed.findings if one.band != TEMPERROR]
-    decision = decide(seen, settings.layers(passed.channel))
+    decision = decide(seen, settings.layers(passed.channel, LOCAL))
     if decision.action < Action.JUNK or decision.decisive is None:
         return False, ""
     why = decision.decisive.finding

@@ -12,7 +12,7 @@ maildrop for ever.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from iems.codec.delivered import delivered_to
@@ -24,6 +24,7 @@ from iems.model.envelope import INTERNET, LOCAL, SUBMISSION, Client
 from iems.model.finding import Finding
 from iems.model.policy import Action, Decision, Layer, Ruling, allowed, decide, rule, through
 from iems.serve.deadline import Deadline
+from iems.settings.policy import missing_findings
 from iems.settings.schema import Settings
 from iems.store.counters import Counters
 from iems.store.keys import Keyring
@@ -32,7 +33,7 @@ from milters import bounces
 from milters.account import EXACT, Account
 from milters.answer import Answers
 from milters.checks.protocol import Check, Stage, View
-from milters.edits import insertions, removals
+from milters.edits import holds, insertions, leaving, removals
 from milters.exact import Exact
 from milters.reply import Continue, Edit, Reply
 from milters.state import Connection, Message, Started, view
@@ -194,10 +195,8 @@ class Chain:
         message.finish()
         if message.excess:
             return self._answers.too_large(message, message.excess), ()
-        if isinstance(message.fault, TooLargeError) and self._needs_bodies:
-            return self._answers.too_large(message, str(message.fault)), ()
         if message.fault is not None and self._needs_bodies:
-            return self._answers.unavailable(message, "spool", str(message.fault)), ()
+            return self._unread(message, message.fault)
         self._start(Stage.BODY, message.started)
         seen = self._of_all(message, self._collect(message))
         hostname, key = self._run.settings.hostname, self._run.keyring.active
@@ -205,22 +204,43 @@ class Chain:
         if len(forged) > _MAX_FORGED:
             excess = f"more than {_MAX_FORGED} forged header fields"
             return self._answers.too_large(message, excess), ()
-        message.had = delivered_to(message.block)
-        late = not message.started.keys().isdisjoint({Stage.HEADERS, Stage.BODY})
-        destinations = (one for _address, found in message.accepted for one in found)
-        if message.had or late or any(one.listed for one in destinations):
-            decisions = self._decide(message, message.accepted, seen, Stage.BODY)
-            if self._refuses(message, decisions):
-                answer = self._answers.refusal(message, None, decisions, seen, "end-of-message")
-                self._exact.ended(message, answer)
-                if not isinstance(answer, Continue):
-                    return answer, ()
+        stopped = self._stopped(message, seen)
+        if stopped and message.channel != LOCAL:
+            answer = self._answers.refusal(message, None, stopped, seen, "end-of-message")
+            self._exact.ended(message, answer)
+            if not isinstance(answer, Continue):
+                return answer, ()
+        held = holds(stopped)
         spam, note = bounces.verdict(message, self._run.settings, self._run.keyring.secret)
-        self._run.account.let_in(message, seen, note)
+        notes = (note, *(f"held in the queue: {one.reason}" for one in held))
+        self._run.account.let_in(message, seen, "; ".join(filter(None, notes)))
         told = self._run.settings.weighed(seen)
         passed = message.passed(self._run.settings.shown(seen), self._run.account.clock())
         edits = insertions(passed, told, key, hostname, spam=spam)
-        return Continue(), (*forged, *edits)
+        return Continue(), (*forged, *edits, *held)
+
+    def _stopped(
+        self, message: Message, seen: tuple[Finding, ...]
+    ) -> list[tuple[Destination, Decision]]:
+        """The decisions that keep a whole message from going on; none where it does."""
+        message.had = delivered_to(message.block)
+        late = not message.started.keys().isdisjoint({Stage.HEADERS, Stage.BODY})
+        destinations = (one for _address, found in message.accepted for one in found)
+        if not (message.had or late or any(one.listed for one in destinations)):
+            return []
+        decisions = self._decide(message, message.accepted, seen, Stage.BODY)
+        return decisions if self._refuses(message, decisions) else leaving(decisions)
+
+    def _unread(self, message: Message, fault: Exception) -> tuple[Reply, tuple[Edit, ...]]:
+        """The message could not be kept for the checks that read it."""
+        if isinstance(fault, TooLargeError):
+            answer = self._answers.too_large(message, str(fault))
+        else:
+            answer = self._answers.unavailable(message, "spool", str(fault))
+        if not isinstance(answer, Continue):
+            return answer, ()
+        unseen = missing_findings(self._run.settings.checks)
+        return answer, holds(leaving(self._decide(message, message.accepted, unseen, Stage.BODY)))
 
     def abort(self) -> None:
         """RSET, or the client went away: the message is no more, the connection may go on."""
@@ -285,16 +305,19 @@ class Chain:
     def _decide(
         self,
         message: Message,
-        accepted: Iterable[tuple[Address, frozenset[Destination]]],
+        accepted: Sequence[tuple[Address, frozenset[Destination]]],
         seen: tuple[Finding, ...],
         stage: Stage,
         *,
         hope: bool = False,
     ) -> list[tuple[Destination, Decision]]:
         settings = self._run.settings
-        above = settings.layers(message.channel)
+        reached = [one for _address, destinations in accepted for one in destinations]
+        # One direction for all: of what goes to outside as well no copy must slip through there.
+        inside = all(one.channel == LOCAL for one in reached)
+        above = settings.layers(message.channel, LOCAL if inside else INTERNET)
         facts = None
-        if any(one.listed for _address, destinations in accepted for one in destinations):
+        if any(one.listed for one in reached):
             weighed = settings.weighed(seen)
             facts = message.facts(weighed, settings.trusted_relays, whole=stage is Stage.BODY)
 

@@ -2,17 +2,20 @@
 
 X-IEMS-Findings and X-IEMS-Verdict are ours alone, and so is an Authentication-Results under our
 authserv-id (RFC 8601 section 5): whoever sends them in, they are forged. Nothing else is touched.
+What cannot be refused and must not leave, since no agent will see it, is put on hold.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from iems.codec import authres, findings
-from iems.model.envelope import INTERNET
-from iems.model.finding import Finding
+from iems.directory.resolve import Destination
+from iems.model.envelope import INTERNET, LOCAL
+from iems.model.finding import VIRUS, Finding
+from iems.model.policy import Action, Decision, Reason
 from iems.store.keys import Key
-from milters.reply import ChangeHeader, Edit, InsertHeader
+from milters.reply import ChangeHeader, Edit, Hold, InsertHeader
 
 BOUNCE = b"X-IEMS-Bounce"
 """What Postfix knows a bounce of spam by, to send it another way (milter_header_checks)."""
@@ -57,3 +60,31 @@ def insertions(
         return (first,)
     results = authres.authentication_results(hostname, tuple(told))
     return first, InsertHeader(0, authres.NAME, results)
+
+
+def leaving(
+    decisions: Sequence[tuple[Destination, Decision]],
+) -> list[tuple[Destination, Decision]]:
+    """Those about mail that leaves this host, where a virus keeps it here, or that nobody looked.
+
+    Of nobody else's choice is it made sure that it stops a message for others, too.
+    """
+    return [
+        (one, decision)
+        for one, decision in decisions
+        if one.channel != LOCAL and any(map(_stops, decision.reasons))
+    ]
+
+
+def holds(decisions: Sequence[tuple[Destination, Decision]]) -> tuple[Hold, ...]:
+    """The edit that keeps a message in the queue, where any of these decisions stops it."""
+    reasons = (reason for _one, decision in decisions for reason in decision.reasons)
+    stopping = next(filter(_stops, reasons), None)
+    if stopping is None:
+        return ()
+    found = stopping.finding
+    return (Hold(f"{found.check} {found.band} is {stopping.action.word}: {found.reason}"),)
+
+
+def _stops(reason: Reason) -> bool:
+    return reason.finding.check == VIRUS and reason.action >= Action.DEFER

@@ -27,6 +27,7 @@ from iems.model.address import Address
 from iems.model.classes import policy_class
 from iems.model.envelope import INTERNET, LOCAL, parse_ip
 from iems.model.finding import Finding
+from iems.model.policy import Layer
 from iems.serve.deadline import Deadline
 from iems.settings.schema import Settings
 from iems.store.counters import PATIENCE, Claim, Counters, CountersError
@@ -115,12 +116,11 @@ class Exact:
         wanted = self.settings.exact
         domains = {address.domain, *(one.address.domain for one in destinations)}
         found = [one for one in seen if one.band]
-        above = self.settings.layers(INTERNET)
         classes = {
             policy_class(
                 found,
                 to_come,
-                (*above, *self.settings.beneath(one.channel), *one.layers),
+                (*self._above(one.channel), *self.settings.beneath(one.channel), *one.layers),
                 role=address.role or one.address.role,
                 leaves=one.channel != LOCAL,
                 lists=one.lists,
@@ -130,9 +130,12 @@ class Exact:
         }
         if not destinations:
             # What is enforced holds for whom only Postfix knows, as for a role, and nothing else.
-            classes.add(policy_class(found, to_come, above, role=True))
+            classes.add(policy_class(found, to_come, self._above(LOCAL), role=True))
         exact = isinstance(wanted, bool) or not wanted.isdisjoint(domains)
         return Company(frozenset(classes), exact)
+
+    def _above(self, destination: str) -> tuple[Layer, ...]:
+        return self.settings.layers(INTERNET, destination)
 
     def _to_come(self, seen: Sequence[Finding], known: View) -> list[tuple[str, str]]:
         """The bands of checks that have yet to look at this message."""

@@ -35,7 +35,7 @@ from iems.store.records import Recorder, new_reference
 from iems.store.spool import Spool
 from milters import adapter
 from milters.account import Account
-from milters.assembly import build_checks, content_engine, lists
+from milters.assembly import build_checks, content_engine, lists, scanners
 from milters.chain import Chain, Runtime
 from milters.checks import flow
 from milters.checks.guard import Guard
@@ -148,6 +148,7 @@ class MilterGeneration:
         engine = content_engine(settings)
         if engine is not None:
             questions["content"] = engine.ping
+        questions.update({name: one.ping for name, one in scanners(settings).items()})
         if settings.counters.shared:
             questions["counters"] = counting.connect_server(settings.counters).unavailable
         health = Job("health", _HEALTH_INTERVAL, test.run)

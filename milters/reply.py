@@ -64,4 +64,11 @@ class DeleteRecipient:
     address: str
 
 
-Edit: TypeAlias = InsertHeader | ChangeHeader | DeleteRecipient
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """The message is put on hold in the MTA's queue, for all whom it goes to."""
+
+    reason: str
+
+
+Edit: TypeAlias = InsertHeader | ChangeHeader | DeleteRecipient | Hold

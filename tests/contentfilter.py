@@ -1,7 +1,7 @@
 """A content filter that the test controls, on a port of 127.0.0.1, one thread a connection.
 
 What it does with a connection is a function; `scoring` is an spamd that gives each message the
-score that the message itself names.
+score that the message itself names, and `scanning` a clamd that finds in it what it names.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ from types import TracebackType
 
 _SCORE = re.compile(rb"^X-Score: (-?[\d.]+) ?([A-Z_,]*)\r?$", re.MULTILINE)
 _LENGTH = re.compile(rb"Content-length: (\d+)", re.IGNORECASE)
+
+_VIRUS = re.compile(rb"^X-Virus: ([!-~]+)\r?$", re.MULTILINE)
 
 Serve = Callable[[socket.socket, threading.Event], None]
 """Serves one connection; the event is set when the test is over."""
@@ -108,3 +110,35 @@ def scoring(link: socket.socket, _over: threading.Event) -> None:
         link.sendall(b"SPAMD/1.5 0 PONG\r\n")
     elif found:
         link.sendall(symbols(found[1].decode(), found[2].decode()))
+
+
+def stream(link: socket.socket) -> bytes:
+    """What a client of clamd sends: a command, and the bytes behind INSTREAM."""
+    with link.makefile("rb") as sent:
+        command = b""
+        while not command.endswith(b"\0"):
+            command += sent.read(1) or b"\0"
+        if command != b"zINSTREAM\0":
+            return command
+        data = b""
+        while size := int.from_bytes(sent.read(4), "big"):
+            data += sent.read(size)
+        return data
+
+
+def scanning(link: socket.socket, _over: threading.Event) -> None:
+    """What names no virus is clean, and `X-Virus: silence` gets no answer."""
+    told = stream(link)
+    found = _VIRUS.search(told)
+    if told == b"zVERSION\0":
+        link.sendall(b"ClamAV 1.0.0\0")
+    elif not found:
+        link.sendall(b"stream: OK\0")
+    elif found[1] != b"silence":
+        link.sendall(b"stream: %s FOUND\0" % found[1])
+
+
+def filtering(link: socket.socket, over: threading.Event) -> None:
+    """Either of the two, by what the client speaks."""
+    serve = scanning if link.recv(1, socket.MSG_PEEK) == b"z" else scoring
+    serve(link, over)

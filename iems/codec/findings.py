@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from iems.codec.mac import mac
-from iems.model.finding import TEMPERROR, Finding
+from iems.model.finding import TEMPERROR, VIRUS, Finding
 
 NAME = b"X-IEMS-Findings"
 VERSION = "1"
@@ -90,12 +90,13 @@ def _fitting(passed: Passed, ranked: list[Finding], key_id: str, secret: bytes) 
     return value(max(fit - 1, 0))
 
 
-def _rank(finding: Finding) -> tuple[bool, bool, bool]:
-    """The least is kept first: what decides, before it what nobody has a hundred of.
+def _rank(finding: Finding) -> tuple[bool, bool, bool, bool]:
+    """The least is kept first: viruses, then what decides, before it what nobody has a hundred of.
 
     A finding without a band decides nothing, and `temperror` says nothing of the message.
     """
-    return not finding.band, finding.band == TEMPERROR, "/" in finding.check
+    late = finding.check != VIRUS
+    return not finding.band, late, finding.band == TEMPERROR, "/" in finding.check
 
 
 def _encode(passed: Passed, key_id: str, secret: bytes) -> bytes:

@@ -11,6 +11,9 @@ from dataclasses import dataclass
 TEMPERROR = "temperror"
 """The band of a check that could not find out (RFC 8601 section 2.7.1)."""
 
+VIRUS = "virus"
+"""The check whose findings are never forgotten: about them nobody below the site chooses."""
+
 
 @dataclass(frozen=True, slots=True)
 class Finding:

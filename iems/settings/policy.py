@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
-from iems.model.finding import TEMPERROR, Finding
+from iems.model.finding import TEMPERROR, VIRUS, Finding
 from iems.model.policy import (
     BLOCKED,
     EVERY_ACTION,
@@ -26,6 +26,7 @@ from iems.model.policy import (
     standing,
 )
 from iems.settings import read
+from iems.settings.matrix import INFECTED, NO_MATRIX, NOT_DELEGATED, Matrix, read_matrix
 from iems.settings.read import (
     Network,
     SettingsError,
@@ -77,6 +78,12 @@ BANDS: Mapping[str, Mapping[str, Action]] = {
         TEMPERROR: Action.DELIVER,
     },
     "uribl": {"listed": Action.JUNK, TEMPERROR: Action.DELIVER},
+    VIRUS: {
+        INFECTED: Action.REJECT,
+        "encrypted": Action.DELIVER,
+        "unscanned": Action.QUARANTINE,
+        TEMPERROR: Action.DEFER,
+    },
 }
 """Family of checks -> band -> what the site does where its settings say nothing."""
 
@@ -85,6 +92,10 @@ _CHANNEL_BANDS: Mapping[str, Iterable[str]] = {**BANDS, BLOCKED.check: (BLOCKED.
 
 FAMILIES_WITH_NAMES = frozenset({"dnsbl", "header", "rhsbl", "uribl"})
 """Families of which there are many: `[checks.dnsbl.NAME]` is the check `dnsbl/NAME`."""
+
+MATRICES = frozenset({VIRUS})
+"""Families about which nobody below the site chooses, and what they find is never forgotten: a
+matrix says what is done by where mail comes from and where it goes."""
 
 T = TypeVar("T")
 
@@ -147,11 +158,18 @@ class CheckSettings:
     options: Table
     key: str
     where: Where = field(default=somewhere, repr=False, compare=False)
+    matrix: Matrix = NO_MATRIX
 
     @property
     def family(self) -> str:
         """The name before the slash: module, docs page and key of `BANDS`."""
         return self.name.partition("/")[0]
+
+    def between(self, source: str, destination: str) -> CheckSettings:
+        """As it is for mail from this source channel to this destination."""
+        cell = self.matrix.actions(source, destination)
+        rules = {band: Rule(frozenset({one}), one) for band, one in cell.items()}
+        return replace(self, rules={**self.rules, **rules}) if rules else self
 
 
 def read_checks(table: Table, where: Where) -> tuple[CheckSettings, ...]:
@@ -267,9 +285,14 @@ def undone(layer: Layer, key: str, where: Where) -> list[str]:
 
 
 def missing_findings(checks: Iterable[CheckSettings]) -> tuple[Finding, ...]:
-    """What stands in for findings that are absent or forged: every check is `temperror`."""
+    """What stands in for findings that are absent or forged: a check that is passed through is
+    `temperror`, and so is one with a matrix, for nothing may pass it unseen."""
     reason = "the message carries no valid findings"
-    return tuple(Finding(check.name, TEMPERROR, TEMPERROR, reason) for check in checks)
+    return tuple(
+        Finding(check.name, TEMPERROR, TEMPERROR, reason)
+        for check in checks
+        if check.mode is Mode.DELEGATE or (check.mode is Mode.ENFORCE and check.family in MATRICES)
+    )
 
 
 def _check_tables(
@@ -300,17 +323,19 @@ def _check(name: str, key: str, table: Table, where: Where) -> CheckSettings:
         raise SettingsError(
             [f"{where(key)}: {key}.mode is {word!r}; expected one of {', '.join(words)}"]
         )
-    mode = Mode(word)
-    bands = BANDS[name.partition("/")[0]]
+    mode, family = Mode(word), name.partition("/")[0]
+    bands = BANDS[family]
+    bound = mode is Mode.ENFORCE or family in MATRICES
     given = _by_band(table.get("default", {}), action, bands, f"{key}.default", where, faults)
     allow = _by_band(table.get("allow", {}), actions, bands, f"{key}.allow", where, faults)
     rules = {}
     for band, fallback in bands.items():
         choice = given.get(band, fallback)
         may = allow.get(band, EVERY_ACTION)
-        if mode is Mode.ENFORCE:
+        if bound:
             if band in allow:
-                faults.append(f"{where(key)}: {key}.allow.{band} with mode enforce; expected none")
+                told = f"mode {mode.value}" if family not in MATRICES else f"the check {name}"
+                faults.append(f"{where(key)}: {key}.allow.{band} with {told}; expected none")
             may = frozenset({choice})
         if choice not in may:
             words = sorted(one.word for one in may)
@@ -319,11 +344,16 @@ def _check(name: str, key: str, table: Table, where: Where) -> CheckSettings:
                 f"expected one of its allow list, {', '.join(words)}"
             )
         rules[band] = Rule(may, choice)
+    matrix = NO_MATRIX
+    if family in MATRICES:
+        if mode is Mode.DELEGATE:
+            faults.append(f"{where(key)}: {key}.mode is {word!r}; expected {NOT_DELEGATED}")
+        matrix = read_matrix(table, given, bands, key, where, faults)
     if faults:
         raise SettingsError(faults)
     keys = {one.name for one in dataclasses.fields(CheckTable)}
     options = {option: value for option, value in table.items() if option not in keys}
-    return CheckSettings(name, mode, rules, options, key, where)
+    return CheckSettings(name, mode, rules, options, key, where, matrix)
 
 
 def _by_band(

@@ -315,10 +315,16 @@ class Settings:
             replace(one, evidence=()) if one.check in self.shadows else one for one in findings
         )
 
-    def layers(self, channel: str) -> tuple[Layer, ...]:
-        """The layers above every domain: the site's and, where there is one, the channel's."""
-        own = self.channels.get(channel)
-        return (self.site_layer, own.layer) if own else (self.site_layer,)
+    def layers(self, channel: str, destination: str) -> tuple[Layer, ...]:
+        """The layers above every domain: the site's and, where there is one, the channel's.
+
+        Of the site's matrices the cell counts of mail from this channel to this destination.
+        """
+        site, own = self.site_layer, self.channels.get(channel)
+        if any(one.matrix.cells for one in self.checks):
+            cells = (one.between(channel, destination) for one in self.checks)
+            site = site_layer(cells, Rule(self.senders.allow, self.senders.blocked))
+        return (site, own.layer) if own else (site,)
 
     def beneath(self, destination: str) -> tuple[Layer, ...]:
         """The layer below the channel's of mail that leaves this host by this destination."""

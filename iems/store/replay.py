@@ -120,7 +120,9 @@ class Replay:
         return _difference(record, was, now) if now.action is not was else None
 
     def _decide(self, record: Record) -> Decision:
-        above = self._changed(self.settings.layers(record.channel))
+        leaves = record.subject == INTERNET
+        toward = INTERNET if leaves else LOCAL
+        above = self._changed(self.settings.layers(record.channel, toward))
         found = _findings(record)
         if record.subject == LOCAL and record.stage != DELIVERY:
             # Whom only Postfix knows has no policy of his own: what is enforced holds for him.
@@ -128,7 +130,7 @@ class Replay:
             return decide(forced, above)
         beneath = self._changed(self.settings.beneath(record.subject))
         layers = (*above, *beneath, *self._below(record.subject))
-        leaves, role, rulings = record.subject == INTERNET, _role(record), _rulings(record)
+        role, rulings = _role(record), _rulings(record)
         ruling = next((one for owner, one in rulings.items() if owner.kind is not Kind.LIST), None)
         own = decide(found, layers, role=role, leaves=leaves, ruling=ruling)
         lists, beneath = self._lists(record), layers[len(above) :]

@@ -25,12 +25,13 @@ def exchange(
     """All that it answers until it closes; EngineError. `ended` closes our side before."""
     try:
         with connected(server, deadline) as link:
-            for piece in pieces:
-                wait(link, deadline)
-                link.sendall(piece)
-            if ended:
+            broken = _sent(link, pieces, deadline)
+            if ended and broken is None:
                 link.shutdown(socket.SHUT_WR)
-            return _answer(link, deadline)
+            answer = _answer(link, deadline)
+            if broken is not None and not answer:
+                raise broken
+            return answer
     except TimeoutError:
         raise EngineError("gives no answer in time") from None
     except OSError as error:
@@ -50,11 +51,29 @@ def content(answer: bytes) -> tuple[list[bytes], bytes]:
     return lines, body
 
 
+def _sent(
+    link: socket.socket, pieces: Iterable[bytes], deadline: Deadline
+) -> ConnectionError | None:
+    """Send all; why not, where it has closed meanwhile, for it may have said why before."""
+    for piece in pieces:
+        wait(link, deadline)
+        try:
+            link.sendall(piece)
+        except ConnectionError as error:
+            return error
+    return None
+
+
 def _answer(link: socket.socket, deadline: Deadline) -> bytes:
     answer = bytearray()
     while True:
         wait(link, deadline)
-        piece = link.recv(_PIECE)
+        try:
+            piece = link.recv(_PIECE)
+        except ConnectionResetError:
+            if not answer:
+                raise
+            return bytes(answer)
         if not piece:
             return bytes(answer)
         answer += piece

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from iems.model.envelope import Client
 from milters.chain import Chain
-from milters.reply import ChangeHeader, Continue, DeleteRecipient, InsertHeader, Reply
+from milters.reply import ChangeHeader, Continue, DeleteRecipient, Hold, InsertHeader, Reply
 from milters.reply import Edit as ChainEdit
 from tests.fakemta.filter import CONTINUE, Macros, Verdict
-from tests.fakemta.message import Change, Edit, Insert
+from tests.fakemta.message import Change, Edit, Insert, Quarantine
 from tests.fakemta.message import DeleteRecipient as Removed
 from tests.fakemta.script import Connect
 
@@ -93,6 +93,8 @@ def _edit(edit: ChainEdit) -> Edit:
             return Change(name, occurrence, None if value is None else _received(value))
         case DeleteRecipient(address):
             return Removed(address)
+        case Hold(reason):
+            return Quarantine(reason)
 
 
 def _received(value: bytes) -> bytes:

@@ -5,7 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from tests.fuzz import chain, codec, counts, links, lmtp, mime, readers, signatures, verdicts
+from tests.fuzz import (
+    chain,
+    codec,
+    counts,
+    links,
+    lmtp,
+    mime,
+    readers,
+    scans,
+    signatures,
+    verdicts,
+)
 
 CORPUS = Path(__file__).parent / "corpus"
 
@@ -35,5 +46,7 @@ TARGETS: Mapping[str, Callable[[bytes], None]] = {
     "table": readers.table,
     "signatures": signatures.signatures,
     "verdicts": verdicts.verdicts,
+    "readings": scans.readings,
+    "scans": scans.scans,
     "counts": counts.counts,
 }

@@ -4,7 +4,8 @@ A folder holds `script` and `expected`, and where it needs them its own `setting
 `directory.toml` and `dns.zone`; those beside the folders stand in for what it lacks. A question
 that `dns.zone` does not hold is an error, so that every question of a case can be read there.
 `CONTENT_FILTER` in the settings is an spamd that gives each message the score that its field
-`X-Score` names, and hangs up where there is none. Where the script says that nothing can be
+`X-Score` names, and hangs up where there is none; it is a clamd, too, that finds what the field
+`X-Virus` names, and hangs up where that is `silence`. Where the script says that nothing can be
 counted, a folder stands in the place of the milter's counts.
 """
 
@@ -27,7 +28,7 @@ from milters.account import Account
 from milters.assembly import build_checks
 from milters.chain import Chain, Runtime
 from milters.checks.protocol import Tools
-from tests.contentfilter import ContentFilter, scoring
+from tests.contentfilter import ContentFilter, filtering
 from tests.fakemta.chain import ChainFilter
 from tests.fakemta.script import Line, parse
 from tests.fakemta.session import Session
@@ -96,7 +97,7 @@ def printer() -> Printer:
 def through_chain(case: Case, folder: Path, *, one_filter: bool = False) -> str:
     """The transcript of the chain alone, with a fixed clock; its records go into `folder`."""
     case.prepare(folder)
-    with ContentFilter(scoring) as content_filter:
+    with ContentFilter(filtering) as content_filter:
         runtime = _runtime(case, folder, content_filter.address)
         session = Session(lambda: ChainFilter(Chain(runtime)), one_filter=one_filter)
         return printer().steps(session.run(case.script))

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import pytest
 
 from tests.integration.stack import mailsystem as mailsystem_module
+from tests.integration.stack.clamd import Clamd
 from tests.integration.stack.dovecot import Dovecot
 from tests.integration.stack.ground import Ground, running, users
 from tests.integration.stack.mailsystem import MailSystem
@@ -71,6 +72,14 @@ def rbldnsd(ground: Ground) -> Iterator[Rbldnsd]:
 def unbound(ground: Ground, rbldnsd: Rbldnsd) -> Iterator[Unbound]:
     """The resolver, which finds the blacklists at rbldnsd."""
     server = Unbound(ground, stubs=dict.fromkeys(rbldnsd.zones, rbldnsd.port))
+    with running(server):
+        yield server
+
+
+@pytest.fixture(scope="session")
+def clamd(ground: Ground) -> Iterator[Clamd]:
+    """The virus scanner, which knows the samples of the tests, behind a port."""
+    server = Clamd(ground, unix=False)
     with running(server):
         yield server
 

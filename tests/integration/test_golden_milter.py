@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.contentfilter import ContentFilter, scoring
+from tests.contentfilter import ContentFilter, filtering
 from tests.fakemta.milter import MilterFilter
 from tests.fakemta.session import Session
 from tests.fakemta.transcript import Printer, without_edits
@@ -91,7 +91,7 @@ def golden(ground: Ground) -> Iterator[Golden]:
     """What all cases share."""
     # All zones at once: a question of which nobody needs the answer may come late.
     zones = "\n".join([_OWN_NAME, *(case.text("dns.zone") for case in cases())])
-    with Sink() as sink, NameServer(zones) as names, ContentFilter(scoring) as content_filter:
+    with Sink() as sink, NameServer(zones) as names, ContentFilter(filtering) as content_filter:
         shared = Golden(ground, sink, names, content_filter.address)
         with running(shared.postfix):
             try:

@@ -36,6 +36,7 @@ _PACKAGES = {
     "rbldnsd": "rbldnsd",
     "unbound": "unbound",
     "unbound-control": "unbound",
+    "clamd": "clamav-daemon",
     "spamd": "spamd",
     "redis-server": "redis-server",
     "rspamd": "rspamd",

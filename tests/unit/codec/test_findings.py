@@ -7,6 +7,7 @@ import hashlib
 import hmac
 import json
 import re
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -108,6 +109,16 @@ def test_of_a_thousand_findings_those_are_left_out_that_decide_least() -> None:
     bands = tuple(Finding(f"dnsbl/list-{n:03}", "listed", "listed") for n in range(1000))
     value = encode(Passed("REF", "4Abc", "internet", "a@b.example", 5, bands), "k1", SECRET)
     assert len(decode(value, secret_of).findings) > 100
+
+
+def test_a_virus_is_kept_before_all_else() -> None:
+    """Even where nobody has looked for one, of which nothing else would tell the agent."""
+    virus = Finding("virus", "temperror", "temperror", "no scanner answers")
+    many = [Finding(f"dnsbl/{number}", "fail", "listed", "x" * 300) for number in range(300)]
+    value = encode(replace(PASSED, findings=(*many, virus)), "k1", SECRET)
+    kept = decode(value, secret_of).findings
+    assert len(kept) < 300
+    assert kept[0] == replace(virus, reason="")
 
 
 def test_a_sender_that_leaves_no_room_is_an_error_and_not_a_larger_header() -> None:

@@ -15,7 +15,7 @@ from iems.model.finding import Finding
 from iems.serve.deadline import Deadline
 from iems.serve.meter import Meter
 from iems.settings.load import from_table
-from iems.settings.policy import Mode, missing_findings
+from iems.settings.policy import missing_findings
 from iems.settings.schema import Settings
 from iems.store.quarantine import Quarantine
 from iems.store.records import Record, Recorder, search
@@ -150,7 +150,7 @@ def office(tmp_path: Path) -> Iterator[Office]:
     """An agent whose users chose what their names say."""
     made, log = settings(), Heard()
     recorder = Recorder(tmp_path / "records.sqlite")
-    missing = missing_findings(check for check in made.checks if check.mode is Mode.DELEGATE)
+    missing = missing_findings(made.checks)
     with Hop(tmp_path / "hop") as hop:
         upstream = Upstream(hop.target, made.hostname)
         agent = Agent(

@@ -288,8 +288,8 @@ def test_modes_become_rules() -> None:
     assert rules["iprev", "mismatch"] == Rule(EVERY_ACTION, Action.DELIVER)
     assert rules["dnsbl/a", "listed"] == Rule(frozenset({Action.REJECT}), Action.REJECT)
     assert rules["dnsbl/a", "temperror"] == Rule(frozenset({Action.DELIVER}), Action.DELIVER)
-    assert len(settings.layers("internet")) == 2
-    assert settings.layers("local") == (settings.site_layer,)
+    assert len(settings.layers("internet", "local")) == 2
+    assert settings.layers("local", "local") == (settings.site_layer,)
     assert {one.band for one in missing_findings(settings.checks)} == {"temperror"}
 
 

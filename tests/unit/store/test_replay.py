@@ -74,7 +74,7 @@ def decided(
     ruling = Ruling(SenderEntry.parse(ruled), whose) if ruled else None
     findings = [Finding(check, "fail" if band else "pass", band) for check, band in found]
     entry = known.entries[user]
-    layers = (*site().layers("internet"), entry.domain_layer, entry.layer)  # type: ignore[union-attr]
+    layers = (*site().layers("internet", "local"), entry.domain_layer, entry.layer)  # type: ignore[union-attr]
     decision = decide(findings, layers, role=Address.parse(user).role, ruling=ruling)
     return Record(
         "REF",
@@ -235,7 +235,7 @@ def test_mail_that_leaves_this_host_is_decided_by_its_own_policy() -> None:
     policy = {"iprev": {"default": {"mismatch": "reject"}}}
     then = from_table({**SITE_TABLE, "destinations": {"internet": {"policy": policy}}})
     findings = [Finding("iprev", "fail", "mismatch")]
-    decision = decide(findings, (*then.layers("internet"), *then.beneath("internet")))
+    decision = decide(findings, (*then.layers("internet", "local"), *then.beneath("internet")))
     record = forwarded(decision, findings)
     assert list(Replay(then, directory({})).differences([record])) == []
     (one,) = Replay(site(), directory({})).differences([record])
@@ -246,6 +246,6 @@ def test_what_was_refused_because_nobody_could_keep_it_is_so_again() -> None:
     policy = {"iprev": {"default": {"mismatch": "quarantine"}}}
     made = from_table({**SITE_TABLE, "channels": {"internet": {"policy": policy}}})
     findings = [Finding("iprev", "fail", "mismatch")]
-    decision = decide(findings, made.layers("internet"), leaves=True)
+    decision = decide(findings, made.layers("internet", "local"), leaves=True)
     record = forwarded(decision, findings)
     assert list(Replay(made, directory({})).differences([record])) == []

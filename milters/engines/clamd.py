@@ -1,0 +1,85 @@
+"""ClamAV's clamd, asked by its command INSTREAM: are these octets infected, and by what?
+
+clamd takes mail, archives and documents apart by itself. That a message is one it sees by its first
+bytes: whoever scans a message gives it with `MAIL` before it. Names under which clamd tells what it
+was set to tell (`AlertEncrypted`, `AlertExceedsMax`) and which are no viruses are told apart. An
+answer that is not whole, or none of those that clamd gives, is no verdict.
+"""
+
+from __future__ import annotations
+
+import re
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from iems.model.server import Server
+from iems.serve.deadline import Deadline
+from milters.engines.engine import EngineError
+from milters.engines.link import exchange
+from milters.engines.scanner import Octets, Scanned, Verdict
+
+MAIL = b"From iems\n"
+"""The first line of a mailbox. Behind some KiB of header fields that clamd does not know it took a
+message for text, and found nothing in it; with this line it did."""
+
+_ANSWER = re.compile(rb"stream: (?:OK|([!-~][ -~]{0,300}) FOUND)\0")
+_TOO_LARGE = b"INSTREAM size limit exceeded. ERROR\0"
+_VERSION = re.compile(rb"ClamAV [ -~]{1,200}\0")
+_NO_VIRUS = {
+    "Heuristics.Encrypted.": Verdict.ENCRYPTED,
+    "Heuristics.Limits.Exceeded": Verdict.UNSCANNED,
+}
+_PIECE = 64 << 10
+
+
+@dataclass(frozen=True, slots=True)
+class Clamd:
+    """One clamd."""
+
+    server: Server
+
+    def scan(self, octets: Octets, deadline: Deadline) -> Scanned:
+        """What it says by the deadline; EngineError."""
+        return read_answer(exchange(self.server, _request(octets), deadline))
+
+    def ping(self, deadline: Deadline) -> str:
+        """Why it does not answer; empty where it does."""
+        try:
+            answer = exchange(self.server, [b"zVERSION\0"], deadline)
+        except EngineError as error:
+            return str(error)
+        return "" if _VERSION.fullmatch(answer) else "does not speak the protocol of clamd"
+
+
+def read_answer(answer: bytes) -> Scanned:
+    """The verdict of an answer to INSTREAM; EngineError."""
+    if answer == _TOO_LARGE:
+        return Scanned(Verdict.UNSCANNED, "larger than StreamMaxLength")
+    found = _ANSWER.fullmatch(answer)
+    if found is None:
+        raise EngineError(_fault(answer))
+    if found[1] is None:
+        return Scanned(Verdict.CLEAN)
+    name = found[1].decode("ascii")
+    for prefix, verdict in _NO_VIRUS.items():
+        if name.startswith(prefix):
+            return Scanned(verdict, name)
+    return Scanned(Verdict.INFECTED, name)
+
+
+def _fault(answer: bytes) -> str:
+    if not answer:
+        return "closes the connection without an answer"
+    if not answer.endswith(b"\0"):
+        return "gives an answer that is not whole"
+    return "answers with an error" if answer.endswith(b" ERROR\0") else "gives no verdict"
+
+
+def _request(octets: Octets) -> Iterator[bytes]:
+    yield b"zINSTREAM\0"
+    for piece in octets.pieces():
+        for at in range(0, len(piece), _PIECE):
+            part = piece[at : at + _PIECE]
+            yield struct.pack("!L", len(part)) + part
+    yield struct.pack("!L", 0)

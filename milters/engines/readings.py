@@ -1,0 +1,141 @@
+"""What of a message is scanned: the whole, and what readers make of it who do not read as clamd.
+
+A scanner takes mail apart as one reader does. Where readers are known to differ (`iems.mime`), the
+contents of every part in every reading are given to it as well, without their transfer encoding; so
+are bodies in base64 with padding before their end, of which some readers take only what stands
+before it, and blocks of yEnc. What is a message or a multipart only once its encoding is undone, is
+read in the same way. A message that has nothing doubtful costs one search through its bytes.
+
+Failure: more than `_MOST` readings, or `_TIMES` the bytes of the message, are not looked at, nor is
+what the parser left as it is; `TooManyError` says so when all else was given.
+"""
+
+from __future__ import annotations
+
+import binascii
+import re
+from collections.abc import Iterator
+
+from iems.codec.encoded import base64_octets
+from iems.mime.defect import Defect
+from iems.mime.part import Part
+from iems.mime.tree import parse
+from iems.store.spool import Spooled
+from milters.engines.clamd import MAIL
+from milters.engines.scanner import Octets
+
+_MOST, _TIMES, _LEVELS = 200, 8, 5
+"""Honest mail in doubt has some ten readings, together once or twice as long as the message."""
+
+_PADDINGS, _YENC_LIMIT = 100_000, 4 << 20
+"""Pieces of one body in base64, and bytes of one block of yEnc: a tenth of a second and half a one
+for the most hostile."""
+
+_LEFT = frozenset({Defect.TOO_MANY_PARTS, Defect.LONG_HEADER})
+_LETTER = re.compile(rb"[A-Za-z0-9+/]")
+_CONTAINER = re.compile(r"multipart|message/")
+_YENC = re.compile(rb"^=ybegin [^\n]*\n(.*?)(?:^=yend|\Z)", re.MULTILINE | re.DOTALL)
+_YPART = re.compile(rb"\A=ypart [^\n]*\n")
+_ESCAPED = re.compile(rb"=(.)", re.DOTALL)
+_YENC_BYTES = bytes((byte - 42) % 256 for byte in range(256))
+_LINE_ENDS = b"\r\n"
+
+
+class TooManyError(Exception):
+    """There is more to a message than is looked at."""
+
+
+def whole(message: Spooled) -> Octets:
+    """The message as it is, in a form in which a scanner sees that it is one."""
+
+    def pieces() -> Iterator[bytes]:
+        yield MAIL
+        yield message.header
+        yield from message.body.pieces()
+
+    return Octets(len(MAIL) + message.size, pieces)
+
+
+def others(message: Spooled) -> Iterator[Octets]:
+    """The contents that other readers may find in it, each once; TooManyError at the end."""
+    data = b"".join((message.header, *message.body.pieces()))
+    left, bytes_left = _MOST, _TIMES * max(len(data), 64 << 10)
+    seen: set[int] = set()
+    readings = _Readings()
+    for octets in readings.of(data, _LEVELS):
+        if not octets or (key := hash(octets)) in seen:
+            continue
+        seen.add(key)
+        left, bytes_left = left - 1, bytes_left - len(octets)
+        if left < 0 or bytes_left < 0:
+            raise TooManyError(f"more than {_MOST} readings or {_TIMES} times its bytes")
+        yield Octets.of(octets)
+    if readings.incomplete:
+        raise TooManyError("a structure that is too deep, too wide or too long")
+
+
+class _Readings:
+    """Of one message; `incomplete` once a part was left as it is."""
+
+    def __init__(self) -> None:
+        self.incomplete = False
+
+    def of(self, data: bytes, levels: int) -> Iterator[bytes]:
+        """What readers find in these bytes."""
+        root = parse(data)
+        parts = list(root.walk())
+        doubtful = any(part.others or part.defects for part in parts)
+        self.incomplete |= any(one.defect in _LEFT for part in parts for one in part.defects)
+        for part in parts:
+            if part.parts:
+                continue
+            body = data[part.body : part.end]
+            if doubtful or (part.encoding == "base64" and _padded_within(body)):
+                yield from self._contents(part, body, data[part.start : part.body], levels)
+
+    def _contents(self, part: Part, body: bytes, head: bytes, levels: int) -> Iterator[bytes]:
+        for octets in self._decoded(part.encoding, body):
+            yield octets
+            yield from self._yenc(octets)
+            if _CONTAINER.match(part.content_type.word) is None or octets == body:
+                continue
+            if levels <= 0:
+                self.incomplete = True
+                continue
+            inner = _plain(head) + octets
+            yield MAIL + inner
+            yield from self.of(inner, levels - 1)
+
+    def _decoded(self, encoding: str, body: bytes) -> Iterator[bytes]:
+        """The octets, in each way in which readers undo the encoding."""
+        if encoding == "quoted-printable":
+            yield binascii.a2b_qp(body)
+        elif encoding != "base64":
+            yield body
+        else:
+            yield base64_octets(body)
+            if body.count(b"=") <= _PADDINGS:
+                yield b"".join(map(base64_octets, body.split(b"=")))
+            else:
+                self.incomplete = True
+
+    def _yenc(self, octets: bytes) -> Iterator[bytes]:
+        """The files in yEnc, without their first and last lines."""
+        for block in _YENC.finditer(octets):
+            if len(block[1]) > _YENC_LIMIT:
+                self.incomplete = True
+                continue
+            text = _YPART.sub(b"", block[1]).translate(None, _LINE_ENDS)
+            plain = _ESCAPED.sub(lambda found: bytes(((found[1][0] - 64) % 256,)), text)
+            yield plain.translate(_YENC_BYTES)
+
+
+def _padded_within(body: bytes) -> bool:
+    """Whether base64 goes on behind its padding."""
+    at = body.find(b"=")
+    return at >= 0 and _LETTER.search(body, at) is not None
+
+
+def _plain(head: bytes) -> bytes:
+    """The header of a part whose encoding is undone."""
+    return re.sub(rb"(?im)^content-transfer-encoding[ \t]*:", b"X-Undone:", head)
