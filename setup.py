@@ -5,6 +5,7 @@ from setuptools import setup
 setup(
     packages=[
         "iems",
+        "iems.archive",
         "iems.backup",
         "iems.codec",
         "iems.directory",

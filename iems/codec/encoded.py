@@ -26,6 +26,7 @@ _PIECES = 100
 _CONTROLS = (*range(0x20), *range(0x7F, 0xA0), 0x2028, 0x2029)
 _SURROGATES = range(0xD800, 0xE000)
 _CLEAN = {**dict.fromkeys(_CONTROLS, " "), **dict.fromkeys(_SURROGATES, "\ufffd")}
+_DROPPED: dict[int, str | None] = {**_CLEAN, **dict.fromkeys(_CONTROLS)}
 
 _CODECS = {
     name: codec
@@ -73,10 +74,26 @@ def text(value: bytes) -> str:
 
 def decoded(value: bytes) -> str:
     """The value on one line as a mail program shows it."""
+    return _letters(value).translate(_CLEAN)
+
+
+def readings(value: bytes) -> tuple[str, ...]:
+    """As `decoded`, then as others read control characters: not at all, or a NUL as the end."""
+    letters = _letters(value)
+    return letters.translate(_CLEAN), letters.translate(_DROPPED), *_ended(letters)
+
+
+def _ended(letters: str) -> Iterator[str]:
+    before, nul, _behind = letters.partition("\0")
+    if nul:
+        yield before.translate(_CLEAN)
+
+
+def _letters(value: bytes) -> str:
     runs = itertools.groupby(_pieces(unfold(value)), key=lambda piece: piece[0])
     return "".join(
         b"".join(octets for _name, octets in run).decode(name, "replace") for name, run in runs
-    ).translate(_CLEAN)
+    )
 
 
 def _pieces(value: bytes) -> Iterator[tuple[str, bytes]]:

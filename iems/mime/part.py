@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
-from iems.codec.encoded import decoded
+from iems.codec.encoded import readings
 from iems.mime.defect import Found
 from iems.mime.value import Value
 
@@ -39,7 +40,7 @@ class Part:
     def names(self) -> tuple[str, ...]:
         """All file names that a reader may show, decoded; what most of them show first."""
         values = (*self.disposition.all("filename"), *self.content_type.all("name"))
-        return tuple(dict.fromkeys(decoded(value) for value in values))
+        return tuple(dict.fromkeys(itertools.chain(*map(readings, values))))
 
     def walk(self) -> Iterator[Part]:
         """This part, all below it, and all other readings, in the order in which they stand."""

@@ -11,6 +11,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from iems.archive.member import BrokenError
+from iems.archive.reader import Reader
 from iems.codec.encoded import codec
 
 SIGNATURE = b"\x78\x9f\x3e\x22"
@@ -54,45 +56,6 @@ class _Open:
     octets: list[bytes] = field(default_factory=list)
 
 
-class _BrokenError(Exception):
-    """The bytes end, or say more than there is."""
-
-
-class _Bytes:
-    """Bytes that are taken one number after the other."""
-
-    def __init__(self, data: bytes) -> None:
-        self._data = data
-        self._at = 0
-
-    def take(self, count: int) -> bytes:
-        """The next of them."""
-        if count > len(self._data) - self._at:
-            raise _BrokenError
-        found = self._data[self._at : self._at + count]
-        self._at += count
-        return found
-
-    def number(self, size: int) -> int:
-        """The next as a number."""
-        return int.from_bytes(self.take(size), "little")
-
-    def count(self) -> int:
-        """The next as how many there are of something."""
-        found = self.number(4)
-        if found > _PARTS:
-            raise _BrokenError
-        return found
-
-    def pad(self) -> None:
-        """On to the next number that four divides; the end may come before."""
-        self._at = min(self._at + -self._at % 4, len(self._data))
-
-    def more(self) -> bool:
-        """Whether any are left."""
-        return self._at < len(self._data)
-
-
 def is_tnef(octets: bytes) -> bool:
     """Whether this is such a stream."""
     return octets.startswith(SIGNATURE)
@@ -103,10 +66,10 @@ def read_tnef(octets: bytes) -> Tnef:
     found: list[_Open] = []
     pages: list[int] = []
     try:
-        for number, data in _attributes(_Bytes(octets)):
+        for number, data in _attributes(Reader(octets)):
             _take(number, data, found, pages)
         whole = True
-    except _BrokenError:
+    except BrokenError:
         whole = False
     charset = codec(f"windows-{pages[0]}") if pages else "cp1252"
     return Tnef(tuple(one for each in found for one in _closed(each, charset)), whole)
@@ -123,17 +86,17 @@ def _take(number: int, data: bytes, found: list[_Open], pages: list[int]) -> Non
     elif number == _DATA:
         found[-1].octets.append(data)
     elif number == _PROPERTIES:
-        for tag, values in _properties(_Bytes(data)):
+        for tag, values in _properties(Reader(data)):
             if tag in _NAMES:
                 found[-1].long += values
             elif tag == _OCTETS:
                 found[-1].octets += [value for value in values if isinstance(value, bytes)]
 
 
-def _attributes(stream: _Bytes) -> Iterator[tuple[int, bytes]]:
+def _attributes(stream: Reader) -> Iterator[tuple[int, bytes]]:
     """Number and value of each: level, number, type, length, value, sum."""
     if stream.take(4) != SIGNATURE:
-        raise _BrokenError
+        raise BrokenError
     stream.take(2)
     for _attribute in range(_PARTS):
         if not stream.more():
@@ -144,31 +107,38 @@ def _attributes(stream: _Bytes) -> Iterator[tuple[int, bytes]]:
         value = stream.take(stream.number(4))
         yield number, value
         stream.take(2)
-    raise _BrokenError
+    raise BrokenError
 
 
-def _properties(stream: _Bytes) -> Iterator[tuple[int, list[bytes | str]]]:
+def _properties(stream: Reader) -> Iterator[tuple[int, list[bytes | str]]]:
     """Number and values of each MAPI property that is a text or octets."""
-    for _property in range(stream.count()):
+    for _property in range(_count(stream)):
         kind, tag = stream.number(2), stream.number(2)
         if tag & 0x8000:
             stream.take(16)
             name = stream.number(4)
             stream.take(stream.number(4) if name else 4)
-            stream.pad()
+            stream.pad(4)
         many, kind = kind & _MANY, kind & ~_MANY
         size = _SIZES.get(kind)
         if size is None and kind not in {_OBJECT, _STRING, _UNICODE, _BINARY}:
-            raise _BrokenError
+            raise BrokenError
         if size is not None:
-            stream.take(size * (stream.count() if many else 1))
+            stream.take(size * (_count(stream) if many else 1))
             continue
-        yield tag, [_value(stream, kind) for _one in range(stream.count())]
+        yield tag, [_value(stream, kind) for _one in range(_count(stream))]
 
 
-def _value(stream: _Bytes, kind: int) -> bytes | str:
+def _count(stream: Reader) -> int:
+    """How many there are of something."""
+    if (found := stream.number(4)) > _PARTS:
+        raise BrokenError
+    return found
+
+
+def _value(stream: Reader, kind: int) -> bytes | str:
     value = stream.take(stream.number(4))
-    stream.pad()
+    stream.pad(4)
     if kind == _UNICODE:
         return value.decode("utf-16-le", "replace")
     return value[16:] if kind == _OBJECT else value  # before an object stands what it is

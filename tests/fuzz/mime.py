@@ -1,8 +1,11 @@
-"""Laws of the tree of a message's parts, and of the files that stand in texts and in TNEF."""
+"""Laws of the tree of a message's parts, and of the files in texts, TNEF and archives."""
 
 from __future__ import annotations
 
+from iems.archive.member import Budget, Member
 from iems.mime.block import blocks as files_in
+from iems.mime.inside import files
+from iems.mime.name import extensions, folded
 from iems.mime.tnef import read_tnef
 from iems.mime.tree import parse
 
@@ -35,3 +38,23 @@ def tnef(data: bytes) -> None:
     for one in read_tnef(data).attachments:
         assert one.octets in data
         assert all(name and "\0" not in name for name in one.names)
+
+
+def archives(data: bytes) -> None:
+    """The first is the file itself; each other one is in the one before, or beside it."""
+    budget = Budget(octets=16 << 20, members=200)
+    depth = -1
+    for one in files(Member((), None, data), budget):
+        assert 0 <= one.depth <= min(depth + 1, 8)
+        assert one.size is None or one.size >= 0
+        assert all(one.names)
+        depth = one.depth
+
+
+def names(data: bytes) -> None:
+    """What is folded is folded, and has no folder and no end that is dropped."""
+    name = folded(data.decode("utf-8", "replace"))
+    assert folded(name) == name
+    assert "/" not in name
+    assert name == name.strip(" .") or name.startswith(".")
+    assert not extensions(name) or extensions(name)[-1]

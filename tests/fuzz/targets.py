@@ -34,6 +34,8 @@ TARGETS: Mapping[str, Callable[[bytes], None]] = {
     "mime": mime.mime,
     "blocks": mime.blocks,
     "tnef": mime.tnef,
+    "archives": mime.archives,
+    "names": mime.names,
     "chain": chain.chain,
     "lmtp": lmtp.lmtp,
     "commands": lmtp.commands,

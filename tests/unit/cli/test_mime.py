@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import base64
 import io
 import json
 import sys
+import zipfile
 from pathlib import Path
 
 import pytest
 
 from cli.main import main
+from tests.unit.archive.test_archives import zipped
+from tests.unit.mime.test_block import uuencoded
 
 MESSAGE = (
     b"Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n\r\none\r\n"
@@ -42,12 +46,53 @@ def test_for_programs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Non
     assert told["defects"] == [{"defect": "no-end", "at": 55}]
     assert [one["names"] for one in told["parts"]] == [[], ["ü.exe"]]
     assert told["parts"][1]["encoding"] == "base64"
+    (one,) = told["parts"][1]["contents"]
+    assert one["block"] is None
+    assert [file["kind"] for file in one["files"]] == ["empty"]
 
 
 def test_other_readings(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert tree(tmp_path, b"Content-Type: a/b\r\nContent-Type: c/d\r\n\r\n") == 1
     lines = capsys.readouterr().out.splitlines()
     assert lines == ["0 40 40 a/b 7bit", "  ! repeated-field at 19", "or", "0 40 40 c/d 7bit"]
+
+
+ARCHIVE, _mark, _directory = zipped(zipfile.ZIP_STORED, evil_exe=b"MZ").partition(b"PK\1\2")
+HOLDS = b"""\
+Content-Type: multipart/mixed; boundary=b
+
+--b
+
+see\x20
+%s
+--b
+Content-Type: application/zip; name="a.zip"
+Content-Transfer-Encoding: base64
+
+%s
+--b--
+""" % (uuencoded(b"MZ"), base64.encodebytes(ARCHIVE))
+
+
+def test_files_in_parts(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert tree(tmp_path, HOLDS) == 1
+    assert [line.strip() for line in capsys.readouterr().out.splitlines()] == [
+        "0 43 232 multipart/mixed 7bit",
+        "47 48 84 text/plain 7bit",
+        "! uuencoded at 53",
+        '> uuencode 5 36 dos 2 "evil.exe"',
+        '89 168 225 application/zip base64 "a.zip"',
+        "> zip 40",
+        "! broken",
+        '> dos 2 "evil.exe"',
+    ]
+    tree(tmp_path, HOLDS, "--json")
+    text, archive = json.loads(capsys.readouterr().out)["parts"]
+    assert text["contents"][1]["block"] == {"form": "uuencode", "start": 5, "end": 36}
+    (whole, within) = archive["contents"][0]["files"]
+    assert (whole["kind"], whole["faults"]) == ("zip", ["broken"])
+    assert (within["names"], within["family"]) == (["evil.exe"], "executable")
+    assert (within["size"], within["depth"]) == (2, 1)
 
 
 def test_standard_input_without_a_fault(
