@@ -187,6 +187,7 @@ def test_an_account_that_sends_too_much_is_held_with_what_it_has_queued(
     way: Way, fresh: Fresh
 ) -> None:
     alice, bob = fresh.address("alice"), fresh.address("bob")
+    way.postfix.wait_empty()  # what earlier tests sent would be put off, too
     way.busy.set()
     try:
         assert [way.submit(one).code for one in (alice, bob, alice)] == [250] * 3
@@ -236,6 +237,7 @@ def test_a_message_that_is_gone_meanwhile_hides_none(
     """postcat ends at the first message that it does not find."""
     monkeypatch.setenv("MAIL_CONFIG", str(way.postfix.config))
     dora = fresh.address("dora")
+    way.postfix.wait_empty()  # what earlier tests sent would be put off, too
     way.busy.set()
     try:
         assert [way.submit(dora).code for _ in range(2)] == [250] * 2
