@@ -19,6 +19,11 @@ hypothesis.settings.load_profile("iems")
 
 ROOT = Path(__file__).resolve().parents[1]
 
+_ALONE = {
+    f"tests/integration/test_{name}.py" for name in ("checked", "content", "init_scripts", "serve")
+}
+"""Those that share no server with others, and take the longest."""
+
 # The environment of a developer need not have the suite installed; the tests mean this tree.
 if str(ROOT) not in sys.path:
     sys.path.insert(0, str(ROOT))
@@ -35,7 +40,8 @@ def pytest_xdist_make_scheduler(config: pytest.Config) -> Generator[None, Any, A
 
 def _scope(nodeid: str) -> str:
     file = nodeid.partition("::")[0]
-    return "servers" if file.startswith("tests/integration/test_") else file
+    shares = file.startswith("tests/integration/test_") and file not in _ALONE
+    return "servers" if shares else file
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
