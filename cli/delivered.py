@@ -18,6 +18,7 @@ from cli.maildir import Kept, messages
 from cli.witness import Witness
 from iems.codec.delivered import delivered_to
 from iems.codec.header import parse_header, unfold
+from iems.codec.headers import OwnFindings
 from iems.codec.received import Arrival, arrival
 from iems.codec.senders import facts
 from iems.directory.reader import Directory
@@ -180,7 +181,8 @@ class Mail:
         if passed is None:
             raise UnjudgedError("the milter would not take it in now")
         who = self._facts(passed.findings, sender, trail)
-        came = Provenance("", trail.came.queue_id, passed.channel, one.time, passed.findings)
+        found = (*passed.findings, *OwnFindings(trail.below).of(target.layers))
+        came = Provenance("", trail.came.queue_id, passed.channel, one.time, found)
         decision = outcome(target, came, who, self.site, one.time).decision
         return Record(
             reference=trail.came.queue_id,

@@ -32,6 +32,7 @@ COMMANDS: Mapping[str, str] = {
     "digest": "say who gets no daily digest",
     "domain": "add, list and delete mail domains and their administrators",
     "flow": "list, hold and free accounts that sent too much",
+    "header": "keep the rules of domains and lists about header fields",
     "key": "make the keyring of the findings header and turn its keys over",
     "metrics": "print what the daemons have measured, for Prometheus",
     "mime": "show the parts of a message",

@@ -17,10 +17,10 @@ from cli.postfix import PostfixError, read_postfix
 from cli.refusals import Refusal, refusals
 from iems.directory.admin import Admin
 from iems.directory.authority import Thing
-from iems.directory.policy import Standing, forbidden_by, read_policy, standings
+from iems.directory.policy import Standing, bands, forbidden_by, standings
 from iems.directory.store import NoEntryError
 from iems.directory.tree import read_layer
-from iems.model.finding import TEMPERROR
+from iems.model.finding import MATCHED, TEMPERROR
 from iems.model.policy import Action, Kind, Layer, Subject, allowed
 from iems.settings.schema import Settings
 
@@ -53,7 +53,7 @@ def act(arguments: argparse.Namespace, admin: Admin, settings: Settings) -> int:
     subject: Subject = arguments.subject
     admin.authorise("show" if arguments.verb == "show" else "set", Thing("policy", subject.name))
     try:
-        above, own = _layers(entries.owner(subject, admin), admin, settings)
+        above, own = layers(entries.owner(subject, admin), admin, settings)
         if arguments.verb == "show":
             return _show(standings([*above, own]), as_json=arguments.json)
         return _choose(arguments, admin, above, own)
@@ -61,37 +61,46 @@ def act(arguments: argparse.Namespace, admin: Admin, settings: Settings) -> int:
         return entries.failed(f"no {subject}")
 
 
-def _layers(subject: Subject, admin: Admin, settings: Settings) -> tuple[list[Layer], Layer]:
+def layers(subject: Subject, admin: Admin, settings: Settings) -> tuple[list[Layer], Layer]:
+    """The layers above a subject, the site's first, and its own."""
     above = [settings.site_layer]
     if subject.kind is not Kind.DOMAIN:
         domain = Subject(Kind.DOMAIN, subject.name.rpartition("@")[2])
-        above.append(read_policy(admin.policy(domain), domain, entries.warn))
+        above.append(read_layer(admin.domain(domain.name), domain, entries.warn))
     return above, read_layer(admin.subject(subject), subject, entries.warn)
 
 
 def _choose(arguments: argparse.Namespace, admin: Admin, above: Sequence[Layer], own: Layer) -> int:
-    bands = sorted(above[0].rules)
-    check, band = _band(arguments.check, bands)
+    there = bands([*above, own])
+    check, band = _band(arguments.check, there)
     # What stands there may be taken back even when its check is no more.
     gone = arguments.verb == "unset" and (check, band) in own.rules
-    if (check, band) not in bands and not gone:
-        known = ", ".join(f"{name}:{one}" for name, one in bands) or "none"
+    if check in own.headers and band == MATCHED:
+        return entries.failed(f"{check} has its action in the rule: see `iems header`")
+    if (check, band) not in there and not gone:
+        known = ", ".join(f"{name}:{one}" for name, one in there) or "none"
         return entries.failed(f"no check {check}:{band}; known: {known}")
     action: Action | None = arguments.action if arguments.verb == "set" else None
     # A domain's own list of what its users may choose binds its own choice, too.
-    layers = [*above, own]
-    if action is not None:
-        forbids = forbidden_by(check, band, action, layers)
-        if forbids is not None:
-            may = _words(allowed(check, band, layers)) or "nothing"
-            return entries.failed(
-                f"{own.subject} may not choose {action.word} for {check}:{band}: "
-                f"{forbids} forbids it; allowed: {may}"
-            )
+    refusal = forbidden(check, band, action, [*above, own]) if action is not None else ""
+    if refusal:
+        return entries.failed(refusal)
     changed = admin.set_choice(own.subject, check, band, action)
     verb = "set" if action is not None else "unset"
     word = f" {action.word}" if action is not None else ""
     return entries.changed(verb if changed else "unchanged", f"{own.subject} {check}:{band}{word}")
+
+
+def forbidden(check: str, band: str, action: Action, layers: Sequence[Layer]) -> str:
+    """Why the subject of the last layer may not choose this action; empty where it may."""
+    forbids = forbidden_by(check, band, action, layers)
+    if forbids is None:
+        return ""
+    may = _words(allowed(check, band, layers)) or "nothing"
+    return (
+        f"{layers[-1].subject} may not choose {action.word} for {check}:{band}: "
+        f"{forbids} forbids it; allowed: {may}"
+    )
 
 
 def _show(rows: Sequence[Standing], *, as_json: bool) -> int:

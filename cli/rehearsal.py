@@ -132,7 +132,7 @@ def rehearse(
     )
     outcome = Outcome()
     try:
-        fields = _smtp(message, Chain(runtime), outcome)
+        fields = _smtp(message, Chain(runtime), site, outcome)
         if fields is not None:
             _note(fields, key, outcome)
         if fields is not None and not outcome.held:
@@ -143,7 +143,7 @@ def rehearse(
     return outcome
 
 
-def _smtp(message: Message, chain: Chain, outcome: Outcome) -> list[bytes] | None:
+def _smtp(message: Message, chain: Chain, site: Settings, outcome: Outcome) -> list[bytes] | None:
     """The session; the header fields as the queue gets them, or None where nothing is queued."""
     chain.connect(message.client, {"{daemon_name}": message.channel})
     chain.helo(message.helo)
@@ -167,7 +167,9 @@ def _smtp(message: Message, chain: Chain, outcome: Outcome) -> list[bytes] | Non
     answer, edits = chain.end_of_message({"i": QUEUE_ID})
     outcome.end = _shown(answer, "250 2.0.0 Ok")
     outcome.held = next((one.reason for one in edits if isinstance(one, Hold)), "")
-    return _edited([one.raw for one in fields], edits) if isinstance(answer, Continue) else None
+    if not isinstance(answer, Continue):
+        return None
+    return _edited([one.raw for one in fields], edits, site.hostname)
 
 
 def _parts(content: bytes) -> tuple[tuple[Field, ...], bytes]:
@@ -178,12 +180,13 @@ def _parts(content: bytes) -> tuple[tuple[Field, ...], bytes]:
     return parse_header(header).fields, rest.removeprefix(b"\r\n")
 
 
-def _edited(fields: list[bytes], edits: Iterable[Edit]) -> list[bytes]:
+def _edited(fields: list[bytes], edits: Iterable[Edit], hostname: str) -> list[bytes]:
     """The fields after the milter's edits, as Postfix applies them: its own Received is the first.
 
     Deletions count the fields as they were received, insertions as they will be delivered.
     """
-    done = [f"Received: by rehearsal id {QUEUE_ID}; {formatdate()}\r\n".encode(), *fields]
+    came = f"Received: by {hostname} (Postfix) id {QUEUE_ID}; {formatdate()}\r\n"
+    done = [came.encode(), *fields]
     for edit in edits:
         match edit:
             case InsertHeader(index, name, value):

@@ -29,12 +29,12 @@ from cli.rehearsal import resolver_of
 from cli.why import age
 from cli.witness import Witness
 from iems.directory.connect import connect
-from iems.directory.policy import forbidden_by
+from iems.directory.policy import OWN_BANDS, bands, forbidden_by
 from iems.directory.reader import Alias, Directory
 from iems.directory.toml import TomlDirectory
 from iems.dns.zonefile import UnexpectedQuestionError
 from iems.model.address import AddressError
-from iems.model.finding import TEMPERROR
+from iems.model.finding import TEMPERROR, Finding
 from iems.model.policy import SITE, Action, Kind, Subject, allowed
 from iems.serve.deadline import Deadline
 from iems.settings.load import load
@@ -196,12 +196,14 @@ def _change(words: Sequence[str], site: Settings, directory: Directory) -> Chang
     """A choice of the command line; ValueError where it cannot be one."""
     whom, check, word = words
     name, _colon, band = check.lower().partition(":")
-    rules = site.site_layer.rules
-    bands = [one for known, one in rules if known == name and one != TEMPERROR]
-    if not band and len(bands) == 1:
-        [band] = bands
-    if (name, band) not in rules:
-        known = ", ".join(f"{one}:{two}" for one, two in sorted(rules)) or "none"
+    there = bands([site.site_layer])
+    if name.startswith("header/") and Finding(name, "").own:
+        there += [(name, one) for one in OWN_BANDS]  # whoever has such a rule
+    found = [one for known, one in there if known == name and one != TEMPERROR]
+    if not band and len(found) == 1:
+        [band] = found
+    if (name, band) not in there:
+        known = ", ".join(f"{one}:{two}" for one, two in there) or "none"
         raise ValueError(f"no check {check}; known: {known}")
     action, subject = Action.parse(word), _subject(whom, directory)
     forbidden = forbidden_by(name, band, action, [site.site_layer]) is not None

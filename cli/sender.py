@@ -54,7 +54,8 @@ def act(arguments: argparse.Namespace, admin: Admin, _settings: Settings) -> int
             return _list(admin, subject, as_json=arguments.json)
         pattern: str = arguments.pattern
         entry = SenderEntry(pattern, verb == "allow", verb == "allow" and arguments.unverified)
-        done = admin.set_sender(subject, pattern, None if verb == "remove" else entry)
+        told = None if verb == "remove" else entry
+        done = admin.set_entry("sender", subject, pattern, told)
     except NoEntryError:
         return entries.failed(f"no {subject}")
     except ValueError as error:
@@ -66,7 +67,7 @@ def act(arguments: argparse.Namespace, admin: Admin, _settings: Settings) -> int
 
 
 def _list(admin: Admin, subject: Subject, *, as_json: bool) -> int:
-    found = read_senders(admin.senders(subject), subject, entries.warn)
+    found = read_senders(admin.entries("sender", subject), subject, entries.warn)
     shown = [found[pattern] for pattern in sorted(found)]
     table = [
         {

@@ -16,6 +16,7 @@ from typing import Protocol
 
 from iems.codec.delivered import delivered_to
 from iems.codec.findings import rows_of
+from iems.codec.headers import OwnFindings
 from iems.codec.printable import printable
 from iems.codec.senders import facts
 from iems.directory.account import ENHANCED, looped, unknown
@@ -159,12 +160,19 @@ class Delivery:
         """What is done for a recipient who is known."""
         agent = self._agent
         again = replace(target, closed=looped()) if target.key in self._had else target
-        return outcome(again, self._provenance, self._facts, agent.settings, agent.now(), self.past)
+        came = self._provenance
+        found = replace(came, findings=(*came.findings, *self._own.of(target.speakers)))
+        return outcome(again, found, self._facts, agent.settings, agent.now(), self.past)
 
     @functools.cached_property
     def _had(self) -> frozenset[str]:
         """Who has had the message before."""
         return delivered_to(self._block)
+
+    @functools.cached_property
+    def _own(self) -> OwnFindings:
+        """What rules of domains and lists find in the header."""
+        return OwnFindings(headers.as_sent(self._block, self._agent.settings.hostname))
 
     @functools.cached_property
     def _facts(self) -> Facts:
@@ -356,7 +364,7 @@ def _labels(one: Result) -> dict[str, str]:
     finding = decisive.finding if decisive else None
     return {
         "action": one.action,
-        "check": finding.check if finding else "",
+        "check": finding.counted if finding else "",
         "band": finding.band if finding else "",
         "reply": f"{one.reply.code // 100}xx",
     }

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from iems.codec import authres
 from iems.codec.header import parse_header, unfold
+from iems.codec.received import arrival
 from iems.model.address import Address, AddressError
 from iems.model.message import HeaderBlock
 from iems.model.policy import Action
@@ -65,6 +66,14 @@ def _forged(raw: bytes, authserv_id: str) -> bool:
 def read(raw: bytes) -> HeaderBlock:
     """The fields of a block as it arrived."""
     return parse_header(raw)
+
+
+def as_sent(block: HeaderBlock, hostname: str) -> HeaderBlock:
+    """The fields as the client sent them: those below the Received that our own Postfix wrote."""
+    for field in block.named(b"Received"):
+        if arrival(field.value, hostname):
+            return parse_header(block.raw[field.start + len(field.raw) :])
+    return block
 
 
 def verdict_field(action: Action, reference: str) -> bytes:

@@ -38,6 +38,11 @@ class Target:
     lists: tuple[MailingList, ...] = ()
 
     @property
+    def speakers(self) -> tuple[Layer, ...]:
+        """Its domain, its owner and the lists on the way."""
+        return (*self.layers, *(one.layer for one in self.lists))
+
+    @property
     def key(self) -> str:
         """What two recipients have in common that are the same mailbox."""
         return self.address.key if self.address else self.recipient.address

@@ -60,7 +60,7 @@ class Account:
             "verdicts_total",
             stage=stage,
             action=decision.action.word,
-            check=finding.check if finding else "",
+            check=finding.counted if finding else "",
             band=finding.band if finding else "",
             reply=f"{reply.code // 100}xx",
         )

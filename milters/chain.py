@@ -225,8 +225,9 @@ class Chain:
         """The decisions that keep a whole message from going on; none where it does."""
         message.had = delivered_to(message.block)
         late = not message.started.keys().isdisjoint({Stage.HEADERS, Stage.BODY})
-        destinations = (one for _address, found in message.accepted for one in found)
-        if not (message.had or late or any(one.listed for one in destinations)):
+        destinations = [one for _address, found in message.accepted for one in found]
+        said = (layer for one in destinations for layer in one.speakers)
+        if not (message.had or late or any(layer.senders or layer.headers for layer in said)):
             return []
         decisions = self._decide(message, message.accepted, seen, Stage.BODY)
         return decisions if self._refuses(message, decisions) else leaving(decisions)
@@ -328,8 +329,9 @@ class Chain:
             own = (*settings.beneath(one.channel), *one.layers)
             role, leaves = address.role or one.address.role, one.channel != LOCAL
             ruling = ruling_of(*one.layers)
-            first = decide(seen, (*above, *own), role=role, leaves=leaves, ruling=ruling)
-            return through(first, one.lists, seen, above, own, ruling_of, role=role, leaves=leaves)
+            found = (*seen, *message.own.of(one.speakers)) if stage is Stage.BODY else seen
+            first = decide(found, (*above, *own), role=role, leaves=leaves, ruling=ruling)
+            return through(first, one.lists, found, above, own, ruling_of, role=role, leaves=leaves)
 
         found = [
             (one, message.closed(one) or decided(address, one))

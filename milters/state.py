@@ -13,6 +13,7 @@ from typing import TypeAlias
 
 from iems.codec.findings import Passed
 from iems.codec.header import parse_header
+from iems.codec.headers import OwnFindings
 from iems.codec.senders import facts
 from iems.directory.account import closed, looped
 from iems.directory.resolve import Destination
@@ -197,6 +198,11 @@ class Message:
         """
         fields = b"".join(b"%s:%s\r\n" % pair for pair in self.header)
         return parse_header(fields.replace(b"\r\n", b"\n").replace(b"\n", b"\r\n"))
+
+    @functools.cached_property
+    def own(self) -> OwnFindings:
+        """What rules of domains and lists find in the header."""
+        return OwnFindings(self.block)
 
     @property
     def excess(self) -> str:

@@ -11,10 +11,15 @@ from urllib.parse import urlsplit
 
 from cli.check.networks import wide
 from cli.postfix import Postfix
+from iems.directory.policy import forbidden_by
+from iems.directory.reader import Alias
+from iems.directory.toml import TomlDirectory
 from iems.dns.resolver import Status
 from iems.dns.servers import Server, servers
 from iems.dns.stub import StubResolver
 from iems.model.envelope import INTERNET, LOCAL, SUBMISSION
+from iems.model.finding import MATCHED
+from iems.model.policy import REFUSALS, Action
 from iems.serve.deadline import Deadline
 from iems.settings.load import Written
 from iems.settings.policy import CheckSettings, Mode
@@ -46,6 +51,7 @@ def find(written: Written, postfix: Postfix | None) -> Iterator[str]:
     settings = written.settings
     yield from _networks(written)
     yield from _directory(written)
+    yield from _header_rules(written)
     yield from _channels(written, postfix)
     yield from _evidence(settings)
     yield from _counters(written)
@@ -79,6 +85,29 @@ def _directory(written: Written) -> Iterator[str]:
                 f"{written.where('directory.uri')}: directory.uri names {uri}: passwords and "
                 "policies cross the network in clear text; expected ldaps:// or ldapi://"
             )
+
+
+def _header_rules(written: Written) -> Iterator[str]:
+    """Rules in a directory that is a file, whose actions nobody will carry out."""
+    directory, site = written.settings.directory, written.settings.site_layer
+    if directory.kind != "toml":
+        return
+    try:
+        known = TomlDirectory.load(directory.file)
+    except SettingsError:
+        return  # faults, told elsewhere
+    lists = (one.mailing_list for one in known.entries.values() if isinstance(one, Alias))
+    owners = [([site], one) for one in known.layers.values()]
+    owners += [([site, one.domain_layer], one.layer) for one in lists if one]
+    for above, layer in owners:
+        for check in layer.headers:
+            action = layer.rules[check, MATCHED].choice or Action.DELIVER
+            forbids = forbidden_by(check, MATCHED, action, [*above, layer])
+            if forbids is not None:
+                yield (
+                    f"{directory.file}: {layer.subject} says {action.word} for {check}, which "
+                    f"{forbids} forbids, so that nothing is done; expected one of headers.allow"
+                )
 
 
 def _near(host: str) -> bool:
@@ -161,7 +190,8 @@ def _exact(written: Written, postfix: Postfix | None) -> Iterator[str]:
     except SettingsError:
         return  # faults, told elsewhere
     delegated = {one.name for one in settings.checks if one.mode is Mode.DELEGATE}
-    if not any(one.stage > Stage.RCPT and one.name in delegated for one in checks):
+    late = any(one.stage > Stage.RCPT and one.name in delegated for one in checks)
+    if not late and not settings.headers.allow & REFUSALS:
         yield (
             f"{said} for what header and body show, and no check that anybody may choose about "
             "looks there: only lists of senders have any use of it; expected one, or exact = false"

@@ -52,6 +52,11 @@ class Pattern:
             raise PatternError(f"it needs more than {_PROGRAM} instructions")
         return cls(source, compiled)
 
+    @property
+    def size(self) -> int:
+        """Its instructions."""
+        return int(self.compiled.programsize)
+
     def found(self, text: str) -> bool:
         """Whether it matches anywhere in the text."""
         return self.compiled.search(text.encode("utf-8", "replace")) is not None

@@ -11,7 +11,13 @@ import contextlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from iems.directory.authority import Actor, Audit, NotAuthorisedError, Thing, authorise
-from iems.directory.policy import MAX_SENDERS, policy_values
+from iems.directory.policy import (
+    MAX_HEADERS,
+    MAX_SENDERS,
+    name_of,
+    pattern_of,
+    policy_values,
+)
 from iems.directory.reader import Directory
 from iems.directory.store import (
     Attributes,
@@ -32,6 +38,7 @@ from iems.directory.tree import (
     DOMAIN,
     DOMAIN_NAME,
     DOMAINS,
+    HEADER,
     LOCKED,
     NAME,
     PASSWORD,
@@ -53,8 +60,10 @@ from iems.directory.tree import (
 )
 from iems.model.address import ROLES, Address
 from iems.model.policy import Action, Kind, Layer, Rule, Subject
-from iems.model.senders import SenderEntry
 from iems.serve.deadline import Deadline
+
+_KEYED = {"sender": (SENDER, MAX_SENDERS, pattern_of), "header": (HEADER, MAX_HEADERS, name_of)}
+"""What an entry has several of, each under a key: attribute, how many count, the key of a value."""
 
 
 def clear_password(text: str) -> bytes:
@@ -319,30 +328,28 @@ class Admin:
             self._store.change(name, {POLICY: (remove, add)}, self._soon())
         return True
 
-    def policy(self, subject: Subject) -> Sequence[bytes]:
-        """The policy values of a domain or user; NoEntryError where there is none such."""
-        return self.subject(subject).attributes.get(POLICY, ())
+    def set_entry(self, kind: str, subject: Subject, key: str, entry: object | None) -> bool:
+        """Make this the subject's `sender` entry or `header` rule; whether that is another.
 
-    def set_sender(self, subject: Subject, pattern: str, entry: SenderEntry | None) -> bool:
-        """Make this the subject's entry for a pattern, or with None have none; whether it is new.
-
-        ValueError where the list is full.
+        `key` is the pattern or name that it stands under; with None there is none. ValueError
+        where there are too many.
         """
+        attribute, most, key_of = _KEYED[kind]
         row = self.subject(subject)
-        values = row.attributes.get(SENDER, ())
-        present = [value for value in values if _pattern(value) == pattern]
+        values = row.attributes.get(attribute, ())
+        present = [value for value in values if key_of(value) == key]
         wanted = [str(entry).encode()] if entry is not None else []
         if present == wanted:
             return False
-        if not present and len(values) >= MAX_SENDERS:
-            raise ValueError(f"{subject} has {len(values)} entries; at most {MAX_SENDERS} count")
-        with self._acting("set", Thing("sender", subject.name)):
-            self._store.change(row.name, {SENDER: (present, wanted)}, self._soon())
+        if wanted and not present and len(values) >= most:
+            raise ValueError(f"{subject} has {len(values)} entries; at most {most} count")
+        with self._acting("set", Thing(kind, subject.name)):
+            self._store.change(row.name, {attribute: (present, wanted)}, self._soon())
         return True
 
-    def senders(self, subject: Subject) -> Sequence[bytes]:
-        """The list of senders of a domain or user; NoEntryError where there is none such."""
-        return self.subject(subject).attributes.get(SENDER, ())
+    def entries(self, kind: str, subject: Subject) -> Sequence[bytes]:
+        """All of them; NoEntryError where there is no such subject."""
+        return self.subject(subject).attributes.get(_KEYED[kind][0], ())
 
     def named(self, dn: bytes) -> Name:
         """The name in the text of one, as LDIF has it; ValueError where it is none of the tree."""
@@ -386,14 +393,6 @@ class Admin:
 
     def _soon(self) -> Deadline:
         return Deadline.after(self._timeout)
-
-
-def _pattern(value: bytes) -> str:
-    """The pattern of an entry of a list; empty where it is none."""
-    try:
-        return SenderEntry.parse(value.decode()).pattern
-    except ValueError:
-        return ""
 
 
 def _text(row: Row) -> str:

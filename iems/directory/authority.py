@@ -32,7 +32,7 @@ class Actor:
 class Thing:
     """What is acted upon and whose.
 
-    The kinds are domain, admin, user, alias, policy, sender, password and quarantine.
+    The kinds are domain, admin, user, alias, policy, sender, header, password and quarantine.
     """
 
     kind: str
@@ -57,7 +57,7 @@ _OWN = frozenset(
         ("change", "password"),
     }
 )
-_IN_DOMAIN = frozenset({"user", "alias", "policy", "sender", "password", "quarantine"})
+_IN_DOMAIN = frozenset({"user", "alias", "policy", "sender", "header", "password", "quarantine"})
 
 
 def authorise(actor: Actor, verb: str, thing: Thing) -> None:

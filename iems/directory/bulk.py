@@ -16,11 +16,11 @@ from dataclasses import dataclass, field
 from iems.directory.admin import Admin, differences
 from iems.directory.authority import NotAuthorisedError
 from iems.directory.ldif import Fault
-from iems.directory.policy import forbidden_by, read_policy
+from iems.directory.policy import bands, forbidden_by
 from iems.directory.rows import Read, Wanted
 from iems.directory.store import EntryExistsError, Name, NoEntryError, Row, Write
 from iems.directory.table import Line
-from iems.directory.tree import DOMAIN_NAME, domain_entry, user_named
+from iems.directory.tree import DOMAIN_NAME, domain_entry, read_layer, user_named
 from iems.model.policy import Kind, Layer, Subject
 from iems.serve.deadline import Deadline
 
@@ -56,8 +56,9 @@ class Policies:
         above = [self._site]
         if layer.subject.kind is Kind.USER:
             above.append(self._domain(layer.subject.name.rpartition("@")[2]))
+        known = bands([*above, layer])
         for (check, band), rule in layer.rules.items():
-            if (check, band) not in self._site.rules and not check.endswith("/*"):
+            if (check, band) not in known and not check.endswith("/*"):
                 raise ValueError(f"policy: no check {check}:{band}")
             if rule.choice is None:
                 continue
@@ -69,10 +70,10 @@ class Policies:
         if name not in self._domains:
             subject = Subject(Kind.DOMAIN, name)
             try:
-                values = self._admin.policy(subject)
-            except NoEntryError:
-                values = ()  # that there is none is told where its row is carried out
-            self._domains[name] = read_policy(values, subject, lambda _fault: None)
+                row = self._admin.subject(subject)
+                self._domains[name] = read_layer(row, subject, lambda _fault: None)
+            except NoEntryError:  # which is told where its row is carried out
+                self._domains[name] = Layer(subject)
         return self._domains[name]
 
 

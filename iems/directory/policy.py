@@ -1,17 +1,19 @@
 """Policies of domains and users: their text in the directory, and how they stand beneath the site.
 
 A value is `CHECK BAND choice ACTION` or `CHECK BAND allow ACTION,ACTION,...`; in a list of senders
-it is `allow PATTERN`, `allow PATTERN unverified` or `block PATTERN`. A value may come from a user's
-own hand: what cannot be read is left out with a note, and takes no other with it.
+it is `allow PATTERN`, `allow PATTERN unverified` or `block PATTERN`, and a rule about header fields
+is an `OwnRule`. A value may come from a user's own hand: what cannot be read is left out with a
+note, and takes no other with it.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from iems.model.finding import Finding
+from iems.codec.headers import OwnRule
+from iems.model.finding import MATCHED, TEMPERROR, Finding
 from iems.model.policy import Action, Layer, Rule, Subject, allowed, decide
 from iems.model.senders import SenderEntry, Senders
 
@@ -21,8 +23,16 @@ MAX_VALUES = 500
 MAX_SENDERS = 1_000
 """Entries of one subject that are read: who has more wants a filter, and each costs memory."""
 
-_CHECK = re.compile(r"[a-z0-9-]{1,32}(?:/(?:[a-z0-9_.-]{1,64}|\*))?")
+MAX_HEADERS = 20
+"""Rules about header fields of one subject that are read: each is applied to all of its mail."""
+
+_CHECK = re.compile(
+    r"[a-z0-9-]{1,32}(?:/(?:[a-z0-9_.-]{1,64}|\*))?|header/[!-.0-~]{1,320}/[a-z0-9.-]{1,64}"
+)
 _BAND = re.compile(r"[a-z]{1,32}")
+
+OWN_BANDS = (MATCHED, TEMPERROR)
+"""Those of a rule about header fields."""
 
 
 def read_policy(values: Iterable[bytes], subject: Subject, note: Callable[[str], None]) -> Layer:
@@ -68,6 +78,46 @@ def read_senders(values: Iterable[bytes], subject: Subject, note: Callable[[str]
     return senders
 
 
+def with_headers(layer: Layer, values: Iterable[bytes], note: Callable[[str], None]) -> Layer:
+    """The layer with these rules about header fields; each value that is none goes to `note`.
+
+    What is done with what one finds is its own action, and no other choice of the same layer.
+    """
+    subject, headers, rules = layer.subject, dict[str, str](), dict(layer.rules)
+    for count, value in enumerate(sorted(values)):
+        if count == MAX_HEADERS:
+            note(f"{subject} has more than {MAX_HEADERS} header rules; the rest is left out")
+            break
+        try:
+            one = OwnRule.parse(value.decode("utf-8"))
+        except ValueError as error:
+            note(f"{subject}: header rule {value[:200]!r} is left out: {error}")
+            continue
+        check = one.check(subject.name)
+        if check in headers:
+            note(f"{subject}: header rule {value[:200]!r} is left out: there is one of this name")
+            continue
+        present = rules.get((check, MATCHED), Rule())
+        if present.choice is not None:
+            note(f"{subject}: its choice for {check} is left out: the rule says its action itself")
+        headers[check] = one.test
+        rules[check, MATCHED] = replace(present, choice=one.action)
+    return replace(layer, rules=rules, headers=headers)
+
+
+def pattern_of(value: bytes) -> str:
+    """The pattern of an entry of a list of senders; empty where it is none."""
+    try:
+        return SenderEntry.parse(value.decode()).pattern
+    except ValueError:
+        return ""
+
+
+def name_of(value: bytes) -> str:
+    """The name of a rule about header fields, whatever stands behind it."""
+    return value.partition(b" ")[0].decode("utf-8", "replace")
+
+
 def policy_values(layer: Layer) -> tuple[bytes, ...]:
     """The rules of the layer as values, sorted."""
     values: list[str] = []
@@ -97,9 +147,16 @@ class Standing:
     notes: tuple[str, ...]
 
 
+def bands(layers: Sequence[Layer]) -> list[tuple[str, str]]:
+    """What may be found of mail beneath these layers, the site's first: check and band, sorted."""
+    site = (one for one in layers[0].rules if not one[0].endswith("/*"))
+    own = ((check, band) for layer in layers for check in layer.headers for band in OWN_BANDS)
+    return sorted({*site, *own})
+
+
 def standings(layers: Sequence[Layer]) -> tuple[Standing, ...]:
-    """All bands of the first layer, the site's, as they stand for the subject of the last one."""
-    return tuple(_standing(check, band, layers) for check, band in sorted(layers[0].rules))
+    """All these bands, as they stand for the subject of the last layer."""
+    return tuple(_standing(check, band, layers) for check, band in bands(layers))
 
 
 def forbidden_by(check: str, band: str, action: Action, layers: Sequence[Layer]) -> Subject | None:

@@ -67,10 +67,14 @@ class Destination:
         return (self.user.domain_layer, self.user.layer) if self.user else ()
 
     @property
+    def speakers(self) -> tuple[Layer, ...]:
+        """Its domain, its owner and the lists on the way."""
+        return (*self.layers, *(one.layer for one in self.lists))
+
+    @property
     def listed(self) -> bool:
-        """Whether its domain, its owner or a list on the way has a list of senders."""
-        layers = (*self.layers, *(one.layer for one in self.lists))
-        return any(layer.senders for layer in layers)
+        """Whether one of them has a list of senders."""
+        return any(layer.senders for layer in self.speakers)
 
     @property
     def nobody(self) -> bool:

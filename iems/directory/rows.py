@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from iems.directory.account import KINDS, POP3, reason
 from iems.directory.admin import clear_password
 from iems.directory.authority import Thing
-from iems.directory.policy import read_policy, read_senders
+from iems.directory.policy import read_policy, read_senders, with_headers
 from iems.directory.store import Attributes, Name
 from iems.directory.table import Line
 from iems.directory.tree import (
@@ -20,6 +20,7 @@ from iems.directory.tree import (
     DISABLED,
     DOMAIN_NAME,
     FORWARD,
+    HEADER,
     KIND,
     NAME,
     PASSWORD,
@@ -127,6 +128,8 @@ def domain(postmaster: Address) -> Read:
             wanted[POLICY], layer = _policy(line, Subject(Kind.DOMAIN, name))
         if "senders" in line.values:
             wanted[SENDER] = _senders(line, Subject(Kind.DOMAIN, name))
+        if "headers" in line.values:
+            wanted[HEADER], layer = _headers(line, layer or Layer(Subject(Kind.DOMAIN, name)))
         other = _maybe(line, "alias_of")
         told = _maybe(line, "postmaster")
         whom = Address.parse(told) if told else postmaster
@@ -189,6 +192,15 @@ def _senders(line: Line, subject: Subject) -> Sequence[bytes]:
     if faults:
         raise ValueError(faults[0])
     return [str(found[pattern]).encode() for pattern in sorted(found)]
+
+
+def _headers(line: Line, layer: Layer) -> tuple[Sequence[bytes], Layer]:
+    faults: list[str] = []
+    texts = sorted({value.encode() for value in line.values["headers"]})
+    layer = with_headers(layer, texts, faults.append)
+    if faults:
+        raise ValueError(faults[0])
+    return texts, layer
 
 
 def _password(line: Line) -> Attributes:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from iems.directory.account import KINDS, POP3, refusal
-from iems.directory.policy import MAX_SENDERS
+from iems.directory.policy import MAX_SENDERS, with_headers
 from iems.directory.reader import Alias, CatchAll, Entry, User, user_of
 from iems.model.address import Address, AddressError, domain_name
 from iems.model.policy import Action, Kind, Layer, MailingList, Rule, Subject
@@ -21,7 +21,7 @@ from iems.serve.deadline import Deadline
 from iems.settings.read import SettingsError, Table, action, actions, join, text
 
 _TABLES = frozenset({"domains", "users", "aliases", "lists"})
-_OF_LAYER = frozenset({"policy", "senders"})
+_OF_LAYER = frozenset({"headers", "policy", "senders"})
 _OF_USER = frozenset({"policy", "senders", "disabled", "kind", "forward", "reads", "language"})
 
 
@@ -196,8 +196,8 @@ class _Reading:
 
     def _layer(self, key: str, content: object, subject: Subject) -> Layer:
         if not isinstance(content, Mapping) or content.keys() - _OF_LAYER:
-            keys = " and ".join(sorted(_OF_LAYER))
-            self._fault(key, content, f"expected a table with the keys {keys}, or an empty one")
+            keys = ", ".join(sorted(_OF_LAYER))
+            self._fault(key, content, f"expected a table with keys of {keys}, or an empty one")
             return Layer(subject)
         rules: dict[tuple[str, str], Rule] = {}
         policy = self._table(content, "policy", key)
@@ -205,7 +205,17 @@ class _Reading:
             path = join(f"{key}.policy", check)
             for band, rule in self._table(policy, check, f"{key}.policy").items():
                 rules[check, band] = self._rule(join(path, band), rule)
-        return Layer(subject, rules, self._senders(f"{key}.senders", content.get("senders", [])))
+        layer = Layer(subject, rules, self._senders(f"{key}.senders", content.get("senders", [])))
+        return self._headers(f"{key}.headers", content.get("headers", []), layer)
+
+    def _headers(self, key: str, content: object, layer: Layer) -> Layer:
+        if not isinstance(content, list) or not all(isinstance(one, str) for one in content):
+            self._fault(key, content, "expected a list of rules about header fields")
+            return layer
+        values = [one.encode("utf-8") for one in content]
+        return with_headers(
+            layer, values, lambda told: self._faults.append(f"{self._file}: {key}: {told}")
+        )
 
     def _senders(self, key: str, content: object) -> Senders:
         if not isinstance(content, list) or len(content) > MAX_SENDERS:

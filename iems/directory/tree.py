@@ -13,7 +13,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from iems.directory.account import POP3, refusal
-from iems.directory.policy import read_policy, read_senders
+from iems.directory.policy import read_policy, read_senders, with_headers
 from iems.directory.reader import Alias, CatchAll, DirectoryUnavailable, Entry, User, user_of
 from iems.directory.store import Attributes, Name, Reader, Row
 from iems.model.address import Address, AddressError, domain_name
@@ -24,13 +24,13 @@ DOMAINS: Name = (("ou", "domains"),)
 CLASS = "objectClass"
 USER, ALIAS, DOMAIN = "iemsUser", "iemsAlias", "iemsDomain"
 ADDRESS, TARGET, DOMAIN_NAME = "iemsAddress", "iemsTarget", "iemsDomainName"
-POLICY, SENDER = "iemsPolicy", "iemsSender"
+POLICY, SENDER, HEADER = "iemsPolicy", "iemsSender", "iemsHeader"
 DISABLED, KIND, FORWARD, READS = "iemsDisabled", "iemsKind", "iemsForward", "iemsReads"
 NAME = "cn"
 ADMIN, PASSWORD, LOCKED = "iemsAdmin", "userPassword", "pwdAccountLockedTime"
 LANGUAGE = "preferredLanguage"
 _OF_USER = (DISABLED, KIND, FORWARD, READS, LANGUAGE)
-ATTRIBUTES = (CLASS, ADDRESS, TARGET, DOMAIN_NAME, POLICY, SENDER, *_OF_USER)
+ATTRIBUTES = (CLASS, ADDRESS, TARGET, DOMAIN_NAME, POLICY, SENDER, HEADER, *_OF_USER)
 
 Note = Callable[[str], None]
 
@@ -191,7 +191,9 @@ def read_layer(row: Row, subject: Subject, note: Note) -> Layer:
     """What the entry of a domain, user or list says of mail to it."""
     policy = read_policy(row.attributes.get(POLICY, ()), subject, note)
     senders = read_senders(row.attributes.get(SENDER, ()), subject, note)
-    return replace(policy, senders=senders, sees_junk=_maybe(row, READS).lower() != POP3)
+    layer = replace(policy, senders=senders, sees_junk=_maybe(row, READS).lower() != POP3)
+    own = () if subject.kind is Kind.USER else row.attributes.get(HEADER, ())
+    return with_headers(layer, own, note)
 
 
 def read_catch_all(row: Row, note: Note) -> CatchAll:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TypeAlias
 
-from iems.model.finding import Finding
+from iems.model.finding import MATCHED, Finding
 from iems.model.policy import BLOCKED, SITE, Action, Layer, MailingList, Ruling, decide
 from iems.model.senders import SenderEntry
 
@@ -33,14 +33,20 @@ def policy_class(
     """The class of a recipient beneath `layers`, and behind mailing `lists`.
 
     `found` is known by now, `to_come` are the bands (check, band) that may be found yet. Where
-    nothing is to come, and no list may still speak, nobody will be answered otherwise.
+    nothing is to come, and no list or rule of theirs may still speak, nobody will be answered
+    otherwise.
     """
     ordered, bands = tuple(layers), sorted(set(to_come))
     senders = tuple(frozenset(one.senders.values()) for one in ordered if one.senders)
-    through = [one for one in lists if one.layer.senders or (bands and one.layer.rules)]
-    if not bands and not senders and not through:
+    own = [Finding(check, "", MATCHED) for one in ordered for check in one.headers]
+    through = [
+        one
+        for one in lists
+        if one.layer.senders or one.layer.headers or (bands and one.layer.rules)
+    ]
+    if not (bands or senders or through or _told(own, ordered, role, leaves)):
         return ()
-    due = [*found, *(Finding(check, "", band) for check, band in bands)]
+    due = [*found, *(Finding(check, "", band) for check, band in bands), *own]
     told = [_told(due, ordered, role, leaves)]
     if senders:
         told += [_told([BLOCKED], ordered, role, leaves)]

@@ -11,6 +11,9 @@ from dataclasses import dataclass
 TEMPERROR = "temperror"
 """The band of a check that could not find out (RFC 8601 section 2.7.1)."""
 
+MATCHED = "matched"
+"""The band of a rule about header fields that fits."""
+
 VIRUS = "virus"
 """The check whose findings are never forgotten: about them nobody below the site chooses."""
 
@@ -31,3 +34,13 @@ class Finding:
     reason: str = ""
     score: float | None = None
     evidence: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def own(self) -> bool:
+        """Whether a rule of a domain or list found it (`header/OWNER/NAME`), and no check."""
+        return self.check.count("/") > 1
+
+    @property
+    def counted(self) -> str:
+        """What it is counted as: of who may make rules there are any number."""
+        return f"{self.check.partition('/')[0]}/*" if self.own else self.check

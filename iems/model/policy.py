@@ -101,6 +101,8 @@ class Rule:
 class Layer:
     """All that one subject says: rules keyed by (check, band), and his list of senders.
 
+    `headers` are the tests of a domain or list that make findings of mail to it, by the name of the
+    finding; what is done with one is a choice among `rules`.
     `("dnsbl/*", band)` speaks for a family. Who does not see Junk reads by POP3 alone: what he
     did not choose himself to be filed there is tagged instead.
     `shadow` are the rules of checks in shadow, which the site alone has.
@@ -109,6 +111,7 @@ class Layer:
     subject: Subject
     rules: Mapping[tuple[str, str], Rule] = field(default_factory=dict)
     senders: Senders = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict)
     sees_junk: bool = True
     shadow: Mapping[tuple[str, str], Rule] = field(default_factory=dict)
 
@@ -160,6 +163,11 @@ class Decision:
     def decisive(self) -> Reason | None:
         """The first reason with the decision's own action."""
         return next((reason for reason in self.reasons if reason.action is self.action), None)
+
+    @property
+    def own(self) -> tuple[Finding, ...]:
+        """What rules of domains and lists found, which is in the decision alone."""
+        return tuple(one.finding for one in self.reasons if one.finding.own)
 
 
 def refused_by(finding: Finding) -> Decision:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
-from iems.model.finding import TEMPERROR, VIRUS, Finding
+from iems.model.finding import MATCHED, TEMPERROR, VIRUS, Finding
 from iems.model.policy import (
     BLOCKED,
     EVERY_ACTION,
@@ -57,7 +57,7 @@ BANDS: Mapping[str, Mapping[str, Action]] = {
     },
     "dnsbl": {"listed": Action.JUNK, TEMPERROR: Action.DELIVER},
     "flow": {"exceeded": Action.DEFER, "held": Action.DEFER, TEMPERROR: Action.DELIVER},
-    "header": {"matched": Action.TAG, TEMPERROR: Action.DELIVER},
+    "header": {MATCHED: Action.TAG, TEMPERROR: Action.DELIVER},
     "helo": {
         "ours": Action.JUNK,
         "syntax": Action.DELIVER,
@@ -188,9 +188,14 @@ def read_checks(table: Table, where: Where) -> tuple[CheckSettings, ...]:
     return tuple(found)
 
 
-def site_layer(checks: Iterable[CheckSettings], blocked: Rule) -> Layer:
-    """The layer above all others; `blocked` is the rule for what block entries find."""
+def site_layer(checks: Iterable[CheckSettings], blocked: Rule, header: Rule) -> Layer:
+    """The layer above all others.
+
+    `blocked` is the rule for what block entries find, `header` that for what rules of domains and
+    lists about header fields find.
+    """
     rules: dict[tuple[str, str], Rule] = {(BLOCKED.check, BLOCKED.band): blocked}
+    rules |= {("header/*", band): header for band in BANDS["header"]}
     shadow: dict[tuple[str, str], Rule] = {}
     for check in checks:
         into = shadow if check.mode is Mode.SHADOW else rules
@@ -259,7 +264,7 @@ def policy_faults(above: Sequence[Layer], layer: Layer, key: str, where: Where) 
     both = (replace(site, rules={**site.rules, **site.shadow}), *channels)
     for check, band in both[0].rules:
         rule = layer.rule(check, band)
-        if rule is None:
+        if rule is None or check.endswith("/*"):
             continue
         may = allowed(check, band, both)
         may = may if rule.allow is None else may & rule.allow

@@ -201,6 +201,23 @@ class SenderSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
+class HeaderSettings:
+    """What rules about header fields that domains and lists make may do."""
+
+    allow: frozenset[Action] = setting(
+        read.actions,
+        "what they, and users about them, may choose from, and always `deliver`, which alone "
+        "leaves them without effect",
+        frozenset({Action.TAG, Action.JUNK}),
+    )
+
+    @property
+    def rule(self) -> Rule:
+        """The site's."""
+        return Rule(self.allow | {Action.DELIVER}, Action.DELIVER)
+
+
+@dataclass(frozen=True, kw_only=True)
 class NoticeSettings:
     """Reports and notices by mail."""
 
@@ -291,6 +308,7 @@ class Settings:
     notices: NoticeSettings = section(NoticeSettings, "notices by mail")
     digest: DigestSettings = section(DigestSettings, "daily digests to users")
     senders: SenderSettings = section(SenderSettings, "lists of senders")
+    headers: HeaderSettings = section(HeaderSettings, "rules of domains and lists")
     channels: Mapping[str, Channel] = setting(read.elsewhere(), "source channels", {})
     destinations: Mapping[str, Layer] = setting(read.elsewhere(), "policy by destination", {})
     checks: tuple[CheckSettings, ...] = setting(read.elsewhere(), "the checks that run", ())
@@ -298,7 +316,11 @@ class Settings:
     @functools.cached_property
     def site_layer(self) -> Layer:
         """The policy of the site."""
-        return site_layer(self.checks, Rule(self.senders.allow, self.senders.blocked))
+        return self._site_layer(self.checks)
+
+    def _site_layer(self, checks: Iterable[CheckSettings]) -> Layer:
+        blocked = Rule(self.senders.allow, self.senders.blocked)
+        return site_layer(checks, blocked, self.headers.rule)
 
     @functools.cached_property
     def shadows(self) -> frozenset[str]:
@@ -323,7 +345,7 @@ class Settings:
         site, own = self.site_layer, self.channels.get(channel)
         if any(one.matrix.cells for one in self.checks):
             cells = (one.between(channel, destination) for one in self.checks)
-            site = site_layer(cells, Rule(self.senders.allow, self.senders.blocked))
+            site = self._site_layer(cells)
         return (site, own.layer) if own else (site,)
 
     def beneath(self, destination: str) -> tuple[Layer, ...]:

@@ -116,7 +116,7 @@ def details(decision: Decision, findings: Iterable[Finding] = ()) -> dict[str, o
         **({"shadows": list(map(_reason, decision.shadows))} if decision.shadows else {}),
         **({"lists": list(decision.lists)} if decision.lists else {}),
         "notes": list(decision.notes),
-        "findings": list(map(_finding, findings)),
+        "findings": list(map(_finding, dict.fromkeys([*findings, *decision.own]))),
     }
 
 

@@ -10,19 +10,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from iems.codec.printable import printable
-from iems.codec.rule import HeaderRule, Operator, Result, RuleError
+from iems.codec.headers import finding
+from iems.codec.rule import HeaderRule, Operator, RuleError
 from iems.model.envelope import INTERNET
-from iems.model.finding import TEMPERROR, Finding
-from iems.model.message import Field, HeaderBlock
+from iems.model.finding import Finding
+from iems.model.message import HeaderBlock
 from iems.serve.deadline import Deadline
 from iems.settings import read
 from iems.settings.read import SettingsError, Table, Where, join, setting, somewhere
 from milters.checks.protocol import Check, Known, Pending, Stage, Tools, View
-
-MATCHED = "matched"
-_SHOWN = 100
-"""Characters of the value that are evidence."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,20 +102,6 @@ class Reading:
     def result(self) -> tuple[Finding, ...]:
         """The finding; what it was at first it stays."""
         if self._findings is None:
-            self._findings = (self._finding(*self._check.rule.apply(self._block)),)
+            check = self._check
+            self._findings = (finding(check.name, check.label, check.rule, self._block),)
         return self._findings
-
-    def _finding(self, result: Result, field: Field | None) -> Finding:
-        check = self._check
-        name = printable(check.rule.field)
-        if result is Result.CLEAR:
-            return Finding(check.name, "clear")
-        if result is Result.UNREAD:
-            reason = f"there is more of field {name} than is read for rule {check.label}"
-            return Finding(check.name, TEMPERROR, TEMPERROR, reason, None, (("field", name),))
-        reason = f"the message matches rule {check.label} about field {name}"
-        evidence = [("field", name)]
-        if field is not None and check.rule.test.of_values:
-            evidence.append(("occurrence", str(field.occurrence)))
-            evidence.append(("value", printable(check.rule.shown(self._block, field), _SHOWN)))
-        return Finding(check.name, MATCHED, MATCHED, reason, None, tuple(evidence))

@@ -169,7 +169,7 @@ def test_a_restore_brings_everything_onto_another_server(
     assert told == Summary(domains=1, users=1, records=1, quarantined=1, messages=1)
     assert new.login(BOB, "bob's password")
     assert not new.login(BOB, "another password")
-    assert new.admin.policy(Subject(Kind.USER, BOB.key)) == [b"dnsbl/own listed choice junk"]
+    assert new.admin.user(BOB).attributes["iemsPolicy"] == [b"dnsbl/own listed choice junk"]
     assert new.mail() == old.mail()
     assert (new.site.mail / DOMAIN / "bob" / ACTIVE).read_text() == "keep;\n"
     assert (new.site.conf_d / "lists.toml").read_text() == LISTS

@@ -195,7 +195,9 @@ def test_out_and_in_again(iems: Iems, load: Load, domain: str, form: str) -> Non
     name = f"{form}.{domain}"
     iems("domain", "delete", name, "--recursive")
     targets = "\n".join(f"gast{number}@bücher.example" for number in range(60))
-    load("domain", table(("domain", "postmaster"), (name, "post@example.net")))
+    headers = "offer junk Subject contains größe, x\ndate tag Date absent"
+    columns = ("domain", "postmaster", "headers")
+    load("domain", table(columns, (name, "post@example.net", headers)))
     load("domain", table(("domain", "alias_of"), (f"other.{name}", name)))
     header = ("address", "name", "forward", "policy", "senders", "password")
     senders = "allow größe@example.net unverified\nblock .example.org"
@@ -224,6 +226,7 @@ def test_out_and_in_again(iems: Iems, load: Load, domain: str, form: str) -> Non
 
     before = exported()
     assert "block .example.org" in before["user", name]
+    assert "date tag Date absent" in before["domain", name]
     for (kind, _one), text in before.items():
         code, summary, _error = load(kind, text, name=f"again.{form}")
         assert (code, *counts(summary)[:2]) == (0, 0, 0), summary

@@ -21,6 +21,7 @@ from tests.integration.stack.slapd import BASE, Slapd
 
 TEXT = """
 [domains."one.contract.test"]
+headers = ["size junk Subject contains,case  Größe"]
 senders = ["block .Example.com"]
 policy = { "dnsbl/a" = { listed = { choice = "junk", allow = ["deliver", "junk"] } } }
 [domains."two.contract.test"]
@@ -62,13 +63,16 @@ forward = ["erik@one.contract.test", "far@example.net"]
 "@four.contract.test" = ["@three.contract.test"]
 
 [lists."both@one.contract.test"]
+headers = ["bulk reject Precedence absent"]
 policy = { "iprev" = { mismatch = "reject" } }
 senders = ["block .Example.com"]
 """
 
 ONE = {
     ("dnsbl/a", "listed"): Rule(frozenset({Action.DELIVER, Action.JUNK}), Action.JUNK),
+    ("header/one.contract.test/size", "matched"): Rule(choice=Action.JUNK),
 }
+SIZE = {"header/one.contract.test/size": "Subject contains,case  Größe"}
 ALICE = {
     ("dnsbl/a", "listed"): Rule(choice=Action.DELIVER),
     ("iprev", "mismatch"): Rule(choice=Action.TAG),
@@ -93,6 +97,7 @@ def populated(server: Slapd) -> Slapd:
             "iemsPolicy: dnsbl/a listed choice junk",
             "iemsPolicy: dnsbl/a listed allow deliver,junk",
             "iemsSender: block .Example.com",
+            "iemsHeader: size junk Subject contains,case  Größe",
         )
         + tree.domain("two.contract.test")
         + tree.user(
@@ -109,7 +114,10 @@ def populated(server: Slapd) -> Slapd:
         + tree.alias(
             "both@one.contract.test",
             *("alice@one.contract.test", "bob@one.contract.test"),
-            more=("iemsPolicy: iprev mismatch choice reject", "iemsSender: block .Example.com"),
+            more=(
+                *("iemsPolicy: iprev mismatch choice reject", "iemsSender: block .Example.com"),
+                "iemsHeader: bulk reject Precedence absent",
+            ),
         )
         + tree.alias("out@one.contract.test", "someone@example.net")
         + tree.alias("bob@one.contract.test", "bob@one.contract.test", "copy@example.net")
@@ -194,7 +202,7 @@ def test_user(directory: Directory) -> None:
         "alice@one.contract.test": User(
             address("alice"),
             Layer(Subject(Kind.USER, "alice@one.contract.test"), ALICE, senders(FRIEND)),
-            Layer(Subject(Kind.DOMAIN, "one.contract.test"), ONE, senders(SPAM)),
+            Layer(Subject(Kind.DOMAIN, "one.contract.test"), ONE, senders(SPAM), SIZE),
         )
     }
 
@@ -220,10 +228,12 @@ def test_a_list_has_a_policy(directory: Directory) -> None:
     found = directory.find([address("both"), address("out"), address("dora")], soon())
     lists = {key: one.mailing_list for key, one in found.items() if isinstance(one, Alias)}
     both, out = (Subject(Kind.LIST, f"{one}@one.contract.test") for one in ("both", "out"))
-    reject = {("iprev", "mismatch"): Rule(choice=Action.REJECT)}
-    above = Layer(Subject(Kind.DOMAIN, "one.contract.test"), ONE, senders(SPAM))
+    bulk = "header/both@one.contract.test/bulk"
+    reject = dict.fromkeys([("iprev", "mismatch"), (bulk, "matched")], Rule(choice=Action.REJECT))
+    own = Layer(both, reject, senders(SPAM), {bulk: "Precedence absent"})
+    above = Layer(Subject(Kind.DOMAIN, "one.contract.test"), ONE, senders(SPAM), SIZE)
     assert lists == {
-        "both@one.contract.test": MailingList(Layer(both, reject, senders(SPAM)), above),
+        "both@one.contract.test": MailingList(own, above),
         "out@one.contract.test": MailingList(Layer(out), above),
         "dora@one.contract.test": None,
     }

@@ -26,6 +26,7 @@ DAN, EVE = tree.user_dn(f"dan@{DOMAIN}"), tree.user_dn("eve@elsewhere.rights.tes
 LARS, SHUT = tree.user_dn(f"lars@{DOMAIN}"), tree.user_dn(f"shut@{DOMAIN}")
 BOTH = f"iemsAddress=both@{DOMAIN},{DOMAIN_DN}"
 RULE, RULES = b"dnsbl/x listed choice junk", f"cn=users,ou=passwords,{BASE}"
+HEADER = ("iemsHeader", b"offer junk Subject contains offer")
 OWN = (("iemsPolicy", RULE), ("iemsSender", b"allow friend@example.net"))
 
 
@@ -61,7 +62,7 @@ SAMPLES = (
     Sample("domain", DOMAIN_DN, "objectClass", b"iemsDomain"),
     Sample("alias", BOTH, "objectClass", b"iemsAlias"),
     Sample("alias address", BOTH, "iemsAddress", f"both@{DOMAIN}".encode()),
-    *(Sample("domain policy", dn, *one) for dn in (DOMAIN_DN, BOTH) for one in OWN),
+    *(Sample("domain policy", dn, *one) for dn in (DOMAIN_DN, BOTH) for one in (*OWN, HEADER)),
     Sample("domain administrators", DOMAIN_DN, "iemsAdmin", DAN.encode()),
     Sample("top of the domains", f"ou=domains,{BASE}", "objectClass", b"organizationalUnit"),
     Sample("everything else below the domains", ALICE, "description", b"tall"),
@@ -80,9 +81,10 @@ SET = frozenset({"set", "change", "write"})
 def populated(server: Slapd) -> Slapd:
     """The server with a domain, its users and administrator, an alias, and another domain."""
     rules = [f"{name}: {value.decode()}" for name, value in OWN]
+    ruled = [*rules, f"{HEADER[0]}: {HEADER[1].decode()}"]
     more = ("iemsForward: far@example.net", "iemsKind: receive-only", "description: tall")
     server.add(
-        tree.domain(DOMAIN, *rules, f"iemsAdmin: {DAN}")
+        tree.domain(DOMAIN, *ruled, f"iemsAdmin: {DAN}")
         + tree.domain("elsewhere.rights.test", f"iemsAdmin: {EVE}")
         + tree.user("eve@elsewhere.rights.test")
         + tree.user(f"alice@{DOMAIN}", *rules, *more, "iemsReads: pop3", "preferredLanguage: de")
@@ -90,7 +92,7 @@ def populated(server: Slapd) -> Slapd:
         + tree.user(f"dan@{DOMAIN}")
         + tree.user(f"lars@{DOMAIN}", "pwdAccountLockedTime: 000001010000Z")
         + tree.user(f"shut@{DOMAIN}", "iemsDisabled: has left")
-        + tree.alias(f"both@{DOMAIN}", f"alice@{DOMAIN}", f"bob@{DOMAIN}", more=rules)
+        + tree.alias(f"both@{DOMAIN}", f"alice@{DOMAIN}", f"bob@{DOMAIN}", more=ruled)
     )
     return server
 
@@ -248,7 +250,7 @@ def test_readers_see_where_mail_goes(populated: Slapd, actor: str) -> None:
         shown = seen(connection)
     assert {ALICE, BOB, BOTH, DOMAIN_DN} <= shown.keys()
     places = {"objectClass", "uid", "iemsAddress", "iemsTarget", "iemsForward", "iemsDomainName"}
-    policy = {"iemsPolicy", "iemsSender", "iemsKind", "iemsDisabled", "iemsReads"}
+    policy = {"iemsPolicy", "iemsSender", "iemsHeader", "iemsKind", "iemsDisabled", "iemsReads"}
     own = {"postfix": set(), "milter": policy, "agent": policy | {"preferredLanguage"}}[actor]
     assert set().union(*shown.values()) == places | own
 

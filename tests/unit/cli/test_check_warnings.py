@@ -215,6 +215,7 @@ RULE = '[checks.header.a]\nfield = "X"\ntest = "present"\nmode = '
         ("exact = true\n", True),
         ('exact = ["example.test"]\n[checks.iprev]\nmode = "delegate"\n', True),
         (f'exact = true\n{RULE}"enforce"\n', True),
+        ('exact = true\n[headers]\nallow = ["tag", "reject"]\n', False),
         (f'exact = true\n{RULE}"delegate"\n', False),
         (
             'exact = true\ntrusted_relays = ["192.0.2.1"]\n[checks.iprev]\nmode = "delegate"\n',
@@ -230,6 +231,19 @@ def test_exact_where_nothing_is_found_late(site: Site, text: str, warned: bool) 
     assert [one.startswith(f"{site.folder}/conf.d/more.toml: exact ") for one in site.warnings] == [
         True
     ] * warned
+
+
+def test_a_rule_of_a_domain_or_list_that_does_nothing(site: Site) -> None:
+    directory = site.folder / "directory.toml"
+    site.settings(f'[directory]\nkind = "toml"\nfile = "{directory}"\n')
+    text = '[domains."a.test"]\nheaders = ["x ACTION Date absent"]\n[aliases]\n'
+    text += '"l@a.test" = ["x@b.test"]\n[lists."l@a.test"]\nheaders = ["y ACTION Date absent"]\n'
+    for action, count in (("reject", 2), ("junk", 0)):
+        directory.write_text(text.replace("ACTION", action))
+        site.check()
+        assert len(site.warnings) == count
+        for warning, check in zip(site.warnings, ("a.test/x", "l@a.test/y"), strict=False):
+            assert f"says reject for header/{check}, which site forbids" in warning
 
 
 def test_exact_without_mail_from_outside(site: Site) -> None:

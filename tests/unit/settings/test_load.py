@@ -325,7 +325,7 @@ def test_a_check_in_shadow_has_rules_that_nobody_can_choose_about() -> None:
     }
     site = from_table(table)
     assert site.shadows == {"iprev"}
-    assert {check for check, _band in site.site_layer.rules} == {"spf", "senders"}
+    assert {check for check, _band in site.site_layer.rules} == {"spf", "senders", "header/*"}
     rule = site.site_layer.shadow["iprev", "mismatch"]
     assert rule == Rule(frozenset({Action.JUNK, Action.TAG}), Action.JUNK)
     found = [Finding("iprev", "fail", "mismatch"), Finding("spf", "pass")]
