@@ -139,6 +139,15 @@ DOUBTFUL: Mapping[str, bytes] = {
     + _BASE64
     + b"\r\n"
     + lines(mixed(TEXT, part(ARCHIVE), header=b"").partition(b"\r\n\r\n")[2]),
+    "uuencoded within base64": mixed(
+        b"Content-Type: text/plain\r\n"
+        + _BASE64
+        + b"\r\n"
+        + lines(b"hello\r\n" + uuencoded(ARCHIVE, "a.zip"))
+    ),
+    "uuencoded with another mode": HEADER
+    + b"\r\n"
+    + uuencoded(ARCHIVE, "a.zip").replace(b"begin 644", b"begin 0644"),
     "yEnc": HEADER + b"\r\n" + yenc(EICAR, "a.com"),
 }
 """What clamd does not find, for it reads such a message in another way than some mail programs."""

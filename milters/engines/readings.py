@@ -3,8 +3,9 @@
 A scanner takes mail apart as one reader does. Where readers are known to differ (`iems.mime`), the
 contents of every part in every reading are given to it as well, without their transfer encoding; so
 are bodies in base64 with padding before their end, of which some readers take only what stands
-before it, and blocks of yEnc. What is a message or a multipart only once its encoding is undone, is
-read in the same way. A message that has nothing doubtful costs one search through its bytes.
+before it, and files that stand in texts (`iems.mime.block`). What is a message or a multipart only
+once its encoding is undone, is read in the same way. A message that has nothing of all this costs
+one search through its bytes.
 
 Failure: more than `_MOST` readings, or `_TIMES` the bytes of the message, are not looked at, nor is
 what the parser left as it is; `TooManyError` says so when all else was given.
@@ -17,6 +18,7 @@ import re
 from collections.abc import Iterator
 
 from iems.codec.encoded import base64_octets
+from iems.mime.block import blocks
 from iems.mime.defect import Defect
 from iems.mime.part import Part
 from iems.mime.tree import parse
@@ -27,18 +29,12 @@ from milters.engines.scanner import Octets
 _MOST, _TIMES, _LEVELS = 200, 8, 5
 """Honest mail in doubt has some ten readings, together once or twice as long as the message."""
 
-_PADDINGS, _YENC_LIMIT = 100_000, 4 << 20
-"""Pieces of one body in base64, and bytes of one block of yEnc: a tenth of a second and half a one
-for the most hostile."""
+_PADDINGS = 100_000
+"""Pieces of one body in base64: a tenth of a second for the most hostile."""
 
 _LEFT = frozenset({Defect.TOO_MANY_PARTS, Defect.LONG_HEADER})
 _LETTER = re.compile(rb"[A-Za-z0-9+/]")
 _CONTAINER = re.compile(r"multipart|message/")
-_YENC = re.compile(rb"^=ybegin [^\n]*\n(.*?)(?:^=yend|\Z)", re.MULTILINE | re.DOTALL)
-_YPART = re.compile(rb"\A=ypart [^\n]*\n")
-_ESCAPED = re.compile(rb"=(.)", re.DOTALL)
-_YENC_BYTES = bytes((byte - 42) % 256 for byte in range(256))
-_LINE_ENDS = b"\r\n"
 
 
 class TooManyError(Exception):
@@ -86,17 +82,21 @@ class _Readings:
         parts = list(root.walk())
         doubtful = any(part.others or part.defects for part in parts)
         self.incomplete |= any(one.defect in _LEFT for part in parts for one in part.defects)
-        for part in parts:
-            if part.parts:
-                continue
+        leaves = (part for part in parts if not part.parts)
+        once = {(one.body, one.end, one.encoding, one.content_type.word): one for one in leaves}
+        for part in once.values():
             body = data[part.body : part.end]
             if doubtful or (part.encoding == "base64" and _padded_within(body)):
                 yield from self._contents(part, body, data[part.start : part.body], levels)
+            elif part.content_type.word.startswith("text"):
+                for octets in self._decoded(part.encoding, body):
+                    yield from (block.octets for block in blocks(octets))
 
     def _contents(self, part: Part, body: bytes, head: bytes, levels: int) -> Iterator[bytes]:
+        """What readers find in a part that they do not read alike."""
         for octets in self._decoded(part.encoding, body):
             yield octets
-            yield from self._yenc(octets)
+            yield from (block.octets for block in blocks(octets))
             if _CONTAINER.match(part.content_type.word) is None or octets == body:
                 continue
             if levels <= 0:
@@ -114,20 +114,10 @@ class _Readings:
             yield body
         else:
             yield base64_octets(body)
-            if body.count(b"=") <= _PADDINGS:
+            if body.count(b"=") > _PADDINGS:
+                self.incomplete = True
+            elif _padded_within(body):
                 yield b"".join(map(base64_octets, body.split(b"=")))
-            else:
-                self.incomplete = True
-
-    def _yenc(self, octets: bytes) -> Iterator[bytes]:
-        """The files in yEnc, without their first and last lines."""
-        for block in _YENC.finditer(octets):
-            if len(block[1]) > _YENC_LIMIT:
-                self.incomplete = True
-                continue
-            text = _YPART.sub(b"", block[1]).translate(None, _LINE_ENDS)
-            plain = _ESCAPED.sub(lambda found: bytes(((found[1][0] - 64) % 256,)), text)
-            yield plain.translate(_YENC_BYTES)
 
 
 def _padded_within(body: bytes) -> bool:

@@ -85,18 +85,13 @@ def test_what_the_parser_leaves_is_told_of() -> None:
         found(wide)
 
 
-@pytest.mark.parametrize(
-    ("body", "why"),
-    [
-        (b"A=" * 150_000, "a structure that is too deep"),
-        (b"\r\n=ybegin line=128 size=9 name=a\r\n" + b"=" * (5 << 20), "a structure"),
-    ],
-    ids=["padding", "yEnc"],
-)
-def test_hostile_encodings_are_left(body: bytes, why: str) -> None:
-    encoding = b"base64" if body.startswith(b"A") else b"8bit"
-    with pytest.raises(TooManyError, match=why):
-        found(HEADER + b"Content-Transfer-Encoding: " + encoding + b"\r\n\r\n" + body)
+def test_a_hostile_encoding_is_left() -> None:
+    with pytest.raises(TooManyError, match="a structure that is too deep"):
+        found(HEADER + b"Content-Transfer-Encoding: base64\r\n\r\n" + b"A=" * 150_000)
+
+
+def test_a_file_in_a_text_is_scanned() -> None:
+    assert EICAR in found(HEADER + b"\r\n" + samples.uuencoded(EICAR, "a.com"))
 
 
 def test_many_readings_are_bounded() -> None:
