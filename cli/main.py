@@ -30,6 +30,7 @@ COMMANDS: Mapping[str, str] = {
     "backup": "write all that this server knows into one file",
     "check": "check the settings",
     "digest": "say who gets no daily digest",
+    "dkim": "make and turn over the keys that sign for domains, print their records",
     "domain": "add, list and delete mail domains and their administrators",
     "flow": "list, hold and free accounts that sent too much",
     "header": "keep the rules of domains and lists about header fields",

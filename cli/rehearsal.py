@@ -50,7 +50,16 @@ from milters.assembly import build_checks
 from milters.chain import Chain, Runtime
 from milters.checks.protocol import Tools
 from milters.refusal import line
-from milters.reply import ChangeHeader, Continue, DeleteRecipient, Edit, Hold, InsertHeader, Reply
+from milters.reply import (
+    ChangeHeader,
+    Continue,
+    DeleteRecipient,
+    Edit,
+    Hold,
+    InsertHeader,
+    ReplaceBody,
+    Reply,
+)
 
 QUEUE_ID = "4REHEARSED0000z"
 _SECONDS = 30.0
@@ -198,8 +207,8 @@ def _edited(fields: list[bytes], edits: Iterable[Edit], hostname: str) -> list[b
                 done[place : place + 1] = [] if value is None else [b"%s: %s\r\n" % (name, value)]
             case Hold():
                 pass  # told on its own
-            case DeleteRecipient():
-                raise ValueError("the chain takes no recipient away")
+            case DeleteRecipient() | ReplaceBody():
+                raise ValueError("the chain takes no recipient away, and signs nothing here")
             case _:
                 assert_never(edit)
     return done

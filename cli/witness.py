@@ -98,7 +98,7 @@ class Witness:
 class _Silent(Account):
     """Keeps no record of what is let in: there may be a hundred thousand of them."""
 
-    def let_in(self, message: Message, seen: Sequence[Finding], note: str = "") -> None:
+    def let_in(self, message: Message, seen: Sequence[Finding], *told: str) -> None:
         """Nothing."""
 
 

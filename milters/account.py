@@ -101,14 +101,16 @@ class Account:
         """What became of a recipient who would need a transaction of his own."""
         self.meter.count("splits_total", outcome=outcome)
 
-    def let_in(self, message: Message, seen: Sequence[Finding], note: str = "") -> None:
-        """One record, one log line and one count of a message that goes on to the queue."""
+    def let_in(self, message: Message, seen: Sequence[Finding], *told: str) -> None:
+        """One record, one log line and one count of a message that goes on to the queue.
+
+        What is `told` of it stands in both, as far as it is not empty.
+        """
         ids = message.block.named(b"message-id")
         message_id = printable(unfold(ids[0].value)) if ids else ""
-        told = details(Decision(notes=(note,) if note else ()), seen)
-        self.recorder.add(
-            self.record(message, "end-of-message", "accept", message_id=message_id, details=told)
-        )
+        notes = tuple(one for one in told if one)
+        fields = {"message_id": message_id, "details": details(Decision(notes=notes), seen)}
+        self.recorder.add(self.record(message, "end-of-message", "accept", **fields))
         self.meter.count("messages_total", channel=message.channel)
         self.log.event(
             message.reference,
@@ -121,6 +123,7 @@ class Account:
             recipients=len(message.accepted),
             findings=",".join(f"{one.check}={one.outcome}" for one in seen),
             message_id=message_id,
+            **({"note": "; ".join(notes)} if notes else {}),
         )
 
     def unavailable(self, message: Message, cause: str, why: str) -> None:

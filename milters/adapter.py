@@ -45,11 +45,12 @@ from milters.reply import (
     Hold,
     InsertHeader,
     Reject,
+    ReplaceBody,
     Reply,
     TempFail,
 )
 
-_EDITS = milter.ADDHDRS | milter.CHGHDRS | milter.DELRCPT | milter.QUARANTINE
+_EDITS = milter.ADDHDRS | milter.CHGHDRS | milter.CHGBODY | milter.DELRCPT | milter.QUARANTINE
 _ACTIONS = _EDITS | milter.SETSYMLIST
 _SILENT = milter.P_NR_HELO | milter.P_NR_MAIL | milter.P_NR_HDR | milter.P_NR_EOH | milter.P_NR_BODY
 _STEPS = milter.P_NODATA | milter.P_NOBODY | milter.P_NOUNKNOWN | milter.P_HDR_LEADSPC | _SILENT
@@ -340,6 +341,8 @@ class _Session:
                 self._context.delrcpt(address)
             case Hold(reason):
                 self._context.quarantine(printable(reason))
+            case ReplaceBody(content):
+                self._context.replacebody(content)
             case _:
                 assert_never(edit)
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from iems.codec.delivered import delivered_to
 from iems.codec.printable import printable
@@ -28,6 +28,7 @@ from iems.settings.policy import missing_findings
 from iems.settings.schema import Settings
 from iems.store.counters import Counters
 from iems.store.keys import Keyring
+from iems.store.signingkeys import DomainKeys
 from iems.store.spool import Spool, TooLargeError
 from milters import bounces
 from milters.account import EXACT, Account
@@ -36,6 +37,7 @@ from milters.checks.protocol import Check, Stage, View
 from milters.edits import holds, insertions, leaving, removals
 from milters.exact import Exact
 from milters.reply import Continue, Edit, Reply
+from milters.signing import Signed, Signing
 from milters.state import Connection, Message, Started, view
 
 _MAX_FORGED = 100
@@ -57,6 +59,8 @@ class Runtime:
     account: Account
     counters: Counters
     new_reference: Callable[[], str]
+    signing_keys: Mapping[str, DomainKeys] = field(default_factory=dict)
+    """By domain; none where nothing is sent on."""
 
     @functools.cached_property
     def due(self) -> Mapping[Stage, tuple[Check, ...]]:
@@ -64,6 +68,11 @@ class Runtime:
         return {
             stage: tuple(check for check in self.checks if check.stage is stage) for stage in Stage
         }
+
+    @functools.cached_property
+    def signing(self) -> Signing:
+        """Who signs."""
+        return Signing(self.settings, self.signing_keys, self.directory)
 
 
 class Chain:
@@ -80,12 +89,14 @@ class Chain:
     @property
     def reads_bodies(self) -> bool:
         """Whether anybody wants to see bodies."""
-        return self._run.settings.milter.tag_spam_bounces or bool(self._readers)
+        tagged = self._run.settings.milter.tag_spam_bounces
+        return tagged or self._run.signing.on or bool(self._readers)
 
-    @property
-    def _needs_bodies(self) -> bool:
-        """Whether a check reads them that is not in shadow: no message is judged without it."""
-        return bool(self._readers - self._run.settings.shadows)
+    def _needs_body(self, message: Message) -> bool:
+        """Whether a check reads it that is not in shadow, or a signature covers it."""
+        judged = self._readers - self._run.settings.shadows
+        signs = message.channel != LOCAL and self._run.signing.wants(message)
+        return bool(judged) or signs
 
     @property
     def reference(self) -> str:
@@ -174,7 +185,7 @@ class Chain:
         self._start(Stage.HEADERS, message.started)
         if self._run.settings.milter.tag_spam_bounces:
             message.keep_report(bounces.LIMIT)
-        if self._readers:
+        if self._readers or self._run.signing.wants(message):
             message.keep(self._run.spool, self._run.settings.agent.max_message)
         return Continue()
 
@@ -195,7 +206,7 @@ class Chain:
         message.finish()
         if message.excess:
             return self._answers.too_large(message, message.excess), ()
-        if message.fault is not None and self._needs_bodies:
+        if message.fault is not None and self._needs_body(message):
             return self._unread(message, message.fault)
         self._start(Stage.BODY, message.started)
         seen = self._of_all(message, self._collect(message))
@@ -210,14 +221,27 @@ class Chain:
             self._exact.ended(message, answer)
             if not isinstance(answer, Continue):
                 return answer, ()
+        signed = self._signed(message)
+        if not isinstance(signed, Signed):
+            return signed, ()
         held = holds(stopped)
         spam, note = bounces.verdict(message, self._run.settings, self._run.keyring.secret)
-        notes = (note, *(f"held in the queue: {one.reason}" for one in held))
-        self._run.account.let_in(message, seen, "; ".join(filter(None, notes)))
+        notes = (note, *(f"held in the queue: {one.reason}" for one in held), signed.note)
+        self._run.account.let_in(message, seen, *filter(None, notes))
         told = self._run.settings.weighed(seen)
         passed = message.passed(self._run.settings.shown(seen), self._run.account.clock())
         edits = insertions(passed, told, key, hostname, spam=spam)
-        return Continue(), (*forged, *edits, *held)
+        return Continue(), (*forged, *edits, *held, *signed.edits)
+
+    def _signed(self, message: Message) -> Signed | Reply:
+        try:
+            return self._run.signing.sign(message, int(self._run.account.clock()))
+        except DirectoryUnavailable as error:
+            cause, why = "directory", str(error)
+        except OSError as error:
+            cause, why = "spool", str(error)
+        answer = self._answers.unavailable(message, cause, why)
+        return Signed(note=f"not signed: {why}") if isinstance(answer, Continue) else answer
 
     def _stopped(
         self, message: Message, seen: tuple[Finding, ...]

@@ -10,7 +10,7 @@ import argparse
 import socket as sockets
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -32,6 +32,7 @@ from iems.store import counting, expiry
 from iems.store.counters import Counters
 from iems.store.keys import Keyring, KeyringError
 from iems.store.records import Recorder, new_reference
+from iems.store.signingkeys import DomainKeys, SigningKeyError, load_all
 from iems.store.spool import Spool
 from milters import adapter
 from milters.account import Account
@@ -86,10 +87,11 @@ class MilterService:
         try:
             dns_servers = servers(settings.dns.servers)
             keyring = Keyring.load(settings.keys.findings)
-        except (ValueError, KeyringError) as error:
+            signing_keys = load_all(settings.signing.keys)
+        except (ValueError, KeyringError, SigningKeyError) as error:
             raise SettingsError([str(error)]) from None
         build_checks(Tools.within(settings, StubResolver(dns_servers, 0.0), settings.milter.state))
-        generation = MilterGeneration(settings, keyring, fingerprint)
+        generation = MilterGeneration(settings, keyring, signing_keys, fingerprint)
         generation.directory(lambda _note: None)
         generation.counters()
         return generation
@@ -101,6 +103,7 @@ class MilterGeneration:
 
     settings: Settings
     keyring: Keyring
+    signing_keys: Mapping[str, DomainKeys]
     fingerprint: str
 
     @property
@@ -128,6 +131,7 @@ class MilterGeneration:
             account=Account(recorder, log, control.meter, time.time),
             counters=counters,
             new_reference=new_reference,
+            signing_keys=self.signing_keys,
         )
         control.meter.watch("records_dropped_total", lambda: recorder.dropped)
         adapter.serve(lambda: Chain(runtime), listener, control, log)

@@ -49,7 +49,8 @@ class InsertHeader:
 class ChangeHeader:
     """Another value for the field `name` number `occurrence` (from 1, as received).
 
-    None deletes the field; of several deletions the last field goes first.
+    None deletes the field; of several deletions the last field goes first. One that is not there
+    is added at the end.
     """
 
     name: bytes
@@ -71,4 +72,11 @@ class Hold:
     reason: str
 
 
-Edit: TypeAlias = InsertHeader | ChangeHeader | DeleteRecipient | Hold
+@dataclass(frozen=True, slots=True)
+class ReplaceBody:
+    """Another body: what stands behind the empty line."""
+
+    content: bytes
+
+
+Edit: TypeAlias = InsertHeader | ChangeHeader | DeleteRecipient | Hold | ReplaceBody

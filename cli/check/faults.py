@@ -19,6 +19,7 @@ from iems.settings.schema import Settings
 from iems.store.counters import PATIENCE
 from iems.store.counting import connect as connect_counters
 from iems.store.keys import Keyring, KeyringError
+from iems.store.signingkeys import SigningKeyError, load_all
 from milters.account import COMMIT_SECONDS
 from milters.assembly import build_checks
 from milters.checks import flow
@@ -55,7 +56,11 @@ def _secrets(settings: Settings) -> Iterable[str]:
     except KeyringError as error:
         missing = not keyring.exists()
         yield f"{error}; make one: iems key create {keyring}" if missing else str(error)
-    files = [keyring]
+    try:
+        load_all(settings.signing.keys)
+    except SigningKeyError as error:
+        yield str(error)
+    files = [keyring, *settings.signing.keys.glob("*.toml")]
     if settings.directory.kind == "ldap":
         programs = (settings.milter, settings.agent, settings.admin)
         files += [program.ldap_password_file for program in programs]

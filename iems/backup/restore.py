@@ -25,11 +25,12 @@ from iems.settings.read import SettingsError
 from iems.store import records
 from iems.store.keys import Keyring, KeyringError
 from iems.store.records import RecordsError
+from iems.store.signingkeys import SigningKeyError, load_all, make_folder
 
 _QUARANTINED = re.compile(r"quarantine/[A-Za-z0-9_-]+\.(eml|json)")
 _FIXED = {"keys/findings.toml", "settings/iems.toml", DIRECTORY}
 _MORE = {"records/milter.sqlite", "records/lmtp.sqlite"}
-_CONF_D = re.compile(r"settings/conf\.d/[^/]+\.toml")
+_SITE = re.compile(r"(?:settings/conf\.d|keys/dkim)/[^/]+\.toml")
 
 
 class OccupiedError(Exception):
@@ -70,17 +71,18 @@ def _check(stage: Path, manifest: Manifest) -> None:
             name.startswith("mail/")
             or name in _FIXED | _MORE
             or _QUARANTINED.fullmatch(name)
-            or _CONF_D.fullmatch(name)
+            or _SITE.fullmatch(name)
         ):
             raise ArchiveError(f"{name!r} is no name of a backup")
     try:
         load(stage / "settings/iems.toml")
         Keyring.load(stage / "keys/findings.toml")
+        load_all(stage / "keys/dkim")
         for name in _MORE & manifest.files.keys():
             records.count(stage / name)
     except SettingsError as error:
         raise ArchiveError("\n".join(error.faults)) from None
-    except (KeyringError, RecordsError) as error:
+    except (KeyringError, SigningKeyError, RecordsError) as error:
         raise ArchiveError(str(error)) from None
 
 
@@ -153,6 +155,18 @@ def _restore_settings(site: Site, stage: Path) -> None:
     folder.rename(site.conf_d)
     _replace(site.file, stage / "settings/iems.toml")
     _replace(site.settings.keys.findings, stage / "keys/findings.toml")
+    _restore_signing_keys(site.settings.signing.keys, stage / "keys/dkim")
+
+
+def _restore_signing_keys(folder: Path, stage: Path) -> None:
+    """Those of a domain whole; what there was of it stays beside as `*.previous`."""
+    for domain, keys in load_all(stage).items():
+        make_folder(folder)
+        file = folder / f"{domain}.toml"
+        if file.exists():
+            _replace(file, stage / file.name)
+        else:
+            keys.write(folder)
 
 
 def _replace(file: Path, by: Path) -> None:

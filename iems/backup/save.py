@@ -40,6 +40,8 @@ def save(site: Site, target: Path, progress: Progress) -> Summary:
 def _write(site: Site, writer: Writer) -> Summary:
     summary = Summary()
     writer.add_bytes("keys/findings.toml", site.settings.keys.findings.read_bytes())
+    for file in sorted(site.settings.signing.keys.glob("*.toml")):
+        writer.add_bytes(f"keys/dkim/{file.name}", file.read_bytes())
     writer.add_bytes("settings/iems.toml", site.file.read_bytes())
     for file in sorted(site.conf_d.glob("*.toml")):
         writer.add_bytes(f"settings/conf.d/{file.name}", file.read_bytes())

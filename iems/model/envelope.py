@@ -10,6 +10,8 @@ from typing import TypeAlias
 INTERNET = "internet"
 SUBMISSION = "submission"
 LOCAL = "local"
+LIST = "list"
+"""The listener of a list manager, where there is one."""
 
 IpAddress: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address
 

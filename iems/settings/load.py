@@ -45,8 +45,10 @@ class Written:
         directory, counters = self.settings.directory, self.settings.counters
         own = program.ldap_password_file if directory.kind == "ldap" else directory.file
         files = [self.settings.keys.findings, own]
-        if isinstance(program, MilterSettings) and counters.shared and counters.user:
-            files.append(counters.password_file)
+        if isinstance(program, MilterSettings):
+            files += sorted(self.settings.signing.keys.glob("*.toml"))
+            if counters.shared and counters.user:
+                files.append(counters.password_file)
         whole = hashlib.sha256(self.digest.encode())
         for file in files:
             try:

@@ -175,6 +175,24 @@ class KeySettings:
 
 
 @dataclass(frozen=True, kw_only=True)
+class SigningSettings:
+    """DKIM signatures of mail that is sent here (docs/dkim.md)."""
+
+    keys: Path = setting(
+        read.path,
+        "a folder with a file for each domain that has keys (`iems dkim`); mail of others is not "
+        "signed",
+        ETC / "keys/dkim",
+    )
+    valid: int = setting(
+        read.integer(0, 365),
+        "days after which a signature says that it has expired (`x=`); 0: never",
+        0,
+        "days",
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
 class KeepSettings:
     """How long things are kept."""
 
@@ -304,6 +322,7 @@ class Settings:
     admin: AdminSettings = section(AdminSettings, "iems, where it writes")
     counters: CounterSettings = section(CounterSettings, "where flow and exact count")
     keys: KeySettings = section(KeySettings, "keys of the site")
+    signing: SigningSettings = section(SigningSettings, "DKIM signatures of mail that is sent here")
     keep: KeepSettings = section(KeepSettings, "how long things are kept")
     notices: NoticeSettings = section(NoticeSettings, "notices by mail")
     digest: DigestSettings = section(DigestSettings, "daily digests to users")

@@ -8,11 +8,20 @@ from __future__ import annotations
 
 from iems.model.envelope import Client
 from milters.chain import Chain
-from milters.reply import ChangeHeader, Continue, DeleteRecipient, Hold, InsertHeader, Reply
+from milters.reply import (
+    ChangeHeader,
+    Continue,
+    DeleteRecipient,
+    Hold,
+    InsertHeader,
+    ReplaceBody,
+    Reply,
+)
 from milters.reply import Edit as ChainEdit
 from tests.fakemta.filter import CONTINUE, Macros, Verdict
 from tests.fakemta.message import Change, Edit, Insert, Quarantine
 from tests.fakemta.message import DeleteRecipient as Removed
+from tests.fakemta.message import ReplaceBody as Replaced
 from tests.fakemta.script import Connect
 
 
@@ -95,6 +104,8 @@ def _edit(edit: ChainEdit) -> Edit:
             return Removed(address)
         case Hold(reason):
             return Quarantine(reason)
+        case ReplaceBody(content):
+            return Replaced(content)
 
 
 def _received(value: bytes) -> bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from iems.archive.member import Budget, Member
+from iems.edits.seven_bit import seven_bit
 from iems.mime.block import blocks as files_in
 from iems.mime.inside import files
 from iems.mime.name import extensions, folded
@@ -22,6 +23,13 @@ def mime(data: bytes) -> None:
             data[start:end].lstrip(b"\r\n").startswith(b"--") for start, end in part.delimiters
         )
         assert all(isinstance(name, str) for name in part.names)
+
+
+def recoded(data: bytes) -> None:
+    """What is left alone is told why, if at all; what is made 7-bit is not made so again."""
+    edit = seven_bit(data)
+    assert not (edit.splices and edit.reason)
+    assert not edit.splices or not seven_bit(edit.of(data)).splices
 
 
 def blocks(data: bytes) -> None:

@@ -32,6 +32,7 @@ TARGETS: Mapping[str, Callable[[bytes], None]] = {
     "senders": codec.senders,
     "links": links.messages,
     "mime": mime.mime,
+    "recoded": mime.recoded,
     "blocks": mime.blocks,
     "tnef": mime.tnef,
     "archives": mime.archives,

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import datetime
 import os
 import re
 from collections.abc import Callable, Iterator
@@ -32,6 +33,7 @@ from iems.settings.load import load
 from iems.store import keys, records
 from iems.store.quarantine import Quarantine
 from iems.store.records import Record, Recorder
+from iems.store.signingkeys import DomainKeys, make_folder
 from tests.integration.directory import tree
 from tests.integration.stack.ground import Ground
 from tests.integration.stack.slapd import BASE, Slapd
@@ -110,6 +112,7 @@ def _made(folder: Path, slapd: Slapd) -> Server:
         f'version = 1\nhostname = "{HOST}"\npostmaster = "postmaster@{DOMAIN}"\n'
         f'milter.state = "{folder}/lib/milter"\nagent.state = "{folder}/lib/lmtp"\n'
         f'keys.findings = "{folder}/etc/keys/findings.toml"\n'
+        f'signing.keys = "{folder}/etc/keys/dkim"\n'
     )
     reloads: list[None] = []
     tools = Tools(BASE, slapd.folder / "slapd.d", stop=slapd.stop, start=slapd.start)
@@ -134,6 +137,7 @@ def old(server: Callable[[str], Server]) -> Server:
     (home / "sieve/own.sieve").write_text("keep;\n")
     (home / ACTIVE).symlink_to("sieve/own.sieve")
     (one.site.conf_d / "lists.toml").write_text(LISTS)
+    signing_keys(one, DOMAIN)
     recorder = Recorder(one.site.settings.agent.state / "records.sqlite")
     recorder.commit([record("old")], Deadline.after(10))
     recorder.close(Deadline.after(10))
@@ -144,6 +148,13 @@ def old(server: Callable[[str], Server]) -> Server:
 def record(text: str) -> Record:
     """A record that is found again."""
     return Record("REFERENCE", "delivery", "deliver", reply=text, recipient=str(BOB))
+
+
+def signing_keys(server: Server, domain: str) -> Path:
+    """The file with a new key of this domain."""
+    make_folder(folder := server.site.settings.signing.keys)
+    now = datetime.datetime.now(datetime.UTC)
+    return DomainKeys(domain).prepared("ed25519", "", now).write(folder)
 
 
 def nobody(_files: int, _bytes: int) -> None:
@@ -165,6 +176,8 @@ def test_a_restore_brings_everything_onto_another_server(
     new = server("new")
     new.admin.add_user(BOB, "another password")
     own = new.site.settings.keys.findings.read_bytes()
+    theirs = signing_keys(new, DOMAIN).read_bytes()
+    other = (kept := signing_keys(new, "elsewhere.test")).read_bytes()
     told = restore(new.site, archive, nobody)
     assert told == Summary(domains=1, users=1, records=1, quarantined=1, messages=1)
     assert new.login(BOB, "bob's password")
@@ -175,6 +188,9 @@ def test_a_restore_brings_everything_onto_another_server(
     assert (new.site.conf_d / "lists.toml").read_text() == LISTS
     ring = new.site.settings.keys.findings
     assert ring.read_bytes() == old.site.settings.keys.findings.read_bytes() != own
+    folder, name = new.site.settings.signing.keys, f"{DOMAIN}.toml"
+    assert (folder / name).read_bytes() == (old.site.settings.signing.keys / name).read_bytes()
+    assert [(folder / f"{name}.previous").read_bytes(), kept.read_bytes()] == [theirs, other]
     [one] = found(new.site.records["records/lmtp.sqlite"])
     assert one.reply == "old"
     [name] = Quarantine(new.site.quarantine).ids()
@@ -255,6 +271,8 @@ def test_another_host_is_in_the_way(archive: Path, server: Callable[[str], Serve
         ("settings/iems.toml", b"colour = 3\n", "colour"),
         ("settings/conf.d/lists.toml", b"[", "cannot be read"),
         ("keys/findings.toml", b"key = 1\n", "expected"),
+        ("keys/dkim/a.test.toml", b"key = 1\n", "expected"),
+        ("keys/dkim/a.test.key", b"", "no name of a backup"),
         ("records/lmtp.sqlite", b"no database", "no records"),
         ("directory.ldif", b"dn: cn=admin,ou=services,o=iems\ncn: admin\n", "is not below"),
         ("directory.ldif", b"dn: ou=domains,o=iems\nou:< file:///etc/shadow\n", "no value"),

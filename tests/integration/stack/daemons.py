@@ -65,6 +65,8 @@ state = "{self.agent_state}"
 status = "{self.agent_state}/status.json"
 [keys]
 findings = "{self.etc}/keys/findings.toml"
+[signing]
+keys = "{self.etc}/keys/dkim"
 """,
         )
         self.write("conf.d/servers.toml", servers)

@@ -60,6 +60,7 @@ default = {{ listed = "deliver" }}
 """
 
 _DOVECOT = """
+submission_host = 127.0.0.1:{port}
 passdb {{
   driver = ldap
   args = {ldap}
@@ -297,7 +298,7 @@ def _postfix(ground: Ground, slapd: Slapd, outside: Sink, bounces: Postfix) -> P
 
 def _dovecot(ground: Ground, slapd: Slapd, postfix: Postfix) -> Dovecot:
     file = ground.place("dovecot-ldap") / "dovecot-ldap.conf.ext"
-    extra = tree.logins() + _DOVECOT.format(ldap=file, sockets=postfix.sockets)
+    extra = tree.logins() + _DOVECOT.format(ldap=file, sockets=postfix.sockets, port=postfix.port())
     junk = (ROOT / "templates/dovecot/sieve/junk.sieve").read_text()
     server = Dovecot(ground, extra=extra, junk=junk)
     text = tree.on(slapd, deployed.text("dovecot/dovecot-ldap.conf.ext"), "dovecot")

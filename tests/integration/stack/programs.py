@@ -40,6 +40,7 @@ _PACKAGES = {
     "spamd": "spamd",
     "redis-server": "redis-server",
     "rspamd": "rspamd",
+    "opendkim": "opendkim",
     "openssl": "openssl",
     "setpriv": "util-linux",
     "prlimit": "util-linux",

@@ -6,7 +6,7 @@ import functools
 from collections.abc import Iterator
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from iems.codec.header import parse_header
@@ -61,6 +61,7 @@ def signed(signer: SigningKey, message: bytes, lifetime: int = 0, size: int = 7)
     return b"DKIM-Signature: " + value + b"\r\n" + message
 
 
+@settings(max_examples=40)
 @given(
     fields=st.lists(st.tuples(_FIELD, _VALUE), max_size=6),
     body=_BODY,

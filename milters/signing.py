@@ -1,0 +1,192 @@
+"""Which mail is signed by DKIM, by whose keys, and the field that it gets (docs/dkim.md).
+
+Signed is what was sent here by who may send with the address in From: at submission whose login
+owns the address, from a list manager what its list sends, of this machine its own mail and its
+bounces. What merely comes through it is foreign, whatever it says: mail from outside, from the
+loopback without a login, and what Sieve sends on or answers by sendmail(1).
+
+Before that the message is brought into a form that no hop changes (`iems.edits.seven_bit`). A large
+one that needs it stays as it is, since all of it would be in memory.
+
+DirectoryUnavailable and OSError are for the caller: the mail waits, and does not leave unsigned.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from iems.codec import canonical
+from iems.codec.author import authors
+from iems.codec.header import parse_header, split_message
+from iems.directory.ownership import owns
+from iems.directory.reader import Alias, Directory
+from iems.edits.dkim_sign import NAME, Signer, UnsignableError, body_digest, signature
+from iems.edits.edit import Edit as Recoding
+from iems.edits.seven_bit import LONGEST, seven_bit, survey
+from iems.model.address import Address, AddressError
+from iems.model.envelope import LIST, LOCAL, SUBMISSION
+from iems.model.message import Body, HeaderBlock
+from iems.serve.deadline import Deadline
+from iems.settings.schema import Settings
+from iems.store.keys import ACTIVE
+from iems.store.signingkeys import DomainKeys
+from milters.reply import ChangeHeader, Edit, InsertHeader, ReplaceBody
+from milters.state import Message
+
+_DAY = 24 * 60 * 60
+_RECODED = 32 << 20
+"""Bytes of a message that is recoded: it is in memory about four times then."""
+
+_PASSED_ON = (b"received", b"x-sieve")
+"""Fields of mail that was delivered before, or that a Sieve script made: no milter sees the first
+Received, which is that of this machine, and Pigeonhole marks by the other what it sends."""
+
+
+class UnsignedError(Exception):
+    """Why a message is not signed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Signed:
+    """The fields that a message gets, and what is told of them."""
+
+    edits: tuple[Edit, ...] = ()
+    note: str = ""
+
+
+class Signing:
+    """Of one worker; `keys` are those of each domain."""
+
+    def __init__(
+        self, settings: Settings, keys: Mapping[str, DomainKeys], directory: Directory
+    ) -> None:
+        self._settings = settings
+        self._directory = directory
+        self._signers = _signers(keys, settings.signing.valid * _DAY)
+
+    @property
+    def on(self) -> bool:
+        """Whether anything is ever signed."""
+        return bool(self._signers)
+
+    def wants(self, message: Message) -> bool:
+        """Whether the message may get a signature, by its header and channel: keep its body."""
+        return bool(self._candidates(message)[1])
+
+    def sign(self, message: Message, now: int) -> Signed:
+        """The signatures of a message that is whole."""
+        author, signers = self._candidates(message)
+        if author is None or not signers:
+            return Signed()
+        if message.whole is None:
+            return Signed(note="not signed: its body could not be kept")
+        try:
+            self._allow(message, author)
+            sealed = _sealed(message.block, message.whole.body)
+            values = [signature(one, sealed.header, sealed.digest, now) for one in signers]
+        except (UnsignedError, UnsignableError) as error:
+            return Signed(note=f"not signed: {error}")
+        names = ", ".join(f"{one.selector}._domainkey.{one.domain}" for one in signers)
+        fields = (InsertHeader(0, NAME, value) for value in values)
+        return Signed((*sealed.edits, *fields), f"signed: {names}{sealed.note}")
+
+    def _candidates(self, message: Message) -> tuple[Address | None, tuple[Signer, ...]]:
+        """Whom From names, and who may sign for his domain or one above it."""
+        if not self._signers or message.channel not in {SUBMISSION, LOCAL, LIST}:
+            return None, ()
+        author = _author(message)
+        labels = author.domain.split(".") if author else []
+        names = (".".join(labels[at:]) for at in range(len(labels)))
+        return author, next((self._signers[name] for name in names if name in self._signers), ())
+
+    def _allow(self, message: Message, author: Address) -> None:
+        """UnsignedError unless who sent the message may send with this address."""
+        if message.channel == LOCAL:
+            return self._allow_machine(message, author)
+        deadline = Deadline.after(self._settings.directory.timeout)
+        if message.channel == LIST:
+            entry = self._directory.find([author], deadline).get(author.key)
+            if not isinstance(entry, Alias) or entry.mailing_list is None:
+                raise UnsignedError(f"{author} is no list")
+            return None
+        try:
+            login = Address.parse(message.authenticated)
+        except AddressError:
+            raise UnsignedError("the login is no address") from None
+        if not owns(self._directory, login, author, deadline):
+            raise UnsignedError(f"{author} is not an address of {login}")
+        return None
+
+    def _allow_machine(self, message: Message, author: Address) -> None:
+        """Its accounts own ACCOUNT@HOSTNAME; nobody has logged in as a user of the directory."""
+        if any(message.block.named(name) for name in _PASSED_ON):
+            raise UnsignedError("it was sent on, or by a Sieve script")
+        sender = message.sender_address
+        own = author.domain == self._settings.hostname
+        if not own or (message.sender and (sender is None or sender.key != author.key)):
+            raise UnsignedError("nobody has logged in, and From is not its sender at this machine")
+
+
+@dataclass(frozen=True, slots=True)
+class _Sealed:
+    """A message as it is signed, and the edits that make it so."""
+
+    header: HeaderBlock
+    digest: bytes
+    edits: tuple[Edit, ...] = ()
+    note: str = ""
+
+
+def _sealed(header: HeaderBlock, body: Body) -> _Sealed:
+    """UnsignedError where a line would be broken on the way, and so the signature."""
+    found = survey(header.raw, canonical.content(body.pieces()))
+    edit = Recoding()
+    if not found.clean and len(header.raw) + body.size > _RECODED:
+        edit = Recoding(reason=f"it has more than {_RECODED} bytes")
+    elif not found.clean:
+        data = header.raw + b"".join(body.pieces())
+        edit = seven_bit(data)
+    if edit.splices:
+        sealed, content = _recoded(header, edit.of(data))
+        found = survey(sealed.header.raw, [content])
+    else:
+        sealed = _Sealed(header, body_digest(canonical.content(body.pieces())))
+    why = edit.reason or "they stand outside of its parts"
+    if found.long_line:
+        raise UnsignedError(f"a line has more than {LONGEST} bytes: {why}")
+    note = f"; its 8-bit bytes stay as they are: {why}" if found.eight_bit else ""
+    return replace(sealed, note=note)
+
+
+def _recoded(before: HeaderBlock, data: bytes) -> tuple[_Sealed, bytes]:
+    """The message as it is now, with what is to be changed for that, and its body."""
+    head, rest = split_message(data)
+    after, content = parse_header(head), b"".join(canonical.content([rest]))
+    known = {(one.key, one.occurrence): one.value for one in before.fields}
+    changed = (
+        ChangeHeader(one.name, one.occurrence, one.value)
+        for one in after.fields
+        if known.get((one.key, one.occurrence)) != one.value
+    )
+    return _Sealed(after, body_digest([content]), (*changed, ReplaceBody(content))), content
+
+
+def _signers(keys: Mapping[str, DomainKeys], lifetime: int) -> Mapping[str, tuple[Signer, ...]]:
+    """Who signs, by domain."""
+    found = {
+        domain: tuple(Signer(domain, key.selector, key.private, lifetime) for key in one.of(ACTIVE))
+        for domain, one in keys.items()
+    }
+    return {domain: signers for domain, signers in found.items() if signers}
+
+
+def _author(message: Message) -> Address | None:
+    """The one address in From; None where there is another number of them."""
+    found = authors([field.value for field in message.block.named(b"from")])
+    if not found.sole:
+        return None
+    try:
+        return Address.parse("{}@{}".format(*found.addresses[0]))
+    except AddressError:
+        return None
