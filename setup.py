@@ -25,6 +25,7 @@ setup(
         "sieve",
         "cli",
         "cli.check",
+        "cli.edit",
     ],
     package_data={"iems.notices": ["*.txt", "*.toml"], "iems.store": ["*.lua"]},
 )

@@ -17,6 +17,7 @@ from bench import (
     costs,
     counters,
     directory,
+    edits,
     exact,
     generator,
     lmtp,
@@ -50,6 +51,7 @@ def main() -> int:
         "users": users.measure,
         "why": why.measure,
         "mime": mime.measure,
+        "edits": edits.measure,
     }
     parser.add_argument("what", nargs="*", choices=[[], *runs], help="all of them if none is named")
     parser.add_argument("--rounds", type=int, default=5)

@@ -32,6 +32,7 @@ COMMANDS: Mapping[str, str] = {
     "digest": "say who gets no daily digest",
     "dkim": "make and turn over the keys that sign for domains, print their records",
     "domain": "add, list and delete mail domains and their administrators",
+    "edit": "change one message, from standard input to standard output",
     "flow": "list, hold and free accounts that sent too much",
     "header": "keep the rules of domains and lists about header fields",
     "key": "make the keyring of the findings header and turn its keys over",

@@ -61,10 +61,33 @@ _CODECS = {
 """Charsets of mail; a superset stands in where mail programs take it for one. Others are not looked
 up: Python keeps each name it was asked for, and some of its codecs are slow or no charsets."""
 
+_WRITERS = {
+    name: codec
+    for codec, names in {
+        "big5": "big5",
+        "euc_jp": "euc-jp",
+        "euc_kr": "euc-kr ks_c_5601-1987 ks_c_5601",
+        "gb2312": "gb2312",
+        "gbk": "gbk cp936 x-gbk",
+        "iso2022_jp": "iso-2022-jp",
+        "iso8859_11": "tis-620 iso-8859-11",
+        "latin_1": "iso-8859-1 latin1",
+        "shift_jis": "shift_jis shift-jis sjis x-sjis",
+    }.items()
+    for name in names.split()
+}
+"""Charsets that are read as a superset, and what they themselves hold."""
+
 
 def codec(charset: str) -> str:
     """The codec that reads this charset."""
     return _CODECS.get(charset.lower(), "utf_8")
+
+
+def writer(charset: str) -> str | None:
+    """The codec that writes this charset and nothing beyond it; None where nobody knows it."""
+    name = charset.lower()
+    return _WRITERS.get(name) or _CODECS.get(name)
 
 
 def text(value: bytes) -> str:

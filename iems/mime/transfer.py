@@ -77,7 +77,7 @@ def fitting(octets: bytes, end: bytes = b"\r\n") -> str:
     if holds("7bit", octets, end):
         return "7bit"
     unsafe = len(octets) - len(octets.translate(None, _UNSAFE))
-    return "quoted-printable" if 6 * unsafe < len(octets) else "base64"
+    return "quoted-printable" if 3 * unsafe <= len(octets) else "base64"
 
 
 def _base64(octets: bytes, end: bytes) -> bytes:
