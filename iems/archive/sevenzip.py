@@ -34,20 +34,12 @@ _END, _MAIN, _FILES, _PACK, _FOLDERS, _STREAMS = 0, 4, 5, 6, 7, 8
 _SIZE, _SUMS, _FOLDER, _SIZES, _COUNTS, _EMPTY, _NAMES = 9, 10, 11, 12, 13, 14, 17
 _PLAIN_HEADER, _PACKED_HEADER = 1, 23
 _COPY, _LZMA, _LZMA2, _AES = b"\0", b"\3\1\1", b"\x21", b"\6\xf1\7\1"
+_X86 = b"\3\3\1\3"
 _METHODS: dict[bytes, Callable[[bytes], Machine | None]] = {
     _LZMA: unlzma,
     _LZMA2: unlzma2,
     b"\4\1\x08": lambda _properties: inflater(),
     b"\4\2\2": lambda _properties: unbzip2(),
-}
-_FILTERS = {
-    b"\3\3\1\3": lzma.FILTER_X86,
-    b"\4": lzma.FILTER_X86,
-    b"\3\3\2\5": lzma.FILTER_POWERPC,
-    b"\3\3\4\1": lzma.FILTER_IA64,
-    b"\3\3\5\1": lzma.FILTER_ARM,
-    b"\3\3\7\1": lzma.FILTER_ARMTHUMB,
-    b"\3\3\x08\5": lzma.FILTER_SPARC,
 }
 
 
@@ -148,15 +140,15 @@ def _unpacked(data: bytes, folder: _Folder, budget: Budget) -> Unpacked:
 
 
 def _machine(coders: list[_Coder]) -> Machine | None:
-    """What undoes one method, or LZMA2 and one filter: LZMA's end is lost in liblzma's filters."""
-    filters = [_FILTERS[coder.method] for coder in coders if coder.method in _FILTERS]
-    methods = [coder for coder in coders if coder.method in _METHODS]
-    if len(methods) != 1 or len(filters) + 1 != len(coders) or len(filters) > 1:
+    """What undoes one method, or LZMA2 and the filter for programs: LZMA's end is lost in that."""
+    methods = [coder for coder in coders if coder.method != _X86]
+    if len(methods) != 1 or len(coders) > 2:
         return None
-    (coder,) = methods
-    if not filters:
-        return _METHODS[coder.method](coder.properties)
-    return unlzma2(coder.properties, filters) if coder.method == _LZMA2 else None
+    method, properties = methods[0].method, methods[0].properties
+    if len(coders) == 2:
+        return unlzma2(properties, [lzma.FILTER_X86]) if method == _LZMA2 else None
+    make = _METHODS.get(method)
+    return make(properties) if make else None
 
 
 def _listing(header: Reader) -> tuple[list[_Folder], list[tuple[str, bool]]]:

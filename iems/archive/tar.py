@@ -63,7 +63,7 @@ def members(data: bytes, budget: Budget) -> Iterator[Member | Fault]:
                 one = stored(data, start, start + length, budget)
                 yield _member((*names, _name(header)), length, one, ended=ended)
             names, size = [], None
-    if at > len(data) or not ended:
+    if not ended:
         yield Fault.BROKEN
 
 

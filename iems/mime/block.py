@@ -151,7 +151,7 @@ def _binhex(text: bytes, start: int, body: int) -> Block | None:
     found = _HQX.match(text, body)
     if found is None:
         return None
-    packed = base64_octets(found[1].translate(_HQX_TO_BASE64, b" \t\r\n\v\f"))
+    packed = base64_octets(found[1].translate(_HQX_TO_BASE64))
     stream = _unpacked(packed)
     length = stream[0] if stream else 0
     head = stream[length + 2 : length + 20]
@@ -163,12 +163,12 @@ def _binhex(text: bytes, start: int, body: int) -> Block | None:
 
 def _unpacked(packed: bytes) -> bytes:
     """Runs written out: an octet, 0x90 and how often it stands there; 0x90 0x00 is 0x90."""
-    found, held = bytearray(), 0
-    at = 0
-    while (mark := packed.find(b"\x90", at)) >= 0 and len(found) < MOST:
+    found, at = bytearray(), 0
+    while (mark := packed.find(b"\x90", at)) >= 0:
+        if len(found) > MOST:
+            return bytes(found[:MOST])
         found += packed[at:mark]
         count = packed[mark + 1] if mark + 1 < len(packed) else 0
-        held = found[-1] if found else 0
-        found += b"\x90" if not count else bytes([held]) * (count - 1)
+        found += found[-1:] * (count - 1) if count else b"\x90"
         at = mark + 2
-    return bytes(found + packed[at:])[:MOST]
+    return bytes(found + packed[at:])

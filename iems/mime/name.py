@@ -1,7 +1,7 @@
 """File names as rules compare them: what looks alike is alike, what is not shown is not there.
 
 A name that shows `invoice.pdf` may be a program for the system that opens it, and a name that no
-rule knows may look to people like one that it does. So names are folded: compatible forms (NFKC:
+rule knows may look to people like one that it does. So names are folded: compatible forms (NFKD:
 full width, ligatures, one-dot leaders), letters of other scripts that look like Latin ones, accent,
 case, all that is invisible (zero width, bidirectional controls, fillers), and the blanks and dots
 at the end that Windows drops. What stands before a slash or backslash is a folder. Patterns are
@@ -67,7 +67,7 @@ _DROPPED = re.compile(r"(?:[. ]|::\$data)++\Z")
 
 def alike(text: str) -> str:
     """The text with all that looks alike made equal, and without what is not seen."""
-    forms = unicodedata.normalize("NFKD", unicodedata.normalize("NFKC", text)).translate(_FOLDS)
+    forms = unicodedata.normalize("NFKD", text).translate(_FOLDS)
     return "".join(
         letter
         for letter in unicodedata.normalize("NFKD", forms.casefold())

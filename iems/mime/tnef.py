@@ -18,7 +18,7 @@ from iems.codec.encoded import codec
 SIGNATURE = b"\x78\x9f\x3e\x22"
 
 _PARTS = 10_000
-"""Attachments and properties that are looked at."""
+"""Attributes that are looked at."""
 
 _ATTACHMENT_BEGINS, _TITLE, _DATA, _PROPERTIES = 0x9002, 0x8010, 0x800F, 0x9005
 _CODE_PAGE = 0x9007
@@ -112,7 +112,7 @@ def _attributes(stream: Reader) -> Iterator[tuple[int, bytes]]:
 
 def _properties(stream: Reader) -> Iterator[tuple[int, list[bytes | str]]]:
     """Number and values of each MAPI property that is a text or octets."""
-    for _property in range(_count(stream)):
+    for _property in range(stream.number(4)):
         kind, tag = stream.number(2), stream.number(2)
         if tag & 0x8000:
             stream.take(16)
@@ -124,16 +124,9 @@ def _properties(stream: Reader) -> Iterator[tuple[int, list[bytes | str]]]:
         if size is None and kind not in {_OBJECT, _STRING, _UNICODE, _BINARY}:
             raise BrokenError
         if size is not None:
-            stream.take(size * (_count(stream) if many else 1))
+            stream.take(size * (stream.number(4) if many else 1))
             continue
-        yield tag, [_value(stream, kind) for _one in range(_count(stream))]
-
-
-def _count(stream: Reader) -> int:
-    """How many there are of something."""
-    if (found := stream.number(4)) > _PARTS:
-        raise BrokenError
-    return found
+        yield tag, [_value(stream, kind) for _one in range(stream.number(4))]
 
 
 def _value(stream: Reader, kind: int) -> bytes | str:

@@ -77,6 +77,7 @@ def test_members_and_time_are_bounded() -> None:
     found = read(octets, budget=Budget(members=5))
     assert len(found) == 6
     assert found[-1] == Fault.TOO_MANY
+    assert faults(gzip.compress(b"") * 20, Budget(members=5)) == {Fault.TOO_MANY}
     assert read(octets, budget=Budget(until=time.monotonic() - 1)) == [Fault.TOO_SLOW]
 
 

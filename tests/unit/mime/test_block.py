@@ -85,10 +85,17 @@ def test_several_and_those_at_the_start_and_the_end() -> None:
     assert found[-1].end == len(text) - 1
 
 
+def test_what_stands_in_a_block_is_none() -> None:
+    inner = b'begin 644 a.exe\n"35H`\n`\nend\n'
+    (block,) = blocks(b"=ybegin name=a\n" + inner + b"=yend\n")
+    assert block.form is Form.YENC
+
+
 @pytest.mark.parametrize(
     ("text", "name", "octets", "whole"),
     [
         (b"begin-base64 644 a.exe\nTVo=\n====\n", b"a.exe", b"MZ", True),
+        (b'begin 644 a.exe\n"35H`\n`\nend \n', b"a.exe", b"MZ", True),
         (b'begin  a.exe\n"35H`\n`\nend\n', b"a.exe", b"MZ", True),
         (b'begin 0644  a b.exe \r\n"35H`\r\n \r\nend', b"a b.exe", b"MZ", True),
         (b'begin 644 a.exe\n"35H\n\nend\n', b"a.exe", b"MZ", True),
@@ -142,7 +149,7 @@ def test_hostile_texts_take_no_time(text: bytes) -> None:
 def test_runs_are_bounded() -> None:
     packed = b"\0\x90\xff" * 500_000
     text = binascii.b2a_base64(packed, newline=False).translate(TO_LETTERS)
-    head = binascii.b2a_base64(b"\1a\0" + b"?" * 10 + b"\x7f\xff\xff\xff", newline=False)
+    head = binascii.b2a_base64(b"\1a\0" + b"?" * 10 + b"\x7f\xff\xff\xff" + bytes(7), newline=False)
     start = b"(This file must be converted with BinHex 4.0)\n:"
     (block,) = blocks(start + head.rstrip(b"=").translate(TO_LETTERS) + text + b":")
     assert len(block.octets) <= MOST
