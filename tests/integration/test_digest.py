@@ -9,7 +9,7 @@ import email
 import email.policy
 import time
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from email.message import EmailMessage
 from pathlib import Path
@@ -170,7 +170,7 @@ def yesterday(mailsystem: MailSystem, fresh: Fresh) -> Iterator[Mailbox]:
     """A user to whom things happened long before the clock last struck the hour of the digests."""
     mailsystem.add_domain(fresh.domain)
     box = mailsystem.add_user(fresh.address("first"))
-    site, at = mailsystem.site, time.time() - 30 * 3600
+    site, at, stack = mailsystem.site, time.time() - 30 * 3600, ExitStack()
     row: dict[str, Any] = {"subject": f"user {box.user}", "recipient": box.user, "time": at}
     for state, record in (
         (site.milter_state, Record("R1", "rcpt", "reject", "550 no", sender="r@x.test", **row)),
@@ -179,11 +179,14 @@ def yesterday(mailsystem: MailSystem, fresh: Fresh) -> Iterator[Mailbox]:
         with as_owner(state):
             recorder = Recorder(state / "records.sqlite")
             recorder.commit([record], Deadline.after(10))
-            recorder.close(Deadline.after(10))
+        # Who may write none can read them while somebody who wrote some has them open, as a milter
+        # has from its first message on: one that was just reloaded may not.
+        stack.callback(recorder.close, Deadline.after(240))
     with as_owner(site.agent_state), closing(Digests(site.agent_state / FILE)) as digests:
         for name in ("iems-lmtp", "iems-milter", "sent"):
             digests.reach(name, at - 60)
     yield box
+    stack.close()
     for file in site.agent_state.glob(f"{FILE}*"):
         file.unlink(missing_ok=True)  # whoever closes the database last takes two of them away
 
