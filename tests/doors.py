@@ -143,7 +143,7 @@ class Target:
             user = self._address("alice@DOMAIN")
             words += ["--auth", "PLAIN", "--auth-user", user, "--auth-password", password]
         done = subprocess.run(
-            ["swaks", *words], capture_output=True, text=True, timeout=50, check=False
+            ["swaks", *words], capture_output=True, text=True, timeout=110, check=False
         )
         return _understood(done.stdout + done.stderr, forms)
 

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.timeout(450)  # of three runs of Ansible
 TREE = Path(__file__).parents[2]
 CHECKER = '! grep -H "wrong" "$1/server.conf" "$1/maps/one.cf"'
 """Fails, and says where, if a staged file has the word in it."""
@@ -66,7 +67,7 @@ class Site:
             },
             capture_output=True,
             text=True,
-            timeout=50,
+            timeout=140,
             check=False,
         )
         counts = dict(re.findall(r"(changed|failed)=(\d+)", done.stdout))

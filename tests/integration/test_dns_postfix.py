@@ -28,7 +28,7 @@ def test_postfix_tells_the_same_as_the_dns() -> None:
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=50,
+        timeout=110,
         check=False,
     )
     assert ran.returncode == 0, ran.stderr[-3000:]

@@ -23,7 +23,7 @@ def banned(lines: list[str], folder: Path) -> list[str]:
     log = folder / "mail.log"
     log.write_text("".join(f"{STAMP}{line}\n" for line in lines))
     command = [program("fail2ban-regex"), "--out", "ip", str(log), str(FILTER)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=50, check=True)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=110, check=True)
     return done.stdout.split()
 
 

@@ -231,7 +231,7 @@ def test_deleting_asks(host: Host, answer: str, code: int, left: int) -> None:
             stdin=its,
             capture_output=True,
             text=True,
-            timeout=50,
+            timeout=110,
             check=False,
         )
     finally:

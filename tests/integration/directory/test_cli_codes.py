@@ -51,7 +51,7 @@ def iems(server: Slapd, tmp_path: Path) -> Iems:
             user=user,
             extra_groups=None if user is None else [],
             capture_output=True,
-            timeout=50,
+            timeout=110,
             check=False,
         ).returncode
 

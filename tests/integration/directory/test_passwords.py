@@ -94,7 +94,7 @@ def test_changed_by_who_is_not_root(server: Slapd, iems: Iems, ground: Ground) -
             extra_groups=[],
             capture_output=True,
             text=True,
-            timeout=50,
+            timeout=110,
             check=False,
         )
         return done.returncode, done.stderr

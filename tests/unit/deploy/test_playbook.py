@@ -80,7 +80,7 @@ def test_it_parses(play: str, tmp_path: Path) -> None:
         },
         capture_output=True,
         text=True,
-        timeout=50,
+        timeout=110,
         check=False,
     )
     assert done.returncode == 0, done.stderr
@@ -104,7 +104,7 @@ def mappings() -> Iterator[dict[str, Any]]:
     found = subprocess.run(
         ["/usr/bin/python3", "-c", read, *map(str, tasks())],
         capture_output=True,
-        timeout=50,
+        timeout=110,
         check=True,
     )
     left: list[Any] = [json.loads(found.stdout)]
