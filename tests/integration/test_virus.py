@@ -183,6 +183,7 @@ def test_it_does_not_leave_in_company_nor_by_sendmail(world: World) -> None:
 
     eventually(lambda: bool(held()), 20)
     (one,) = held()
+    system.why(one.queue_id)
     told = system.iems("why", one.queue_id).decode()
     assert "held in the queue: virus infected is reject: the message carries a virus" in told
     system.iems("queue", "delete", "--sender", user, "--queue", "hold", "--yes")
