@@ -33,6 +33,9 @@ _TIMEOUT = 20.0
 
 _PAUSE = 0.2
 
+_WAY = {"end-of-message", "delivery"}
+"""Who records the way of a message, milter and agent; either may write first."""
+
 PASSWORDS = Path("/root/iems-passwords")
 """Where `make mailserver` writes those that it makes."""
 
@@ -185,6 +188,6 @@ def _records(settings: Settings, message_id: str, deadline: Deadline) -> list[Re
     files = [settings.milter.state / "records.sqlite", settings.agent.state / "records.sqlite"]
     while True:
         found = search(files, message_id)
-        if any(record.stage == "delivery" for record in found) or deadline.expired:
+        if {record.stage for record in found} >= _WAY or deadline.expired:
             return found
         time.sleep(_PAUSE)
