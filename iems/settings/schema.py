@@ -224,8 +224,8 @@ class HeaderSettings:
 
     allow: frozenset[Action] = setting(
         read.actions,
-        "what they, and users about them, may choose from, and always `deliver`, which alone "
-        "leaves them without effect",
+        "what such a rule may do, and what may be chosen about it; besides always `deliver`, which "
+        "alone leaves all of them without effect",
         frozenset({Action.TAG, Action.JUNK}),
     )
 

@@ -9,6 +9,7 @@ import pytest
 
 from cli import alias, domain, header, policy, user
 from cli.main import main
+from iems.directory.authority import Actor
 from iems.directory.toml import TomlDirectory
 from iems.directory.tree import HEADER, domain_entry
 from iems.model.policy import Action, Kind, Subject
@@ -95,6 +96,21 @@ def test_what_is_refused(
     assert commands.run(header, "set", *words) == 1
     assert told in capsys.readouterr().err
     assert not [one for one in commands.store.entries.values() if one.get(HEADER)]
+
+
+def test_an_administrator_of_the_domain_may_and_others_may_not(
+    commands: Commands, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ("a", "tag", "X", "present")
+    subject = Subject(Kind.USER, ALICE)
+    for domains, code in ((frozenset({"example.test"}), 0), (frozenset({"other.test"}), 77)):
+        commands.actor = Actor(subject, domains)
+        for owner in ("example.test", TEAM):
+            assert commands.run(header, "set", owner, *words) == code
+            assert commands.run(header, "list", owner) == code
+            assert commands.run(header, "remove", owner, "a") == code
+    assert f"user {ALICE} may not set header example.test" in capsys.readouterr().err
+    assert f"user {ALICE} set header {TEAM}: NotAuthorisedError" in commands.audited
 
 
 def test_a_domain_binds_its_lists(commands: Commands, capsys: pytest.CaptureFixture[str]) -> None:
