@@ -24,7 +24,8 @@ DEPLOY_PACKAGES := ansible-core python3-apt $(BUILD_PACKAGES)
 TEST_PACKAGES := $(DEPLOY_PACKAGES) postfix postfix-ldap postfix-pcre \
 	dovecot-core dovecot-imapd dovecot-pop3d dovecot-lmtpd dovecot-managesieved dovecot-sieve \
 	dovecot-ldap slapd ldap-utils rbldnsd unbound redis-server spamassassin spamd rspamd \
-	clamav-daemon opendkim swaks libnet-ssleay-perl openssl systemd git procps \
+	clamav-daemon c-icap libc-icap-mod-virus-scan opendkim swaks libnet-ssleay-perl openssl \
+	systemd git procps \
 	prometheus fail2ban faketime man-db bash-completion zsh
 BENCH_PACKAGES := zstd amavisd-new spamass-milter libmail-spf-perl
 MACHINE_PACKAGES := systemd-container debootstrap iproute2 iptables util-linux git rbldnsd unbound \

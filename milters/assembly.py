@@ -111,7 +111,7 @@ def content_engine(settings: Settings) -> Engine | None:
 def scanners(settings: Settings) -> dict[str, Scanner]:
     """The virus scanners by the names of their backends, where the check is on."""
     return {
-        f"{virus.NAME}/{name}": one.made()
+        f"{virus.NAME}/{name}": one.made(settings.milter.state / "spool")
         for check in settings.checks
         if check.family == virus.NAME
         for name, one in virus.parse(check.options, check.key, check.where).engines.items()

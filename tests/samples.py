@@ -1,7 +1,7 @@
 """Messages that carry a virus that harms nobody, in all the ways in which scanners are misled.
 
-`EICAR` is what the industry has agreed on to be found; it is put together here, for scanners find
-it in files of source, too. `SYNTHETIC` is known to the clamd of the tests by its digest.
+Most of them hold what the industry has agreed on to be found; `SYNTHETIC` is known to the clamd of
+the tests by its digest.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ import tarfile
 import zipfile
 from collections.abc import Mapping
 
-EICAR = rb"X5O!P%@AP[4\PZX54(P^)7CC)7}$" + b"EICAR-STANDARD-ANTIVIRUS-TEST-FILE!" + b"$H+H*"
+from milters.engines.scanner import EICAR
+
 SYNTHETIC = b"a sample of the tests\n" * 10
 HEADER = b"From: a@sender.example\r\nTo: bob@example.test\r\nSubject: s\r\nMIME-Version: 1.0\r\n"
 TEXT = b"Content-Type: text/plain\r\n\r\nhello\r\n"

@@ -12,26 +12,24 @@ all that it waits for ends by the deadline, and a message whose turn does not co
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 from iems.codec.printable import printable
 from iems.model.finding import TEMPERROR, VIRUS, Finding
-from iems.model.server import Server
 from iems.serve.deadline import Deadline
 from iems.settings import read
-from iems.settings.read import SettingsError, Table, Where, join, read_table, setting, somewhere
+from iems.settings.read import Table, Where, join, read_table, setting, somewhere
 from iems.store.spool import Spooled
 from milters.checks.protocol import Check, Known, Pending, Stage, Tools, View
-from milters.engines.clamd import Clamd
+from milters.engines import kinds
 from milters.engines.engine import EngineError
+from milters.engines.kinds import Kind
 from milters.engines.readings import TooManyError, others, whole
 from milters.engines.scanner import Octets, Scanned, Scanner, Verdict
 
 NAME = VIRUS
-_ENGINE = re.compile(r"[A-Za-z0-9-]{1,30}")
 _GRACE = 1.0
 """Seconds that a thread has to notice that its time is over: it may be reading the message, which
 is closed when nobody waits any more."""
@@ -45,29 +43,13 @@ _REASONS = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class ScannerSettings:
-    """One of `engines`."""
-
-    kind: str = setting(read.one_of("clamd"), "which scanner it is", example='"clamd"')
-    server: Server = setting(
-        read.server,
-        "where it listens; a host by its address",
-        example='"unix:/run/clamav/clamd.ctl"',
-    )
-
-    def made(self) -> Scanner:
-        """The scanner; opens nothing."""
-        return Clamd(self.server)
-
-
-@dataclass(frozen=True, kw_only=True)
 class Settings:
     """`[checks.virus]` beside mode and default."""
 
-    engines: Mapping[str, ScannerSettings] = setting(
+    engines: Mapping[str, Kind] = setting(
         read.elsewhere("table: name to table"),
-        "the scanners, each with `kind` (`clamd`) and `server` (`unix:/PATH` or "
-        "`inet:ADDRESS:PORT`)",
+        "the scanners, each with `kind` (`clamd`, `icap` or `command`) and what that kind wants "
+        "(docs/checks/virus.md)",
         example='{ clamav = { kind = "clamd", server = "unix:/run/clamav/clamd.ctl" } }',
     )
     matrix: Table = setting(
@@ -99,31 +81,15 @@ class Settings:
 def parse(options: Table, key: str, where: Where = somewhere) -> Settings:
     """The options of `[checks.virus]`; SettingsError names file, key, value, expected."""
     settings = read_table(Settings, options, key, where)
-    path = join(key, "engines")
     given: object = settings.engines
-    if not isinstance(given, Mapping) or not given:
-        raise SettingsError([f"{where(path)}: {path} is {given!r}; expected a table of scanners"])
-    engines, faults = {}, list[str]()
-    for name, table in given.items():
-        place = join(path, name)
-        if not isinstance(table, Mapping):
-            faults.append(f"{where(place)}: {place} is {table!r}; expected a table")
-            continue
-        if not _ENGINE.fullmatch(name):
-            faults.append(f"{where(place)}: {place}; expected a name of letters, digits, -")
-        try:
-            engines[name] = read_table(ScannerSettings, table, place, where)
-        except SettingsError as error:
-            faults += error.faults
-    if faults:
-        raise SettingsError(faults)
-    return replace(settings, engines=engines)
+    return replace(settings, engines=kinds.parse(given, join(key, "engines"), where))
 
 
-def make(_name: str, settings: Settings, _tools: Tools) -> tuple[Check, ...]:
+def make(_name: str, settings: Settings, tools: Tools) -> tuple[Check, ...]:
     """The check."""
     threads = ThreadPoolExecutor(settings.connections, NAME)
-    scanners = {name: one.made() for name, one in settings.engines.items()}
+    folder = tools.site.milter.state / "spool"
+    scanners = {name: one.made(folder) for name, one in settings.engines.items()}
     return (Virus(settings, scanners, threads),)
 
 

@@ -17,7 +17,7 @@ from iems.model.server import Server
 from iems.serve.deadline import Deadline
 from milters.engines.engine import EngineError
 from milters.engines.link import exchange
-from milters.engines.scanner import Octets, Scanned, Verdict
+from milters.engines.scanner import Octets, Scanned, Verdict, named
 
 MAIL = b"From iems\n"
 """The first line of a mailbox. Behind some KiB of header fields that clamd does not know it took a
@@ -26,10 +26,6 @@ message for text, and found nothing in it; with this line it did."""
 _ANSWER = re.compile(rb"stream: (?:OK|([!-~][ -~]{0,300}) FOUND)\0")
 _TOO_LARGE = b"INSTREAM size limit exceeded. ERROR\0"
 _VERSION = re.compile(rb"ClamAV [ -~]{1,200}\0")
-_NO_VIRUS = {
-    "Heuristics.Encrypted.": Verdict.ENCRYPTED,
-    "Heuristics.Limits.Exceeded": Verdict.UNSCANNED,
-}
 _PIECE = 64 << 10
 
 
@@ -61,11 +57,7 @@ def read_answer(answer: bytes) -> Scanned:
         raise EngineError(_fault(answer))
     if found[1] is None:
         return Scanned(Verdict.CLEAN)
-    name = found[1].decode("ascii")
-    for prefix, verdict in _NO_VIRUS.items():
-        if name.startswith(prefix):
-            return Scanned(verdict, name)
-    return Scanned(Verdict.INFECTED, name)
+    return named(found[1].decode("ascii"))
 
 
 def _fault(answer: bytes) -> str:

@@ -19,14 +19,18 @@ from iems.serve.deadline import Deadline
 from iems.store.spool import MemoryBody, Spooled
 from milters.checks.virus import seen_by
 from milters.engines.clamd import Clamd as Client
+from milters.engines.engine import EngineError
+from milters.engines.icap import Icap
+from milters.engines.proven import Proven
 from milters.engines.readings import whole
-from milters.engines.scanner import Octets, Verdict
+from milters.engines.scanner import EICAR, Octets, Verdict
 from tests import samples
 from tests.contentfilter import ContentFilter, stream
 from tests.integration.conftest import Fresh
 from tests.integration.stack.clamd import STREAM, Clamd
 from tests.integration.stack.faults import hanging
 from tests.integration.stack.ground import Ground, running
+from tests.integration.stack.icap import Icap as IcapServer
 from tests.integration.stack.imap import Mailbox
 from tests.integration.stack.mailsystem import MailSystem
 from tests.integration.stack.postfix import Queued
@@ -96,12 +100,40 @@ def test_what_is_clean_encrypted_or_too_large(clamd: Clamd, ground: Ground) -> N
     clean = samples.mixed(samples.TEXT, samples.part(samples.zipped(b"x" * 100)))
     assert together(clamd, clean) == {}
     assert together(clamd, LOCKED) == {Verdict.ENCRYPTED: "Heuristics.Encrypted.Zip"}
-    large = samples.HEADER + b"\r\n" + samples.EICAR + b"\r\n" + bytes(2 * STREAM)
+    large = samples.HEADER + b"\r\n" + EICAR + b"\r\n" + bytes(2 * STREAM)
     with running(Clamd(ground)) as other:
         for one in (clamd, other):
             said = together(one, large)
             assert said == {Verdict.UNSCANNED: "larger than StreamMaxLength"}
         assert alone(other, samples.ATTACHED) is Verdict.INFECTED
+
+
+def test_the_same_clamd_behind_icap(clamd: Clamd, ground: Ground) -> None:
+    """One that has lost its clamd gives no verdict; one that never had it finds all clean."""
+    within = Deadline.after(30)
+    with running(IcapServer(ground, clamd)) as server:
+        one = Proven(Icap(Server.parse(server.address), "avscan"))
+        assert one.ping(within) == ""
+        for message in (*samples.PLAIN.values(), *samples.DOUBTFUL.values()):
+            assert list(seen_by(one, spooled(message), within)) == [Verdict.INFECTED]
+        assert dict(seen_by(one, spooled(LOCKED), within)) == {
+            Verdict.ENCRYPTED: "Heuristics.Encrypted.Zip"
+        }
+        clean = samples.mixed(samples.TEXT, samples.part(bytes(STREAM // 2)))
+        assert dict(seen_by(one, spooled(clean), within)) == {}
+        other = Proven(Icap(Server.parse(server.address), "nothing"))
+        assert other.ping(within) == "answers with error 404"
+        clamd.stop()
+        try:
+            with pytest.raises(EngineError, match="answers with error 500"):
+                one.scan(Octets.of(EICAR), within)
+            with running(IcapServer(ground, clamd)) as without:
+                bare = Icap(Server.parse(without.address), "avscan")
+                assert bare.scan(Octets.of(EICAR), within).verdict is Verdict.CLEAN
+                with pytest.raises(EngineError, match="does not find the test virus"):
+                    Proven(bare).scan(Octets.of(b"x"), within)
+        finally:
+            clamd.start()
 
 
 class World:

@@ -7,10 +7,11 @@ import hashlib
 from iems.model.server import Server as Address
 from iems.serve.deadline import Deadline
 from milters.engines.clamd import Clamd as Client
+from milters.engines.scanner import EICAR
 from tests.integration.stack.ground import Ground
 from tests.integration.stack.process import Server
 from tests.integration.stack.programs import program
-from tests.samples import EICAR, SYNTHETIC
+from tests.samples import SYNTHETIC
 from tests.waiting import eventually
 
 USER = "clamav"

@@ -36,6 +36,8 @@ _PACKAGES = {
     "rbldnsd": "rbldnsd",
     "unbound": "unbound",
     "unbound-control": "unbound",
+    "c-icap": "c-icap",
+    "/usr/share/c_icap/templates/virus_scan/en/VIRUS_FOUND": "libc-icap-mod-virus-scan",
     "clamd": "clamav-daemon",
     "spamd": "spamd",
     "redis-server": "redis-server",

@@ -8,19 +8,25 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
 from iems.codec.header import split_message
 from iems.model.envelope import LOCAL, SUBMISSION
 from iems.model.finding import Finding
+from iems.model.server import Server
 from iems.serve.deadline import Deadline
 from iems.settings.read import SettingsError
 from iems.store.spool import MemoryBody, Spooled
 from milters.assembly import scanners
 from milters.checks import virus
 from milters.checks.protocol import Check, Pending, Stage, View
+from milters.engines.clamd import Clamd
+from milters.engines.command import Command
 from milters.engines.engine import EngineError
+from milters.engines.icap import Icap
+from milters.engines.proven import Proven
 from milters.engines.scanner import Octets, Scanned, Scanner, Verdict
 from tests import samples
 from tests.contentfilter import ContentFilter, scanning, stream
@@ -318,6 +324,7 @@ def test_names_are_printable_and_bounded() -> None:
     assert found.reason.isprintable()
 
 
+COMMAND: Mapping[str, object] = {"kind": "command", "command": ["/usr/bin/scan"]}
 ENGINE: Mapping[str, object] = {"kind": "clamd", "server": NOBODY}
 
 
@@ -331,6 +338,22 @@ ENGINE: Mapping[str, object] = {"kind": "clamd", "server": NOBODY}
         ({"engines": {"a": {**ENGINE, "kind": "x"}}}, f"{KEY}.engines.a.kind is 'x'; expected"),
         ({"engines": {"a": {"kind": "clamd"}}}, f"{KEY}.engines.a.server is missing"),
         ({"engines": {"a": {**ENGINE, "port": 1}}}, f"{KEY}.engines.a.port is no setting"),
+        (
+            {"engines": {"a": {"kind": "icap", "server": NOBODY, "service": "a b"}}},
+            f"{KEY}.engines.a.service is 'a b'; expected path and query of a URL",
+        ),
+        (
+            {"engines": {"a": {"kind": "command", "command": ["scan"]}}},
+            f"{KEY}.engines.a.command is ['scan']; expected a list of texts, the first one an",
+        ),
+        (
+            {"engines": {"a": {**COMMAND, "clean": [256]}}},
+            f"{KEY}.engines.a.clean is [256]; expected a whole number from 0 to 255",
+        ),
+        (
+            {"engines": {"a": {**COMMAND, "unscanned": [2, 1]}}},
+            f"{KEY}.engines.a says two things of exit code 1",
+        ),
         ({"max_size": 1}, f"{KEY}.max_size is 1; expected"),
         ({"channels": ["internet"]}, f"{KEY}.channels is no setting"),
     ],
@@ -344,7 +367,19 @@ def test_wrong_options(change: dict[str, object], fault: str) -> None:
 
 
 def test_the_scanners_of_the_settings_are_looked_after() -> None:
-    table = {"mode": "enforce", "engines": {"a": ENGINE, "b": ENGINE}}
-    assert set(scanners(site(checks={"virus": table}))) == {"virus/a", "virus/b"}
+    icap = {"kind": "icap", "server": NOBODY, "service": "avscan"}
+    table = {"mode": "enforce", "engines": {"a": ENGINE, "b": icap, "c": COMMAND}}
+    found = scanners(site(checks={"virus": table}))
+    assert found == {
+        "virus/a": Clamd(Server.parse(NOBODY)),
+        "virus/b": Proven(Icap(Server.parse(NOBODY), "avscan")),
+        "virus/c": Proven(
+            Command(
+                ("/usr/bin/scan",),
+                {0: Verdict.CLEAN, 1: Verdict.INFECTED},
+                Path("/var/lib/iems/milter/spool"),
+            )
+        ),
+    }
     assert scanners(site(checks={"virus": {**table, "mode": "off"}})) == {}
     assert scanners(site()) == {}

@@ -13,9 +13,9 @@ from iems.codec.header import split_message
 from iems.store.spool import MemoryBody, Spooled
 from milters.engines.clamd import MAIL
 from milters.engines.readings import TooManyError, others, whole
-from milters.engines.scanner import Octets
+from milters.engines.scanner import EICAR, Octets
 from tests import samples
-from tests.samples import ARCHIVE, EICAR, HEADER, TEXT, lines, mixed, part
+from tests.samples import ARCHIVE, HEADER, TEXT, lines, mixed, part
 
 
 def spooled(message: bytes) -> Spooled:
