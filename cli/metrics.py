@@ -42,6 +42,7 @@ HELP: Mapping[str, str] = {
     "records_dropped_total": "Records that were not written.",
     "stage_seconds": "How long an answer took.",
     "backend_up": "Whether a server that the daemon asks answered the last time.",
+    "signatures_age_seconds": "How old the signatures of a virus scanner are.",
     "list_up": "Whether a DNS blacklist is asked and not set aside.",
     "postfix_queue_messages": "Files in a queue of Postfix.",
     "quarantine_messages": "Messages in quarantine.",

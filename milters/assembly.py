@@ -118,6 +118,14 @@ def scanners(settings: Settings) -> dict[str, Scanner]:
     }
 
 
+def signature_days(settings: Settings) -> int:
+    """How old signatures may be before postmaster is told; 0 for any age."""
+    for check in settings.checks:
+        if check.family == virus.NAME:
+            return virus.parse(check.options, check.key, check.where).signature_days
+    return 0
+
+
 def build_checks(tools: Tools) -> tuple[Check, ...]:
     """The checks of the site; SettingsError tells all that is wrong with their options."""
     faults: list[str] = []

@@ -36,12 +36,14 @@ from iems.store.signingkeys import DomainKeys, SigningKeyError, load_all
 from iems.store.spool import Spool
 from milters import adapter
 from milters.account import Account
-from milters.assembly import build_checks, content_engine, lists, scanners
+from milters.assembly import build_checks, content_engine, lists, scanners, signature_days
 from milters.chain import Chain, Runtime
 from milters.checks import flow
 from milters.checks.guard import Guard
 from milters.checks.health import HealthTest
 from milters.checks.protocol import Tools
+from milters.engines.age import ages
+from milters.engines.clamd import Clamd
 
 NAME = "iems-milter"
 _HEALTH_INTERVAL = 60.0
@@ -152,7 +154,8 @@ class MilterGeneration:
         engine = content_engine(settings)
         if engine is not None:
             questions["content"] = engine.ping
-        questions.update({name: one.ping for name, one in scanners(settings).items()})
+        found = scanners(settings)
+        questions.update({name: one.ping for name, one in found.items()})
         if settings.counters.shared:
             questions["counters"] = counting.connect_server(settings.counters).unavailable
         health = Job("health", _HEALTH_INTERVAL, test.run)
@@ -165,6 +168,15 @@ class MilterGeneration:
             log,
         )
         jobs = [health, backends(questions, control.meter, log, told.seen), old]
+        clamds = {name: one for name, one in found.items() if isinstance(one, Clamd)}
+        if clamds:
+            stale = outages.Outages(
+                settings.milter.state / "signatures.json",
+                replace(postmaster, timeout=outages.TIMEOUT),
+                log,
+                notice="signatures-old",
+            )
+            jobs.append(ages(clamds, signature_days(settings), control.meter, stale.seen))
         if any(check.family == flow.NAME for check in settings.checks):
             state = settings.milter.state
             notifier = replace(postmaster, timeout=holds.TIMEOUT)

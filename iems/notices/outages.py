@@ -1,4 +1,4 @@
-"""Notices to postmaster that a server does not answer: what he would else find out by its mail.
+"""Notices to postmaster that a server does not answer, or as `notice` says what else is wrong.
 
 A server that is silent at two looks in a row is told of, all of a look in one notice, and of one
 server at most one a day goes, over restarts too: the times stand in a file. A notice that cannot be
@@ -29,7 +29,7 @@ _VERSION = 1
 
 
 class Outages:
-    """Those of one daemon; `file` is its own."""
+    """Those of one daemon and one kind; `file` is their own."""
 
     def __init__(
         self,
@@ -37,8 +37,11 @@ class Outages:
         notifier: Notifier,
         log: Reporter,
         clock: Callable[[], float] = time.time,
+        *,
+        notice: str = NOTICE,
     ) -> None:
         self._file = file
+        self._notice_name = notice
         self._notifier = notifier
         self._log = log
         self._clock = clock
@@ -61,9 +64,11 @@ class Outages:
     def _notice(self, now: float) -> None:
         lines = [f"  {name}: {why}" for name, why in sorted(self._owed.items())]
         try:
-            self._notifier.notify(NOTICE, servers="\n".join(lines))
+            self._notifier.notify(self._notice_name, servers="\n".join(lines))
         except NoticeError as error:
-            self._log.warning("notice to postmaster not sent", notice=NOTICE, error=str(error))
+            self._log.warning(
+                "notice to postmaster not sent", notice=self._notice_name, error=str(error)
+            )
             return
         self._noticed |= dict.fromkeys(self._owed, now)
         self._owed.clear()

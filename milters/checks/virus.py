@@ -66,6 +66,12 @@ class Settings:
         25 << 20,
         "bytes",
     )
+    signature_days: int = setting(
+        read.integer(0, 365),
+        "postmaster is told of a clamd whose signatures are older; 0: he is not",
+        3,
+        "days",
+    )
     timeout: float = setting(
         read.number(0.1, 240),
         "bound on one message, waiting for its turn included; `content_timeout` of `[milter]` "

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 import struct
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -25,7 +26,10 @@ message for text, and found nothing in it; with this line it did."""
 
 _ANSWER = re.compile(rb"stream: (?:OK|([!-~][ -~]{0,300}) FOUND)\0")
 _TOO_LARGE = b"INSTREAM size limit exceeded. ERROR\0"
-_VERSION = re.compile(rb"ClamAV [ -~]{1,200}\0")
+_VERSION = re.compile(rb"ClamAV [ -.0-~]{1,100}(?:/\d{1,9}/([ -~]{1,50}))?\0")
+_TIME = "%a %b %d %H:%M:%S %Y"
+"""As ctime(3) writes it: `ClamAV 1.4.6/27400/Fri Nov 27 10:00:00 2026`."""
+
 _PIECE = 64 << 10
 
 
@@ -42,10 +46,23 @@ class Clamd:
     def ping(self, deadline: Deadline) -> str:
         """Why it does not answer; empty where it does."""
         try:
-            answer = exchange(self.server, [b"zVERSION\0"], deadline)
+            self.signed(deadline)
         except EngineError as error:
             return str(error)
-        return "" if _VERSION.fullmatch(answer) else "does not speak the protocol of clamd"
+        return ""
+
+    def signed(self, deadline: Deadline) -> float | None:
+        """When its signatures were made, in seconds of the epoch; None where it does not say.
+
+        EngineError where it does not answer. It tells the time of its own zone, which is ours.
+        """
+        found = _VERSION.fullmatch(exchange(self.server, [b"zVERSION\0"], deadline))
+        if found is None:
+            raise EngineError("does not speak the protocol of clamd")
+        try:
+            return time.mktime(time.strptime((found[1] or b"").decode("ascii"), _TIME))
+        except (ValueError, OverflowError):
+            return None
 
 
 def read_answer(answer: bytes) -> Scanned:

@@ -50,6 +50,7 @@ _TIME_OF_DAY = {
     "milters.checks.arc": "compared with the end of a seal",
     "milters.checks.dkim": "compared with the end of a signature",
     "milters.checks.health": "outlives the process: one notice a day",
+    "milters.engines.age": "compared with the time of signatures",
     "milters.main": "told in records and findings",
 }
 """Who looks at the clock that may be set, and why; whatever waits goes by time.monotonic."""
