@@ -119,10 +119,11 @@ class DomainKeys:
         file = folder / f"{self.domain}.toml"
         draft = folder / f".{self.domain}.new"
         draft.unlink(missing_ok=True)
-        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o640)
+        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
         with os.fdopen(descriptor, "w") as target:
             target.write("\n".join(_row(key) for key in self.keys))
             os.fchown(descriptor, -1, folder.stat().st_gid)
+            os.fchmod(descriptor, 0o640)
             target.flush()
             os.fsync(descriptor)
         draft.replace(file)
@@ -150,9 +151,10 @@ def load_one(folder: Path, domain: str) -> DomainKeys:
 def make_folder(folder: Path) -> None:
     """The folder, with owner, group and mode of the one that it is in."""
     with contextlib.suppress(FileExistsError):
-        folder.mkdir(0o750)
+        folder.mkdir(0o700)
         above = folder.parent.stat()
         os.chown(folder, above.st_uid, above.st_gid)
+        folder.chmod(above.st_mode & 0o770)
 
 
 def selector_name(text: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import pytest
 
@@ -13,6 +14,7 @@ from iems.dns.resolver import Answer, Status
 from iems.model.address import Address
 from iems.serve.deadline import Deadline
 from iems.store.signingkeys import DomainKeys
+from iems.store.spool import MEMORY_LIMIT, Spool
 from milters import signing
 from milters.chain import Chain
 from milters.reply import ChangeHeader, Continue, InsertHeader, ReplaceBody, TempFail
@@ -259,3 +261,26 @@ def test_a_large_message_is_read_in_pieces_and_not_recoded(
     edits, told = recoded(world, b"gr\xfc\xdfe\r\n" * 20)
     assert "more than 100 bytes" in told
     assert len(edits) == 1
+
+
+@pytest.mark.parametrize("daemon", ["submission", "local"])
+def test_a_body_that_cannot_be_kept_delays_mail_that_comes_by_smtp(
+    world: World, daemon: str, tmp_path: Path
+) -> None:
+    """Postfix would keep other mail in maildrop for ever."""
+    world.runtime = replace(world.runtime, spool=Spool(tmp_path / "gone"))
+    author = f"root@{HOST}" if daemon == "local" else "alice@example.test"
+    chain = world.connect(daemon=daemon)
+    chain.mail(f"<{author}>", {} if daemon == "local" else {"{auth_authen}": author})
+    chain.rcpt("<far@elsewhere.example>", {})
+    for name, value in fields(author):
+        chain.header(name, value)
+    chain.end_of_headers()
+    chain.body(b"x\r\n" * MEMORY_LIMIT)
+    reply, edits = chain.end_of_message({"i": "4QueueId"})
+    if daemon == "submission":
+        assert isinstance(reply, TempFail)
+        return
+    assert reply == Continue()
+    assert [one.name for one in edits if isinstance(one, InsertHeader)] == [b"X-IEMS-Findings"]
+    assert note(world) == "not signed: its body could not be kept"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import datetime
+import os
 import stat
 from pathlib import Path
 
@@ -66,10 +67,15 @@ def test_no_two_keys_are_taken_for_each_other() -> None:
 def test_what_is_written_is_read_by_its_group_alone(tmp_path: Path) -> None:
     folder = tmp_path / "dkim"
     assert load_all(folder) == {}
-    make_folder(folder)
-    assert stat.S_IMODE(folder.stat().st_mode) == 0o750
     keys = load_one(folder, "a.test").prepared("rsa", "", NOW).prepared("ed25519", "", NOW)
-    file = keys.write(folder)
+    tmp_path.chmod(0o755)
+    before = os.umask(0o077)  # that of a careful root
+    try:
+        make_folder(folder)
+        file = keys.write(folder)
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o750
     assert stat.S_IMODE(file.stat().st_mode) == 0o640
     [again] = load_all(folder).values()
     assert states(again) == states(keys)
