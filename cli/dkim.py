@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from cli import entries
+from cli.signer import domain, selector
 from iems.codec import tags
 from iems.codec.keypair import KINDS, RSA
 from iems.dns.resolver import Answer
@@ -35,7 +36,6 @@ from iems.store.signingkeys import (
     load_all,
     load_one,
     make_folder,
-    selector_name,
 )
 
 _Verb: TypeAlias = Callable[[argparse.Namespace, Settings, datetime.datetime, Log], int]
@@ -46,16 +46,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """`keygen DOMAIN`, `rotate DOMAIN`, `dns [DOMAIN]`."""
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
     made = verbs.add_parser("keygen", help="make a key that waits until its record is published")
-    made.add_argument("domain", type=_domain, metavar="DOMAIN")
+    made.add_argument("domain", type=domain, metavar="DOMAIN")
     made.add_argument("--type", choices=KINDS, default=RSA, help="default: %(default)s")
-    made.add_argument("--selector", type=_selector, help="default: type and day")
+    made.add_argument("--selector", type=selector, help="default: type and day")
     rotate = verbs.add_parser("rotate", help="make the next key, or let the one that waits sign")
-    rotate.add_argument("domain", type=_domain, metavar="DOMAIN")
+    rotate.add_argument("domain", type=domain, metavar="DOMAIN")
     rotate.add_argument(
         "--force", action="store_true", help="although the DNS may not have its record yet"
     )
     shown = verbs.add_parser("dns", help="print the records to publish")
-    shown.add_argument("domain", nargs="?", type=_domain, metavar="DOMAIN")
+    shown.add_argument("domain", nargs="?", type=domain, metavar="DOMAIN")
     shown.add_argument("--check", action="store_true", help="ask the DNS whether they are there")
     shown.add_argument("--json", action="store_true", help="one JSON array")
 
@@ -207,17 +207,3 @@ def _public(record: str) -> tuple[bytes, bytes]:
 def _audit(log: Log, verb: str, domain: str, key: SigningKey) -> None:
     thing = f"dkim {key.selector}._domainkey.{domain}"
     log.info("audit", actor=entries.operator(), verb=verb, object=thing, result="done")
-
-
-def _domain(text: str) -> str:
-    name = entries.domain(text)
-    if name.startswith("["):
-        raise argparse.ArgumentTypeError("it is no domain")
-    return name
-
-
-def _selector(text: str) -> str:
-    try:
-        return selector_name(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None

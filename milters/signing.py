@@ -35,8 +35,8 @@ from milters.reply import ChangeHeader, Edit, InsertHeader, ReplaceBody
 from milters.state import Message
 
 _DAY = 24 * 60 * 60
-_RECODED = 32 << 20
-"""Bytes of a message that is recoded: it is in memory about four times then."""
+_RECODED = 16 << 20
+"""Bytes of a message that is recoded: six times as many are in memory then."""
 
 _PASSED_ON = (b"received", b"x-sieve")
 """Fields of mail that was delivered before, or that a Sieve script made: no milter sees the first

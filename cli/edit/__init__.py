@@ -12,6 +12,7 @@ import importlib
 from collections.abc import Mapping
 
 VERBS: Mapping[str, str] = {
+    "sign": "sign a message by DKIM",
     "text": "put a text into a message",
 }
 """Each is a module of this package with `add_arguments(parser)` and `run(arguments) -> int`."""

@@ -2,8 +2,8 @@
 
 Canonical forms are relaxed for both, so that folding and white space may change on the way. Fields
 of which a second one would change what readers show are signed once more than they are there, so
-that nobody can add one (RFC 6376 section 8.15). It changes nothing of the message: what a hop would
-recode is brought into another form before. Who may sign is decided elsewhere, too.
+that nobody can add one (RFC 6376 section 8.15). `sign` is all of it for a message in memory, which
+is brought into a form that no hop changes before (`seven_bit`). Who may sign is decided elsewhere.
 """
 
 from __future__ import annotations
@@ -16,9 +16,13 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from iems.codec import canonical
-from iems.codec.header import parse_header
+from iems.codec.header import parse_header, split_message
 from iems.codec.keypair import PrivateKey
 from iems.codec.signedheader import SignedHeader
+from iems.edits.edit import Edit
+from iems.edits.seven_bit import LONGEST, seven_bit, survey
+from iems.mime.splice import Splice
+from iems.mime.transfer import line_end
 from iems.model.message import HeaderBlock
 
 NAME = b"DKIM-Signature"
@@ -37,6 +41,8 @@ fields that a list has (RFC 2919, RFC 2369) to one that has none."""
 _MOST = 200
 """Names in `h=`: honest mail has twenty. Postfix cuts a field at 100 KiB (header_size_limit)."""
 
+_LINE_END = re.compile(rb"\r?\n")
+
 _LINE = 72
 """Characters of a line of the field, its blank not counted."""
 
@@ -53,6 +59,26 @@ class Signer:
     selector: str
     key: PrivateKey
     lifetime: int = 0
+
+
+def sign(data: bytes, signer: Signer, now: int) -> Edit:
+    """A field on top of the message, as it is after its parts have been recoded where they need it.
+
+    Its lines may end in LF: they are signed as they are sent, with CRLF.
+    """
+    recoding = seven_bit(data)
+    header, rest = split_message(_LINE_END.sub(canonical.CRLF, recoding.of(data)))
+    if survey(header, [rest]).long_line:
+        why = recoding.reason or "it stands outside of its parts"
+        return Edit(reason=f"a line has more than {LONGEST} bytes: {why}")
+    digest = body_digest(canonical.content([rest]))
+    try:
+        value = signature(signer, parse_header(header), digest, now)
+    except UnsignableError as error:
+        return Edit(reason=str(error))
+    field = NAME + b": " + value + canonical.CRLF
+    own = Splice(0, 0, field.replace(canonical.CRLF, line_end(data)))
+    return Edit((own, *recoding.splices))
 
 
 def body_digest(pieces: Iterable[bytes]) -> bytes:

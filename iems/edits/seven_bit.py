@@ -94,6 +94,8 @@ def _splices(data: bytes, part: Part) -> Iterator[Splice]:
     encoding = fitting(octets, end) if plain or part.encoding == "7bit" else part.encoding
     if encoding != part.encoding:
         yield from fields.set_encoding(data, part, encoding)
+    if encoding == "base64" != part.encoding and kind.startswith("text/"):
+        octets = octets.replace(end, b"\r\n")  # the form of a text (RFC 2045 section 6.8)
     if encoding != "7bit":
         yield Splice(part.body, part.end, encode(encoding, octets, end))
 
