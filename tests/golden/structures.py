@@ -163,6 +163,10 @@ HTML_TEXTS: Mapping[str, bytes] = {
     "html-utf-8": html("<body><p>Grüße</p></body>", "utf-8", "8bit"),
     "html-quoted": html("<body>Grüße</body>", "iso-8859-1", "quoted-printable"),
     "html-base64": html("<body>Grüße</body>", "utf-8", "base64"),
+    "html-lines-of-cr": leaf("html", b"<body>Hello.\r</body>\r", "quoted-printable").replace(
+        b"\r\n", b"\n"
+    ),
+    "html-reply-of-a-comment-of-ours": html("<p>x<!-- iems-text text --><p>y"),
     "html-iso-2022-jp": html("<body>こんにちは<", "iso-2022-jp"),
     "html-utf-16": html("<body>Grüße</body>", "utf-16", "base64"),
     "html-long-line": html(f"<body>{'x' * 1200}</body>"),
@@ -229,6 +233,7 @@ MULTIPARTS: Mapping[str, bytes] = {
     "mixed-part-without-anything": message(multipart("mixed", "")),
     "mixed-empty-text": message(multipart("mixed", "Content-Type: text/plain\n\n", ZIP)),
     "attachment-alone": message(ZIP),
+    "attachment-of-a-header-alone": crlf("Content-Type: a/b\n"),
     "attachment-8bit": message("Content-Type: a/b\nContent-Transfer-Encoding: 8bit\n\n\xfc\n"),
     "text-attached-alone": message("Content-Disposition: attachment; filename=a.txt\n" + PLAIN),
     "message-alone": message("Content-Type: message/rfc822\n\nSubject: t\n\nHello.\n"),
@@ -294,6 +299,7 @@ DOUBTFUL: Mapping[str, bytes] = {
     ),
     "line-in-header": crlf("Subject: s\nno field\nX: y\n\nHello.\n"),
     "lone-cr-in-header": b"Subject: s\rX: y\r\n\r\nHello.\r\n",
+    "lone-cr-in-an-attachment": message(multipart("mixed", PLAIN, "Content-Type: a/b\rX: y\n\nx")),
     "odd-type": message("Content-Type: text\n\nHello.\n"),
     "odd-boundary": message(multipart("mixed", PLAIN, boundary='"=?utf-8?q?b?="')),
     "encoding-unknown": message("Content-Transfer-Encoding: rot13\n\nUryyb.\n"),

@@ -29,6 +29,8 @@ def put(text: str, place: Place = Place.BOTTOM) -> str:
         "x@</body x='>'></html>",
         "x@</html></body>\n<!-- y -->\n</html>",
         "x</body>y@",
+        "x</body>y<!-- z -->@",
+        "x</body>y@</body>",
         "x</body><p>y</p>@</body>",
         "<!-- </body> -->x@</body>",
         "<!--></body><!-- -->x@",

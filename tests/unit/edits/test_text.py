@@ -12,6 +12,7 @@ from iems.edits.place import Place
 from iems.edits.text import Block, Sealed, insert
 from iems.mime.transfer import ENCODINGS, PLAIN, encode
 from tests.golden.structures import STRUCTURES, message, multipart
+from tests.golden.structures import plain as plain_text
 from tests.inserted import faults
 
 WORDS = [
@@ -166,6 +167,19 @@ def test_a_block_of_another_system() -> None:
     block = Block("\r\n-- \r\nExample \r\n\r\n", "\r\n<p>\r\nExample</p>\r\n")
     assert block.lines == "-- \nExample"
     assert block.fragment == "<p>\nExample</p>"
+
+
+def test_a_block_that_ends_as_the_line_above_a_quote() -> None:
+    data, block = message("\n> May I?\n"), Block("See:", place=Place.QUOTE)
+    after = insert(data, block).of(data)
+    assert after.endswith(b"\r\n\r\nSee:\r\n\r\n> May I?\r\n")
+    assert not insert(after, block).splices
+
+
+def test_a_letter_that_readers_of_a_charset_take_for_another() -> None:
+    """In Shift_JIS the yen stands where most readers see a backslash."""
+    data = plain_text("shift_jis", "表示\n")
+    assert "¥ 10".encode() in insert(data, Block("¥ 10")).of(data)
 
 
 def test_a_long_line_of_the_block_keeps_the_limit() -> None:
