@@ -38,7 +38,7 @@ HOSTILE: dict[str, Callable[[int], bytes]] = {
 def measure(rounds: int, _messages: int) -> str:
     """Run everything; the tables."""
     draw = random.Random(SEED)
-    pools = {**corpus.messages(SIZES[:2]), SIZES[2]: [_with_attachment(draw, SIZES[2])]}
+    pools = {**corpus.messages(SIZES[:2]), SIZES[2]: [with_attachment(draw, SIZES[2])]}
     rows = []
     for size, pool in pools.items():
         ours, other = [], []
@@ -73,7 +73,8 @@ def _speed(read: Callable[[bytes], object], pool: list[bytes]) -> float:
     return done / taken / 1e6
 
 
-def _with_attachment(draw: random.Random, size: int) -> bytes:
+def with_attachment(draw: random.Random, size: int) -> bytes:
+    """A message of this size, most of which is one file in base64."""
     lines = base64.encodebytes(draw.randbytes(size * 57 // 78)).replace(b"\n", b"\r\n")
     part = b"Content-Type: a/b\r\nContent-Transfer-Encoding: base64\r\n\r\n"
     return _MIXED + b"--b\r\n\r\ntext\r\n--b\r\n" + part + lines + b"--b--\r\n"
