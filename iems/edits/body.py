@@ -56,7 +56,7 @@ def edited(data: bytes, part: Part, block: str, changes: Changes) -> list[Splice
     end = _line_end(view.text, wire if part.encoding != "base64" else b"\r\n")
     skipped = next((len(mark) for mark in _MARKS if view.text.startswith(mark)), 0)
     found = [
-        Change(start + skipped, stop + skipped, new)
+        _apart(view.text, Change(start + skipped, stop + skipped, new))
         for start, stop, new in changes(view.text[skipped:], view.block, end)
     ]
     if not found:
@@ -79,6 +79,12 @@ def _octets(part: Part, raw: bytes) -> bytes:
         if len(compact) % 4 or not _BASE64.fullmatch(compact):
             raise EditError("its base64 is broken")
     return decode(part.encoding, raw)
+
+
+def _apart(text: str, change: Change) -> Change:
+    """The change with a blank where its LF would make a line end of the lone CR before it."""
+    merges = change.new.startswith("\n") and text.endswith("\r", 0, change.start)
+    return change._replace(new=f" {change.new}") if merges else change
 
 
 def _between(data: bytes, part: Part, changes: list[Change], news: list[bytes]) -> list[Splice]:

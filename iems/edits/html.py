@@ -20,18 +20,27 @@ _FLAGS = re.IGNORECASE | re.ASCII | re.VERBOSE | re.DOTALL
 
 _OPEN = re.compile(r"<(?=[a-z!/?])", _FLAGS)
 _NAME = re.compile(r"</?[a-z][^\s/>]*+", _FLAGS)
-_ATTRIBUTES = re.compile(
-    r"""(?:
+_SOME = r"""(?:
       [\s/]++
     | [^\s/>][^\s/>=]*+ (?: \s*+=\s*+ (?:"[^"]*+" | '[^']*+' | [^\s>"'][^\s>]*+ | (?=>))
                           | (?!\s*+=) )
-    ){0,50}""",
-    _FLAGS,
-)
-"""Some of them at a time: the regular expression keeps in mind where each one was."""
+    ){0,50}"""
+"""Some attributes, not all: regular expressions keep in mind where each one was."""
 
+_ATTRIBUTES = re.compile(_SOME, _FLAGS)
 _RAW = "iframe|noembed|noframes|script|style|template|textarea|title|xmp"
 """What stands between these tags is no markup or not shown, and ends no body."""
+
+_PASSED = {
+    quote: re.compile(
+        rf"""(?: [^<]++ | <(?![a-z!/?])
+           | </?(?! (?:{_RAW}|plaintext|body|html{"|blockquote|div|hr" * quote}) [\s/>])
+             [a-z][^\s/>]*+ {_SOME} > ){{0,100}}""",
+        _FLAGS,
+    )
+    for quote in (False, True)
+}
+"""Text and tags that decide nothing, or nothing but where a quote begins."""
 
 _COMMENT = re.compile(r"<!--(?:-?>|.*?--!?>) | <(?:!(?!--)|\?|/(?![a-z]))[^>]*+>", _FLAGS)
 _RAW_ENDS = {name: re.compile(rf"</{name}(?=[\s/>])", _FLAGS) for name in _RAW.split("|")}
@@ -74,7 +83,7 @@ def fault(fragment: str) -> str:
     """Why HTML cannot be put into other HTML; empty if it can."""
     if (found := _STRUCTURE.search(fragment)) is not None:
         return f"{found[0]}> is of a whole page: expected what stands inside of its body"
-    for mark in _marks(fragment + "\n"):
+    for mark in _marks(fragment + "\n", quote=False):
         if mark.name == _UNENDED:
             return f"{fragment[mark.start : mark.start + 20]!r} has no end and would hide the rest"
     return ""
@@ -82,7 +91,7 @@ def fault(fragment: str) -> str:
 
 def quotes(text: str) -> bool:
     """Whether something in it is marked as what is answered."""
-    return any(map(_quotes, _marks(text)))
+    return any(map(_quotes, _marks(text, quote=True)))
 
 
 def changes(
@@ -136,7 +145,7 @@ def _bottom(text: str, *, quote: bool) -> int:
     With `quote` it is before what is answered, if that is marked.
     """
     place, at = None, 0
-    for mark in _marks(text):
+    for mark in _marks(text, quote=quote):
         if _shows(text, at, mark.start):
             place = None
         at = mark.end
@@ -160,10 +169,14 @@ def _shows(text: str, start: int, end: int) -> bool:
     return blank is None or blank.end() < end
 
 
-def _marks(text: str) -> Iterator[_Mark]:
-    """Comments and tags, and what has no end, in the order in which they stand."""
-    at = 0
-    while (found := _OPEN.search(text, at)) is not None:
+def _marks(text: str, *, quote: bool) -> Iterator[_Mark]:
+    """Comments, tags that decide and what has no end, in the order in which they stand."""
+    at, passed = 0, _PASSED[quote]
+    while True:
+        while (some := passed.match(text, at)) is not None and some.end() > at:
+            at = some.end()
+        if (found := _OPEN.search(text, at)) is None:
+            return
         mark = _mark(text, found.start())
         if mark is None:
             yield _Mark(_UNENDED, found.start(), len(text))

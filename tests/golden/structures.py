@@ -79,6 +79,7 @@ PLAIN_TEXTS: Mapping[str, bytes] = {
     "header-of-a-line-begun": crlf("Subject: s"),
     "plain-without-last-line-end": message("\nHello."),
     "plain-with-empty-lines-last": message("\nHello.\n\n\n"),
+    "plain-lf-of-a-cr": message("\n").replace(b"\r", b"") + b"\r",
     "plain-lf": message(PLAIN).replace(b"\r", b""),
     "plain-with-signature": message("\nHello.\n-- \nBob\n"),
     "plain-long-line": message("\n" + "x" * 1200 + "\n"),
