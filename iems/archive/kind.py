@@ -94,12 +94,24 @@ _HEAD = 4096
 _PE = Kind("pe", "executable")
 _DOS = Kind("dos", "executable")
 _JAVA, _FAT = Kind("java-class", "executable"), Kind("mach-o", "executable")
+_JAR, _APK = Kind("jar", "executable"), Kind("apk", "executable")
 _SCRIPT = Kind("script", "script")
 _HTML, _SVG, _XML, _TEXT = (
     *(Kind("html", "text"), Kind("svg", "image")),
     *(Kind("xml", "text"), Kind("text", "text")),
 )
 _PDF = Kind("pdf", "document")
+_OTHERS = (
+    *(UNKNOWN, EMPTY, OFFICE, OPEN_DOCUMENT, MACROS, LOCKED_OFFICE, TAR, _PE, _DOS, _JAVA, _FAT),
+    *(_JAR, _APK, _SCRIPT, _HTML, _SVG, _XML, _TEXT),
+)
+WORDS = frozenset(
+    word
+    for kind in (*_OTHERS, *(kind for _at, _sign, kind in _SIGNS))
+    for word in (kind.word, kind.family)
+)
+"""All words and all families."""
+
 _BOM = b"\xef\xbb\xbf"
 _MARKUP = re.compile(
     rb"\s*+(?:<\?xml[^>]{0,500}+>\s*+)?(?:<!--.{0,2000}?-->\s*+)*+<(?:"
@@ -140,9 +152,9 @@ def kind_of_zip(names: tuple[str, ...], types: bytes) -> Kind:
     if "[content_types].xml" in folded:
         return OFFICE
     if "meta-inf/manifest.mf" in folded:
-        return Kind("jar", "executable")
+        return _JAR
     if "androidmanifest.xml" in folded:
-        return Kind("apk", "executable")
+        return _APK
     if "meta-inf/manifest.xml" in folded:
         basic = any(name.startswith(("basic/", "scripts/")) for name in folded)
         return MACROS if basic else OPEN_DOCUMENT

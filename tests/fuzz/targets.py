@@ -16,6 +16,7 @@ from tests.fuzz import (
     readers,
     scans,
     signatures,
+    strips,
     verdicts,
 )
 
@@ -39,6 +40,7 @@ TARGETS: Mapping[str, Callable[[bytes], None]] = {
     "archives": mime.archives,
     "names": mime.names,
     "edits": edits.edits,
+    "strips": strips.stripped,
     "chain": chain.chain,
     "lmtp": lmtp.lmtp,
     "commands": lmtp.commands,

@@ -1,0 +1,71 @@
+"""Removal of attachments beyond the golden cases: notices, bounds, any bytes."""
+
+from __future__ import annotations
+
+import math
+import time
+import zipfile
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from iems.edits.rules import Rule
+from iems.edits.strip import Removal, strip
+from tests.fuzz.strips import stripped
+from tests.unit.archive.test_archives import MZ, zipped
+from tests.unit.mime.test_tree import EVIL, MIXED, WORDS
+
+RULES = (Rule.of("programs", {"name": ["*.exe"]}),)
+MESSAGE = MIXED + b"\r\n--b\r\n" + EVIL + b"\r\n--b--\r\n"
+
+
+def body(data: bytes, notice: str) -> bytes:
+    """What stands in the place of the only part."""
+    made = strip(data, Removal(RULES, notice), math.inf).of(data)
+    return made.partition(b"inline\r\n\r\n")[2].partition(b"\r\n--b--")[0]
+
+
+@pytest.mark.parametrize(
+    ("notice", "text"),
+    [
+        ("$name $type $size $rule $$", b"evil.exe application/x 2 programs $"),
+        ("one\r\n${name}\n", b"one\r\nevil.exe"),
+        ("\u00fc" + "$name" * 9, b"=C3=BCevil.exe"),
+    ],
+)
+def test_notices(notice: str, text: bytes) -> None:
+    assert body(MESSAGE, notice).startswith(text)
+
+
+def test_names_that_could_mislead_are_shown_without_what_misleads() -> None:
+    data = MESSAGE.replace(b"evil", b"ev\xe2\x80\xae\x07<il" + b"x" * 300)
+    shown = body(data, "$name")
+    assert b"\xe2" not in shown
+    assert len(shown) < 300
+
+
+def test_html_is_escaped() -> None:
+    data = MESSAGE.replace(b"application/x", b"text/html").replace(b"evil", b"<script>")
+    assert body(data, "a <b> $name\nc") == b"<p>a &lt;b&gt; &lt;script&gt;.exe<br>\r\nc</p>"
+
+
+def test_no_time_for_archives_is_told_to_rules() -> None:
+    data = b"Content-Type: a/b\r\n\r\n" + zipped(zipfile.ZIP_STORED, a=MZ)
+    slow = Removal((Rule.of("slow", {"fault": ["too-slow"]}),))
+    assert strip(data, slow, time.monotonic() - 1).splices
+    assert not strip(data, slow, math.inf).splices
+
+
+@given(st.lists(st.sampled_from(WORDS) | st.binary(max_size=5), max_size=40).map(b"".join))
+def test_any_bytes(data: bytes) -> None:
+    stripped(data)
+
+
+def test_a_large_message_with_many_parts_takes_no_time() -> None:
+    part = b"--b\r\n" + EVIL + b"\r\n"
+    data = MIXED + b"\r\n" + part * 3_000 + b"--b--\r\n"
+    began = time.process_time()
+    edit = strip(data, Removal(RULES), math.inf)
+    assert len(edit.splices) == 3_000
+    assert time.process_time() - began < 5
