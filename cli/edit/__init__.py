@@ -13,6 +13,7 @@ from collections.abc import Mapping
 
 VERBS: Mapping[str, str] = {
     "sign": "sign a message by DKIM",
+    "strip": "take attachments out of a message",
     "text": "put a text into a message",
 }
 """Each is a module of this package with `add_arguments(parser)` and `run(arguments) -> int`."""

@@ -108,8 +108,8 @@ def _checked(made: bytes, removal: Removal, budget: Budget) -> None:
         left = next(_of_part(made, part, None, removal, budget), None)
         if left is not None:
             raise EditError(
-                f"the rule {left.rule.label} still matches at {part.start}: readers disagree about"
-                " the structure, or it matches what stands in the place of a file"
+                f"readers disagree about its structure: the rule {left.rule.label} still matches"
+                f" at {part.start} for some of them"
             )
 
 
@@ -135,7 +135,8 @@ def _of_part(
         if rule is not None:
             yield _Match(part, place, None, rule, held)
     for content in contents(part, data, budget):
-        for file in content.files:
+        first = content.block is None and _is_shown(part, content.files[0])
+        for file in content.files[first:]:
             rule = next((one for one in removal.rules if one.matches(file, declared)), None)
             if rule is not None:
                 yield _Match(part, place, content.block, rule, content.files[0])
@@ -237,6 +238,12 @@ def _said(match: _Match, removal: Removal) -> str:
         size="?" if file.size is None else file.size,
         rule=match.rule.label,
     )
+
+
+def _is_shown(part: Part, file: File) -> bool:
+    """Whether it is the text of a message and no attachment: what is shown without a name."""
+    plain = file.kind.family == "text" or not file.size
+    return plain and _is_text(part) and not part.names and part.disposition.word != "attachment"
 
 
 def _is_text(part: Part) -> bool:

@@ -1,4 +1,4 @@
-"""Messages without their attachments: each case has the bytes that are expected, or why not."""
+"""Messages without their attachments, against the recorded bytes; `make golden` records anew."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from iems.edits.edit import Edit
 from iems.edits.rules import Rule
 from iems.edits.strip import Removal, strip
 from iems.mime.tree import parse
@@ -24,12 +25,23 @@ def removal(folder: Path) -> Removal:
     return Removal(tuple(Rule.of(label, table) for label, table in rules.items()))
 
 
+def record(folder: Path, data: bytes, edit: Edit) -> None:
+    for name in ("rejected", "expected"):
+        (folder / name).unlink(missing_ok=True)
+    name, told = (
+        ("rejected", f"{edit.reason}\n".encode()) if edit.rejected else ("expected", edit.of(data))
+    )
+    (folder / name).write_bytes(told)
+
+
 @pytest.mark.parametrize("case", CASES)
-def test_strip(case: str) -> None:
+def test_strip(case: str, request: pytest.FixtureRequest) -> None:
     """The bytes are the expected ones, a second time changes nothing, and Python reads them."""
     folder = FOLDER / case
     data, wanted = (folder / "message").read_bytes(), removal(folder)
     edit = strip(data, wanted, math.inf)
+    if request.config.getoption("--record"):
+        record(folder, data, edit)
     if (folder / "rejected").exists():
         assert edit.rejected
         assert not edit.splices
