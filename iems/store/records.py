@@ -144,9 +144,10 @@ class Recorder:
         self._path = path
         self._queue: queue.Queue[_Job | None] = queue.Queue(_QUEUE)
         self._hurry = threading.Event()
-        with contextlib.closing(_open(path)) as connection:
-            connection.executescript(_SCHEMA)
-        self._thread = threading.Thread(target=self._run, name="records", daemon=True)
+        # A reader who may not write can open the file only while a writer has it open.
+        opened = _open(path)
+        opened.executescript(_SCHEMA)
+        self._thread = threading.Thread(None, self._run, "records", (opened,), daemon=True)
         self._thread.start()
 
     def add(self, record: Record) -> None:
@@ -178,8 +179,7 @@ class Recorder:
         self._hurry.set()
         self._thread.join(deadline.remaining())
 
-    def _run(self) -> None:
-        connection: sqlite3.Connection | None = None
+    def _run(self, connection: sqlite3.Connection | None) -> None:
         ended = False
         while not ended:
             jobs = self._batch()

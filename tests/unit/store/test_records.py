@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import sqlite3
 import threading
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -264,16 +265,28 @@ def test_one_transaction_serves_many_who_wait(tmp_path: Path) -> None:
 
 
 def test_a_file_that_cannot_be_written_fails_the_commit_and_comes_back(tmp_path: Path) -> None:
-    file = tmp_path / "state" / "records.sqlite"
-    file.parent.mkdir()
+    file = tmp_path / "records.sqlite"
     recorder = Recorder(file)
-    moved = tmp_path / "gone"
-    file.parent.rename(moved)
-    with pytest.raises(RecordsError):
-        recorder.commit([record("R1")], Deadline.after(5))
-    moved.rename(file.parent)
+    with closing(sqlite3.connect(file)) as other:
+        other.execute("ALTER TABLE record RENAME TO gone")
+        with pytest.raises(RecordsError):
+            recorder.commit([record("R1")], Deadline.after(5))
+        other.execute("ALTER TABLE gone RENAME TO record")
     recorder.commit([record("R2")], Deadline.after(5))
     assert search([file], "R2")
+
+
+def test_who_may_not_write_reads_what_nobody_has_written_to_since_it_was_opened(
+    tmp_path: Path,
+) -> None:
+    """Readers need files beside it that are there while a writer has it open, and not after."""
+    file = tmp_path / "records.sqlite"
+    recorder = Recorder(file)
+    assert {one.name for one in tmp_path.iterdir()} == {
+        file.name + end for end in ("", "-shm", "-wal")
+    }
+    recorder.close(Deadline.after(5))
+    assert list(tmp_path.iterdir()) == [file]
 
 
 def test_a_damaged_file_is_told_to_the_reader(tmp_path: Path) -> None:
