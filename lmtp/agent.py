@@ -160,9 +160,10 @@ class Delivery:
         """What is done for a recipient who is known."""
         agent = self._agent
         again = replace(target, closed=looped()) if target.key in self._had else target
-        came = self._provenance
-        found = replace(came, findings=(*came.findings, *self._own.of(target.speakers)))
-        return outcome(again, found, self._facts, agent.settings, agent.now(), self.past)
+        came, ruled = self._provenance, [one for one in target.speakers if one.headers]
+        if ruled:
+            came = replace(came, findings=(*came.findings, *self._own.of(ruled)))
+        return outcome(again, came, self._facts, agent.settings, agent.now(), self.past)
 
     @functools.cached_property
     def _had(self) -> frozenset[str]:

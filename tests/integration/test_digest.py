@@ -7,10 +7,14 @@ from __future__ import annotations
 
 import email
 import email.policy
+import os
+import pwd
+import signal
+import sys
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, closing
-from dataclasses import dataclass, field
+from contextlib import closing
+from dataclasses import dataclass, field, replace
 from email.message import EmailMessage
 from pathlib import Path
 from typing import Any
@@ -21,7 +25,7 @@ import pytest
 from cli.owner import as_owner
 from iems.directory.tree import TreeDirectory
 from iems.model.address import Address
-from iems.notices.digest import LAG, DigestNotices
+from iems.notices.digest import LAG, DigestNotices, Sender
 from iems.notices.postmaster import Postmaster
 from iems.serve.deadline import Deadline
 from iems.store.digest import FILE, Digests
@@ -30,13 +34,26 @@ from iems.store.quarantine import Quarantine
 from iems.store.records import Record, Recorder, every
 from tests.integration.conftest import Fresh
 from tests.integration.directory import tree
+from tests.integration.stack.ground import AGENT_USER
 from tests.integration.stack.imap import Mailbox
-from tests.integration.stack.mailsystem import DELEGATED, HOSTNAME, MailSystem
+from tests.integration.stack.mailsystem import CLOSED, DELEGATED, HOSTNAME, MailSystem
 from tests.integration.stack.smtp import send
 from tests.waiting import eventually
 
 DAY = 86400
 ASK = b"Subject: release\r\n\r\n\r\n"
+
+
+@dataclass(frozen=True)
+class Killed:
+    """Sends, and does not live to see that it did."""
+
+    sender: Sender
+
+    def send(self, to: Address, message: EmailMessage) -> None:
+        """The mail server has it."""
+        self.sender.send(to, message)
+        os.kill(os.getpid(), signal.SIGKILL)
 
 
 @dataclass
@@ -63,8 +80,32 @@ class Office:
 
     def run(self, later: float) -> None:
         """One run so many seconds after the beginning; digests go an hour or two after that."""
+        self.job(later, self.system.port()).run(Deadline.after(60))
+        assert not self.warned
+
+    def ends(self, later: float, port: int, *, killed: bool = False, seconds: float = 60) -> int:
+        """How a run in a process of the agent's user ends: 0, or 1 where it warned.
+
+        `killed` is as soon as the mail server has taken a digest, before that is written down.
+        """
+        child = os.fork()
+        if child:
+            return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        try:
+            user = pwd.getpwnam(AGENT_USER)
+            os.initgroups(AGENT_USER, user.pw_gid)
+            os.setgid(user.pw_gid)
+            os.setuid(user.pw_uid)
+            job = self.job(later, port)
+            job = replace(job, sender=Killed(job.sender)) if killed else job
+            job.run(Deadline.after(seconds))
+        finally:
+            os._exit(1 if self.warned or sys.exc_info()[0] else 0)
+
+    def job(self, later: float, port: int) -> DigestNotices:
+        """The job at that time, which sends to this port."""
         site = self.system.site
-        DigestNotices(
+        return DigestNotices(
             hour=time.localtime(self.begin + 7200).tm_hour,
             language="en",
             host=HOSTNAME,
@@ -73,13 +114,10 @@ class Office:
             quarantine=Quarantine(site.agent_state / "quarantine"),
             directory=TreeDirectory(tree.store(self.system.slapd, "agent"), 5, self.warned.append),
             keyring=Keyring.load(site.etc / "keys/findings.toml"),
-            sender=Postmaster(
-                Address("postmaster", HOSTNAME), HOSTNAME, f"127.0.0.1:{self.system.port()}"
-            ),
+            sender=Postmaster(Address("postmaster", HOSTNAME), HOSTNAME, f"127.0.0.1:{port}"),
             log=self,
             clock=lambda: self.begin + later,
-        ).run(Deadline.after(60))
-        assert not self.warned
+        )
 
     def user(self, name: str, action: str, *lines: str) -> Mailbox:
         """A user who wants this for mail of the client of this test."""
@@ -165,12 +203,42 @@ def test_who_wants_none_says_so_by_mail(office: Office, mailsystem: MailSystem) 
     assert box.user not in mailsystem.iems("digest", "list").decode()
 
 
+def test_late_cut_short_met_by_no_server_and_killed_it_tells_each_once(
+    mailsystem: MailSystem, fresh: Fresh
+) -> None:
+    """Under the agent's user, days late; what went by is seen in the records of the daemons."""
+    mailsystem.add_domain(fresh.domain)
+    mailsystem.lists.list(DELEGATED, fresh.ip)
+    state, port = mailsystem.site.agent_state, mailsystem.port()
+    file = state / f"once.{fresh.domain}.sqlite"
+    office = Office(mailsystem, fresh, file)
+    for one in state.glob(f"{file.name}*"):
+        one.unlink()
+    assert office.ends(LAG, port) == 0
+    boxes = [office.user(name, "junk") for name in ("one", "two")]
+    for box in boxes:
+        office.send(box.user, box.user.partition("@")[0])
+    late = 3 * DAY
+    assert office.ends(late, port, seconds=0) == 0
+    assert office.ends(late, CLOSED) == 1
+    assert office.ends(late, port, killed=True) == -signal.SIGKILL
+    mailsystem.postfix.wait_empty()
+    [first, second] = sorted(boxes, key=lambda box: -len(box.messages()))
+    assert (len(first.wait()), len(second.messages())) == (1, 0)
+    for more in (1, 2):
+        assert office.ends(late + more * LAG, port) == 0
+        mailsystem.postfix.wait_empty()
+        assert [len(box.wait()) for box in boxes] == [1, 1]
+    for one in state.glob(f"{file.name}*"):
+        one.unlink()
+
+
 @pytest.fixture
 def yesterday(mailsystem: MailSystem, fresh: Fresh) -> Iterator[Mailbox]:
     """A user to whom things happened long before the clock last struck the hour of the digests."""
     mailsystem.add_domain(fresh.domain)
     box = mailsystem.add_user(fresh.address("first"))
-    site, at, stack = mailsystem.site, time.time() - 30 * 3600, ExitStack()
+    site, at = mailsystem.site, time.time() - 30 * 3600
     row: dict[str, Any] = {"subject": f"user {box.user}", "recipient": box.user, "time": at}
     for state, record in (
         (site.milter_state, Record("R1", "rcpt", "reject", "550 no", sender="r@x.test", **row)),
@@ -179,14 +247,11 @@ def yesterday(mailsystem: MailSystem, fresh: Fresh) -> Iterator[Mailbox]:
         with as_owner(state):
             recorder = Recorder(state / "records.sqlite")
             recorder.commit([record], Deadline.after(10))
-        # Who may write none can read them while somebody who wrote some has them open, as a milter
-        # has from its first message on: one that was just reloaded may not.
-        stack.callback(recorder.close, Deadline.after(240))
+            recorder.close(Deadline.after(10))
     with as_owner(site.agent_state), closing(Digests(site.agent_state / FILE)) as digests:
         for name in ("iems-lmtp", "iems-milter", "sent"):
             digests.reach(name, at - 60)
     yield box
-    stack.close()
     for file in site.agent_state.glob(f"{FILE}*"):
         file.unlink(missing_ok=True)  # whoever closes the database last takes two of them away
 
