@@ -65,7 +65,7 @@ def test_any_bytes(data: bytes) -> None:
 def test_a_large_message_with_many_parts_takes_no_time() -> None:
     part = b"--b\r\n" + EVIL + b"\r\n"
     data = MIXED + b"\r\n" + part * 3_000 + b"--b--\r\n"
-    began = time.process_time()
+    began = time.thread_time()
     edit = strip(data, Removal(RULES), math.inf)
     assert len(edit.splices) == 3_000
-    assert time.process_time() - began < 5
+    assert time.thread_time() - began < 3
