@@ -41,6 +41,11 @@ _UNSEEN = frozenset({Defect.TOO_MANY_PARTS, Defect.LONG_HEADER})
 _DECODED = re.compile("64|quoted|printable")
 """In an encoding that is none: some readers decode it all the same."""
 
+_HOLDERS = ("multipart", "message/")
+_ENCODED = frozenset({"base64", "quoted-printable"})
+_LEVELS = 3
+"""Encoded parts in each other; RFC 2045 section 6.4 forbids the first."""
+
 _TEXTS = ("text/plain", "text/html")
 
 
@@ -100,7 +105,7 @@ def _seen(root: Part) -> None:
                 raise EditError(f"{found.defect.value} at {found.at}")
 
 
-def _checked(made: bytes, removal: Removal, budget: Budget) -> None:
+def _checked(made: bytes, removal: Removal, budget: Budget, level: int = 0) -> None:
     """EditError where any reader finds something in the result."""
     root = parse(made)
     _seen(root)
@@ -111,6 +116,19 @@ def _checked(made: bytes, removal: Removal, budget: Budget) -> None:
                 f"readers disagree about its structure: the rule {left.rule.label} still matches"
                 f" at {part.start} for some of them"
             )
+        if part.encoding in _ENCODED and part.content_type.word.startswith(_HOLDERS):
+            if level == _LEVELS:
+                raise EditError("too many parts in each other are encoded")
+            _checked(_decoded(made, part), removal, budget, level + 1)
+
+
+def _decoded(data: bytes, part: Part) -> bytes:
+    """A multipart or message that is encoded, as a message: some readers decode it."""
+    octets = decode(part.encoding, data[part.body : part.end])
+    if part.content_type.word.startswith("message/"):
+        return octets
+    fields = header(data, part).named(b"content-type")
+    return b"".join(field.raw for field in fields) + line_end(data) + octets
 
 
 def _matches(data: bytes, root: Part, removal: Removal, budget: Budget) -> Iterator[_Match]:
