@@ -86,7 +86,7 @@ def arrived(system: MailSystem, word: str) -> bytes:
     """The message that left, with this word in it."""
     return eventually(
         lambda: [one.message for one in system.outside.caught() if word.encode() in one.message],
-        20,
+        40,
         lambda: system.postfix.log()[-2000:],
     )[0]
 
@@ -185,7 +185,7 @@ def test_a_bounce_is_signed(system: MailSystem, fresh: Fresh, tmp_path: Path) ->
     text = head(fresh, sender) + b"\r\nhello\r\n"
     assert send(system.port(), sender, [nobody], text, client=client).accepted
     bounce = eventually(
-        lambda: [one for one in system.outside.caught() if one.recipients == (sender,)], 20
+        lambda: [one for one in system.outside.caught() if one.recipients == (sender,)], 40
     )[0]
     assert bounce.sender == ""
     assert f"MAILER-DAEMON@{HOSTNAME}".encode() in bounce.message
