@@ -150,7 +150,7 @@ def test_what_sieve_sends_on_or_answers_is_not_signed(system: MailSystem, fresh:
     forged = head(fresh, f"alice@{DOMAIN}") + f"To: {bob.user}\r\n\r\nforged\r\n".encode()
     came = (fresh.ip, "mx.sender.example")
     assert send(system.port(), carol.user, [bob.user], forged, client=came).accepted
-    found = carol.wait(2)
+    found = carol.wait(2, deadline=40)
     assert len(found) == 2
     answer, redirected = sorted(found, key=lambda one: b"forged" in one)
     assert b"forged" not in answer

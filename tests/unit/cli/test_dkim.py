@@ -6,7 +6,9 @@ import json
 
 import pytest
 
+from cli import entries
 from cli.main import main
+from iems.serve.log import Log
 from iems.store.signingkeys import load_one
 from tests.unit.cli.conftest import Site
 
@@ -61,6 +63,23 @@ def test_the_records_of_all_domains_are_shown(signing: Site) -> None:
     code, text = dkim(signing, "dns", "b.test")
     assert "a.test" not in text
     assert text.startswith("; waiting since 20")
+
+
+def test_the_audit_is_told_who_made_which_key(
+    signing: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[tuple[str, object, object]] = []
+
+    def info(_log: Log, text: str, **fields: object) -> None:
+        told.append((f"{text} {fields['actor']}", fields["verb"], fields["object"]))
+
+    monkeypatch.setattr(Log, "info", info)
+    monkeypatch.setattr(entries, "operator", lambda: "joe")
+    dkim(signing, "keygen", "a.test", "--type", "ed25519", "--selector", "s")
+    dkim(signing, "rotate", "a.test", "--force")
+    dkim(signing, "dns")
+    key = "dkim s._domainkey.a.test"
+    assert told == [("audit joe", "add", key), ("audit joe", "activate", key)]
 
 
 def test_nothing_is_turned_over_without_keys(signing: Site) -> None:
