@@ -50,10 +50,12 @@ def edited(data: bytes, part: Part, block: str, changes: Changes) -> list[Splice
     """Splices for the changes of a text part; EditError where it cannot be read for sure."""
     raw = data[part.body : part.end]
     octets = _octets(part, raw)
-    lone = raw.count(b"\r") != raw.count(b"\r\n")
-    wire = line_end(data if lone or b"\n" not in raw else raw)
     view = _view(part, octets, block)
-    end = _line_end(view.text, wire if part.encoding != "base64" else b"\r\n")
+    # With a lone CR somewhere, an LF that is put behind it would look like CRLF the next time.
+    lone = "\r" in view.text and view.text.count("\r") != view.text.count("\r\n")
+    wire = line_end(data if lone or b"\n" not in raw else raw)
+    end = (wire if part.encoding != "base64" else b"\r\n").decode("ascii")
+    end = _line_end(view.text) if "\n" in view.text and not lone else end
     skipped = next((len(mark) for mark in _MARKS if view.text.startswith(mark)), 0)
     found = [
         _apart(view.text, Change(start + skipped, stop + skipped, new))
@@ -169,9 +171,7 @@ def _encoded(name: str, text: str) -> bytes | None:
         return None
 
 
-def _line_end(text: str, otherwise: bytes) -> str:
-    """That of the first line; with a lone CR somewhere, an LF behind it would look like CRLF."""
-    at = text.find("\n")
-    if at < 0 or text.count("\r") != text.count("\r\n"):
-        return otherwise.decode("ascii")
+def _line_end(text: str) -> str:
+    """That of the first line."""
+    at = text.index("\n")
     return "\r\n" if at and text[at - 1] == "\r" else "\n"
