@@ -27,7 +27,7 @@ TEST_PACKAGES := $(DEPLOY_PACKAGES) postfix postfix-ldap postfix-pcre \
 	clamav-daemon c-icap libc-icap-mod-virus-scan opendkim swaks libnet-ssleay-perl openssl \
 	systemd git procps \
 	prometheus fail2ban faketime man-db bash-completion zsh
-BENCH_PACKAGES := zstd amavisd-new spamass-milter libmail-spf-perl
+BENCH_PACKAGES := altermime zstd amavisd-new spamass-milter libmail-spf-perl
 MACHINE_PACKAGES := systemd-container debootstrap iproute2 iptables util-linux git rbldnsd unbound \
 	swaks libnet-ssleay-perl
 
