@@ -20,8 +20,10 @@ from iems.directory.authority import Thing
 from iems.directory.policy import Standing, bands, forbidden_by, standings
 from iems.directory.store import NoEntryError
 from iems.directory.tree import read_layer
+from iems.model.envelope import LOCAL
 from iems.model.finding import MATCHED, TEMPERROR
 from iems.model.policy import Action, Kind, Layer, Subject, allowed
+from iems.settings.matrix import ANY
 from iems.settings.schema import Settings
 
 
@@ -62,8 +64,11 @@ def act(arguments: argparse.Namespace, admin: Admin, settings: Settings) -> int:
 
 
 def layers(subject: Subject, admin: Admin, settings: Settings) -> tuple[list[Layer], Layer]:
-    """The layers above a subject, the site's first, and its own."""
-    above = [settings.site_layer]
+    """The layers above a subject, the site's first, and its own.
+
+    Of a matrix it is what is done with mail to a mailbox from a source that has no cell.
+    """
+    above = [settings.layers(ANY, LOCAL)[0]]
     if subject.kind is not Kind.DOMAIN:
         domain = Subject(Kind.DOMAIN, subject.name.rpartition("@")[2])
         above.append(read_layer(admin.domain(domain.name), domain, entries.warn))

@@ -11,6 +11,8 @@ import pytest
 import cli.postfix
 from cli import domain, policy, user
 from iems.directory.tree import POLICY, domain_entry
+from iems.model.policy import Action, Kind, Subject
+from tests.unit.checks.world import site as made_site
 from tests.unit.cli.memory import Bench
 
 ALICE = "alice@example.test"
@@ -133,3 +135,16 @@ def test_show_says_that_postfix_cannot_be_read(
     told = capsys.readouterr().out
     assert "iprev:mismatch" in told
     assert "What Postfix refuses by itself is not known: postconf -x: " in told
+
+
+def test_of_a_matrix_it_is_what_is_done_with_mail_to_mailboxes(bench: Bench) -> None:
+    cell = {"infected": "quarantine"}
+    matrix = {
+        "internet": {"*": {"infected": "tag"}},
+        "*": {"local": cell, "*": {"infected": "tag"}},
+    }
+    engines = {"clamav": {"kind": "clamd", "server": "unix:/nowhere"}}
+    table = {"mode": "enforce", "engines": engines, "matrix": matrix}
+    alice = Subject(Kind.USER, ALICE)
+    (site, *_rest), _own = policy.layers(alice, bench.admin, made_site(checks={"virus": table}))
+    assert site.rules["virus", "infected"].choice is Action.QUARANTINE
