@@ -53,8 +53,10 @@ _GUESS = re.compile(rb"^--([!-~]{1,202}+)[ \t]*+\r?$", re.MULTILINE)
 _TYPE = re.compile(rb"[!#-'*+.0-9^-~-]+/[!#-'*+.0-9^-~-]+[ \t]*(?:;|\Z)")
 _PARAMETERS = re.compile(
     rb"""[^;"()]++(?:;[ ]*+[a-z0-9-]++[ ]*+=[ ]*+"""
-    rb"""(?:"[^"\\;]*+"|[^\s;"()\\\x7f-\xff]++)[ ]*+)*+;?[ ]*+"""
+    rb"""(?:"[^"\\;]*+"|[^\s;"()\\\x7f-\xff]++)[ ]*+)*;?[ ]*+"""
 )
+"""Not possessive as a whole: Python 3.11.2 keeps what a last try took that failed."""
+
 _BOUNDARY = re.compile(rb"boundary[ *0-9]*=")
 _PLAIN = re.compile(rb"(?!.*=\?.*\?=)[!-&(-~](?:[ -~]{0,68}[!-~])?")
 _UUENCODED = re.compile(rb"\n(?:begin(?:-base64)? [0-7]{3,4}|=ybegin) ")

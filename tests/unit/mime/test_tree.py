@@ -187,6 +187,7 @@ def test_what_is_broken_is_told(defect: Defect, data: bytes) -> None:
         (b"boundary=\xa0b", b"b", b"\xa0b"),
         (b'boundary="a\xa0"', b"a\xa0", b"b"),
         (b"boundary=" + b"b" * 71, b"b" * 71, b"b" * 70),
+        (b"boundary=a; x", b"a", b"b"),
         (b"boundary=a; x=" + b"x" * 9_000 + b"; boundary=b", b"a", b"b"),
     ],
 )
