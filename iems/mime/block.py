@@ -54,6 +54,7 @@ _BASE64 = re.compile(rb"[A-Za-z0-9+/]++=*+[ \t]*+")
 _Y_LINE = re.compile(rb"^=y(end|begin)[ \r\n][^\n]*+(?:\n|\Z)|^=y(end)\Z", re.MULTILINE)
 _Y_PART = re.compile(rb"=ypart [^\n]*+\n")
 _Y_ESCAPED = re.compile(rb"=(.)", re.DOTALL)
+_Y_PIECE = 64 << 10
 _Y_SHIFT = bytes((one - 42) % 256 for one in range(256))
 _HQX_LETTERS = b"!\"#$%&'()*+,-012345689@ABCDEFGHIJKLMNPQRSTUVXYZ[`abcdefhijklmpqr"
 _HQX = re.compile(rb"\s*+:([\s" + re.escape(_HQX_LETTERS) + rb"]*+)(:?)[ \t]*+\r?\n?")
@@ -142,8 +143,19 @@ def _yenc(text: bytes, start: int, body: int, name: bytes) -> Block:
     stop = len(text) if last is None else last.start()
     end = last.end() if last is not None and whole else stop
     data = text[body:stop].translate(None, b"\r\n")
-    plain = _Y_ESCAPED.sub(lambda one: bytes([(one[1][0] - 64) % 256]), data)
+    plain = b"".join(_y_unescaped(data))
     return Block(Form.YENC, start, end, name.rstrip(), plain.translate(_Y_SHIFT), whole)
+
+
+def _y_unescaped(data: bytes) -> Iterator[bytes]:
+    """Piece by piece, none of which ends within an escape: each one takes some 100 bytes."""
+    at = 0
+    while at < len(data):
+        piece = data[at : at + _Y_PIECE]
+        if (len(piece) - len(piece.rstrip(b"="))) % 2:
+            piece = data[at : at + _Y_PIECE + 1]
+        yield _Y_ESCAPED.sub(lambda one: bytes([(one[1][0] - 64) % 256]), piece)
+        at += len(piece)
 
 
 def _binhex(text: bytes, start: int, body: int) -> Block | None:

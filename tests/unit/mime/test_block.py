@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import binascii
 import re
+import tracemalloc
 from collections.abc import Callable
 
 import pytest
@@ -154,3 +155,31 @@ def test_runs_are_bounded() -> None:
     (block,) = blocks(start + head.rstrip(b"=").translate(TO_LETTERS) + text + b":")
     assert len(block.octets) <= MOST
     assert not block.whole
+
+
+def test_a_text_of_escapes_takes_a_few_times_its_size() -> None:
+    """A hundred bytes for each of them would end the process that reads a large message."""
+    text = b"=ybegin line=1 size=1 name=a\r\n" + b"=" * (1 << 20)
+    tracemalloc.start()
+    try:
+        (block,) = blocks(text)
+        _now, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert len(block.octets) == 1 << 19
+    assert peak < 12 * len(text) + (8 << 20)
+
+
+@pytest.mark.parametrize("shift", range(4))
+@pytest.mark.parametrize("run", range(1, 5))
+def test_no_piece_ends_within_an_escape(shift: int, run: int) -> None:
+    """Wherever a run of escapes stands across the end of a piece of 64 KiB."""
+    before = b"a" * (65536 - shift)
+    text = b"=ybegin line=1 size=1 name=a\r\n" + before + b"=" * run + b"J" + b"b" * 65536
+    (block,) = blocks(text)
+    escaped, last = divmod(run, 2)
+    middle = bytes([(61 - 64 - 42) % 256]) * escaped + (b"\xe0" if last else b"\x20")
+    shifted = [
+        bytes([(one[0] - 42) % 256]) * size for one, size in ((b"a", len(before)), (b"b", 65536))
+    ]
+    assert block.octets == shifted[0] + middle + shifted[1]
