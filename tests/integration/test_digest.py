@@ -12,7 +12,7 @@ import pwd
 import signal
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from email.message import EmailMessage
@@ -131,9 +131,14 @@ class Office:
         client = (self.fresh.ip, "mx.sender.example")
         text = f"Subject: {subject}\r\n\r\ntext\r\n".encode()
         send(self.system.port(), f"{subject}@sender.example", [to], text, client=client)
-        files = [state / "records.sqlite" for state in self.states]
-        eventually(lambda: any(row.subject == f"user {to}" for row in every(files)), 30)
+        eventually(lambda: self.about([self.system.dovecot.mailbox(to)]), 30)
         self.system.postfix.wait_empty()
+
+    def about(self, boxes: Iterable[Mailbox]) -> list[Record]:
+        """What the daemons have recorded of these users' mail, which may be a moment later."""
+        users = {f"user {box.user}" for box in boxes}
+        files = [state / "records.sqlite" for state in self.states]
+        return [row for row in every(files) if row.subject in users]
 
 
 @pytest.fixture
@@ -223,6 +228,7 @@ def test_late_cut_short_met_by_no_server_and_killed_it_tells_each_once(
     assert office.ends(late, CLOSED) == 1
     assert office.ends(late, port, killed=True) == -signal.SIGKILL
     mailsystem.postfix.wait_empty()
+    eventually(lambda: any("iems-digest" in row.message_id for row in office.about(boxes)), 30)
     [first, second] = sorted(boxes, key=lambda box: -len(box.messages()))
     assert (len(first.wait()), len(second.messages())) == (1, 0)
     for more in (1, 2):
