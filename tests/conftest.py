@@ -44,6 +44,12 @@ def _scope(nodeid: str) -> str:
     return "servers" if shares else file
 
 
+def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
+    """Bytes that are no text have the argument's name: some are made anew, and hold the time."""
+    text = isinstance(val, bytes) and all(byte in b"\t\r\n" or 32 <= byte < 127 for byte in val)
+    return argname if isinstance(val, bytes) and not text else None
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     """`--record`: the golden cases write down what happens instead of comparing it."""
     parser.addoption("--record", action="store_true", help="record the golden cases anew")

@@ -46,7 +46,7 @@ OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(1000)
         (b"junk\n" * 20 + b"%PDF-1.7\n", "pdf", "document"),
         (b"{\\rtf1", "rtf", "document"),
         (b"{\\rt\\x", "rtf", "document"),
-        (gzip.compress(b"x"), "gzip", "archive"),
+        (gzip.compress(b"x", mtime=0), "gzip", "archive"),
         (bz2.compress(b"x"), "bzip2", "archive"),
         (lzma.compress(b"x"), "xz", "archive"),
         (lzma.compress(b"x", lzma.FORMAT_ALONE), "lzma", "archive"),
