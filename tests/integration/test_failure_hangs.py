@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
@@ -49,13 +50,21 @@ def queued(mailsystem: MailSystem, address: str) -> list[str]:
     return [one.queue for one in entries if address in one.recipients]
 
 
+def asked(path: Path) -> bool:
+    """Whether somebody waits at a socket until he is let in; it is known by its first name."""
+    rows = Path("/proc/net/unix").read_text().splitlines()
+    waiting = (row.split()[-1] for row in rows if row.split()[5] == "02")
+    return f"{path}.bind" in waiting
+
+
 def test_a_directory_that_hangs_is_a_delay(
     mailsystem: MailSystem, boxes: tuple[Mailbox, Mailbox]
 ) -> None:
     alice, bob = boxes
-    # alice's message is in the queue before, and the agent has not yet asked for her.
+    # Postfix has led alice's message to the agent before, who has not yet asked for her.
     with hanging(mailsystem.agent.server):
         assert send(mailsystem.port(), SENDER, [alice.user], MESSAGE).accepted
+        eventually(lambda: asked(mailsystem.agent.socket))
         mailsystem.slapd.pause()
     try:
         began = time.monotonic()

@@ -103,10 +103,9 @@ def test_what_all_rules_reject_is_refused_and_a_user_chooses_about_his_domain_s(
     """What in a domain's entry is no rule, or too much of one, counts as none."""
     one, check = world.fresh.domain, f"header/{world.fresh.domain}/offer"
     bad = ("nonsense", "a reject Subject matches (", r"b reject Subject matches .{900}\PL{900}")
-    world.mailsystem.slapd.modify(
-        f"dn: iemsDomainName={one},ou=domains,{BASE}\nchangetype: modify\nadd: iemsHeader\n"
-        + "".join(f"iemsHeader: {value}\n" for value in bad)
-    )
+    values = "".join(f"iemsHeader: {value}\n" for value in bad)
+    entry = f"dn: iemsDomainName={one},ou=domains,{BASE}\nchangetype: modify\n"
+    world.mailsystem.slapd.modify(f"{entry}add: iemsHeader\n{values}")
     world.rule(one, "offer", "reject", "Subject", "contains", "offer")
     world.rule(world.other, "offer", "reject", "Subject", "contains", "offer")
     world.mailsystem.reload()
@@ -117,6 +116,8 @@ def test_what_all_rules_reject_is_refused_and_a_user_chooses_about_his_domain_s(
     assert set(sent.accepted) == {world.alice.user, world.bob.user}
     (_plain,) = world.alice.wait()
     world.bob.wait()
+    # Whoever asks for all records would be told of these values.
+    world.mailsystem.slapd.modify(f"{entry}delete: iemsHeader\n{values}")
 
     world.mailsystem.iems("policy", "set", world.alice.user, check, "deliver")
     world.mailsystem.reload()
