@@ -150,18 +150,20 @@ class Chain:
         told = macros.get("{rcpt_addr}", recipient)
         address = _address(told, hostname) or _address(recipient, hostname)
         if address is None:
-            return self._answers.unreadable(message, recipient)
+            answer = self._answers.unreadable(message, recipient)
+            return self._unresolved(message, Address(recipient, ""), answer)
         deadline = Deadline.after(self._run.settings.directory.timeout)
         try:
             destinations = resolve(self._run.directory, address, deadline)
         except DirectoryUnavailable as error:
-            return self._answers.unavailable(message, "directory", str(error))
+            answer = self._answers.unavailable(message, "directory", str(error))
+            return self._unresolved(message, address, answer)
         before = message.another()
         self._start(Stage.RCPT, message.started)
         seen = self._collect(message)
         to, known = [(address, destinations)], self._view(Stage.RCPT)
         decisions = self._decide(message, to, seen, Stage.RCPT)
-        answer: Reply = Continue()
+        answer = Continue()
         # Whom header or DKIM may still allow is refused at the end of DATA, if at all.
         if self._refuses(message, decisions) and self._refuses(
             message, self._decide(message, to, seen, Stage.RCPT, hope=True)
@@ -173,6 +175,13 @@ class Chain:
         if isinstance(answer, Continue):
             message.accepted.append((address, destinations))
         message.settle(before, let_in=isinstance(answer, Continue))
+        return answer
+
+    @staticmethod
+    def _unresolved(message: Message, address: Address, answer: Reply) -> Reply:
+        """What goes on though nobody knows where it leads may leave."""
+        if isinstance(answer, Continue):
+            message.accepted.append((address, frozenset({Destination(address, INTERNET)})))
         return answer
 
     def header(self, name: bytes, value: bytes) -> None:

@@ -7,6 +7,8 @@ from dataclasses import dataclass, replace
 
 import pytest
 
+from iems.directory.reader import DirectoryUnavailable
+from iems.directory.toml import TomlDirectory
 from iems.model.finding import Finding
 from iems.serve.deadline import Deadline
 from iems.settings.load import from_table
@@ -130,6 +132,20 @@ def test_what_could_not_be_kept_to_be_scanned_is_held_too() -> None:
     answer, edits = chain.end_of_message({"i": "4QueueId"})
     assert answer == Continue()
     assert edits == (Hold("virus temperror is defer: the message carries no valid findings"),)
+
+
+def test_what_leads_nobody_knows_where_is_held_as_if_it_left(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Mail that does not come by SMTP goes on without an answer of the directory."""
+
+    def down(*_arguments: object) -> None:
+        raise DirectoryUnavailable("no answer")
+
+    held = (Hold("virus infected is reject: seen"),)
+    assert send(world(INFECTED), "\x01", channel="local") == (Continue(), held)
+    monkeypatch.setattr(TomlDirectory, "find", down)
+    assert send(world(INFECTED), "away", channel="local") == (Continue(), held)
 
 
 def test_only_viruses_hold_mail_and_only_where_the_site_says_so() -> None:
