@@ -1,8 +1,8 @@
 """What is done for one recipient: the policy's action, bounded by what is still possible here.
 
 Pure. The message is queued already, so a rejection would make a bounce to whoever the sender claims
-to be. It becomes what the site says (`reject_after_queue`), unless the sender is one of our own;
-where a virus is why it is quarantine. A deferral ends after 24 hours in quarantine, because Postfix
+to be. It becomes what the site says (`reject_after_queue`), unless the sender is one of our own; of
+what carries a virus it is quarantine. A deferral ends after 24 hours in quarantine, because Postfix
 would bounce the message in the end.
 """
 
@@ -94,9 +94,11 @@ def _after_queue(
     decision: Decision, target: Target, provenance: Provenance, settings: Settings
 ) -> tuple[Action, str]:
     """What is done instead of a rejection; what other findings have is done at least."""
-    rejecting = [one for one in decision.reasons if one.action is Action.REJECT]
-    if any(one.finding.check in MATRICES for one in rejecting):
-        return Action.QUARANTINE, "reject after the queue is quarantine of what carries a virus"
+    stopping = (one.action for one in decision.reasons if one.finding.check in MATRICES)
+    kept = max(stopping, default=Action.DELIVER)
+    if kept >= Action.QUARANTINE:
+        kept = Action.QUARANTINE if kept is Action.REJECT else kept
+        return kept, f"reject after the queue is {kept.word} of what carries a virus"
     if provenance.channel in {SUBMISSION, LOCAL}:
         return Action.REJECT, ""
     instead = _AFTER_QUEUE[settings.reject_after_queue]

@@ -43,6 +43,19 @@ def test_the_site_s_way_with_other_rejects_does_not_let_it_pass(office: Office) 
     assert one.deliver("reject", findings=[LISTED])[0].startswith("250 2.0.0 Saved")
 
 
+@pytest.mark.parametrize("channel", ["internet", "submission", "local"])
+def test_what_another_finding_rejects_makes_no_bounce_of_it(office: Office, channel: str) -> None:
+    """The bounce would bring the message to whoever its sender is said to be."""
+    one = with_virus(office, default={"infected": "quarantine"})
+    made = replace(one.agent.settings, reject_after_queue="bounce")
+    one = replace(one, agent=replace(one.agent, settings=made))
+    answers = one.deliver("reject", findings=[LISTED, INFECTED], channel=channel)
+    assert quarantined(one, answers)
+    late = Finding("virus", "temperror", "temperror", "nobody looked")
+    (answer,) = one.deliver("reject", findings=[LISTED, late], channel=channel)
+    assert answer.startswith("451 4.7.1")
+
+
 def test_what_the_matrix_says_of_the_pair_is_done(office: Office) -> None:
     matrix = {
         "internet": {"local": {"infected": "discard"}},
