@@ -55,7 +55,7 @@ def outcome(
     layers = (*above, *target.layers)
     findings = [one for one in provenance.findings if (one.check, one.band) not in past]
     ruling = _ruling(facts, past, *target.layers)
-    decision = target.closed or through(
+    decision = through(
         decide(findings, layers, role=target.role, ruling=ruling),
         target.lists,
         findings,
@@ -64,6 +64,10 @@ def outcome(
         functools.partial(_ruling, facts, past),
         role=target.role,
     )
+    if target.closed is not None:
+        # Anybody can write a Delivered-To that makes a loop: what else was found is still done.
+        reasons = (*target.closed.reasons, *decision.reasons)
+        decision = replace(decision, action=target.closed.action, reasons=reasons)
     action, note = _possible(decision, target, provenance, settings, now)
     if note:
         decision = replace(decision, notes=(*decision.notes, note))

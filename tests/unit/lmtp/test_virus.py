@@ -56,6 +56,18 @@ def test_what_another_finding_rejects_makes_no_bounce_of_it(office: Office, chan
     assert answer.startswith("451 4.7.1")
 
 
+@pytest.mark.parametrize("band", ["infected", "unscanned"])
+def test_who_says_that_a_mailbox_had_the_message_gets_no_virus_into_it(
+    office: Office, band: str
+) -> None:
+    """A loop is a reject, which would be junk, and anybody can write the field."""
+    one = with_virus(office, default={"infected": "quarantine", "unscanned": "quarantine"})
+    found = Finding("virus", band, band, "seen")
+    had = b"Delivered-To: deliver@b.test\r\n"
+    assert quarantined(one, one.deliver("deliver", findings=[found], header=had))
+    assert one.deliver("deliver", findings=[], header=had) == ["250 2.0.0 Saved"]
+
+
 def test_what_the_matrix_says_of_the_pair_is_done(office: Office) -> None:
     matrix = {
         "internet": {"local": {"infected": "discard"}},
