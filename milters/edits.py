@@ -8,6 +8,7 @@ What cannot be refused and must not leave, since no agent will see it, is put on
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 from iems.codec import authres, findings
 from iems.directory.resolve import Destination
@@ -67,12 +68,18 @@ def leaving(
 ) -> list[tuple[Destination, Decision]]:
     """Those about mail that leaves this host, where a virus keeps it here, or that nobody looked.
 
-    Of nobody else's choice is it made sure that it stops a message for others, too.
+    Of nobody else's choice is it made sure that it stops a message for others, too: what else was
+    decided is left out.
     """
-    return [
-        (one, decision)
+    found = (
+        (one, decision, tuple(filter(_stops, decision.reasons)))
         for one, decision in decisions
-        if one.channel != LOCAL and any(map(_stops, decision.reasons))
+        if one.channel != LOCAL
+    )
+    return [
+        (one, replace(decision, action=max(why.action for why in stopping), reasons=stopping))
+        for one, decision, stopping in found
+        if stopping
     ]
 
 

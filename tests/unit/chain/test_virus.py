@@ -10,6 +10,7 @@ import pytest
 from iems.directory.reader import DirectoryUnavailable
 from iems.directory.toml import TomlDirectory
 from iems.model.finding import Finding
+from iems.model.policy import Action, Kind, Layer, Rule, Subject
 from iems.serve.deadline import Deadline
 from iems.settings.load import from_table
 from milters.checks.protocol import Check, Known, Pending, Stage, View
@@ -84,10 +85,9 @@ def test_the_direction_is_outside_if_anybody_is(recipients: tuple[str, ...]) -> 
     assert send(world(INFECTED, outside="tag"), *recipients) == (Continue(), ())
 
 
-def test_what_nobody_looked_at_does_not_leave_beside_a_copy_that_is_dropped() -> None:
-    """bob's own choice is stronger than to defer, and no refusal."""
-    free = Found("dnsbl/free", "listed")
-    one = world(free, Found("virus", "temperror"))
+def dropping() -> World:
+    """bob drops what a list names, and no scanner looks at it."""
+    one = world(Found("dnsbl/free", "listed"), Found("virus", "temperror"))
     one.directory = type(one.directory).parse(
         f"""
 [domains."example.test"]
@@ -98,9 +98,26 @@ def test_what_nobody_looked_at_does_not_leave_beside_a_copy_that_is_dropped() ->
 """
     )
     one.runtime = replace(one.runtime, directory=one.directory)
+    return one
+
+
+def test_what_nobody_looked_at_does_not_leave_beside_a_copy_that_is_dropped() -> None:
+    """bob's own choice is stronger than to defer, and no refusal."""
+    one = dropping()
     answer, _holds = send(one, "bob", "away")
     assert isinstance(answer, TempFail)
     assert send(one, "bob") == (Continue(), ())
+
+
+def test_beside_others_it_is_stopped_by_the_virus_alone() -> None:
+    """That what leaves is rejected for something else as well is no matter of the others."""
+    one = dropping()
+    layer = Layer(Subject(Kind.CONNECTOR), {("dnsbl/free", "listed"): Rule(None, Action.REJECT)})
+    settings = replace(one.runtime.settings, destinations={"internet": layer})
+    one.runtime = replace(one.runtime, settings=settings)
+    answer, _holds = send(one, "bob", "away")
+    assert isinstance(answer, TempFail)
+    assert isinstance(send(one, "away")[0], Reject)
 
 
 @pytest.mark.parametrize(
