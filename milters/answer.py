@@ -14,7 +14,7 @@ from iems.directory.account import CHECK as ACCOUNT
 from iems.directory.account import unreadable as not_read
 from iems.directory.resolve import Destination
 from iems.model.address import Address
-from iems.model.envelope import LOCAL
+from iems.model.envelope import INTERNET, LOCAL
 from iems.model.finding import Finding
 from iems.model.policy import Action, Decision, refused_by
 from iems.store.records import Record, RecordsError, details
@@ -44,6 +44,8 @@ class Answers:
         reply = refusal(
             address, decisions[0][1], self.contact, message.reference, rejected=rejected
         )
+        leaves = any(destination.channel == INTERNET for destination, _decision in decisions)
+        way = {"destination": INTERNET} if leaves else {}
         records = [
             self.account.record(
                 message,
@@ -54,7 +56,7 @@ class Answers:
                     destination.user.layer.subject if destination.user else destination.channel
                 ),
                 reply=line(reply),
-                details=details(decision, seen),
+                details={**details(decision, seen), **way},
             )
             for destination, decision in decisions
         ]

@@ -121,7 +121,8 @@ class Replay:
 
     def _decide(self, record: Record) -> Decision:
         leaves = record.subject == INTERNET
-        toward = INTERNET if leaves else LOCAL
+        # A message that was refused had one direction for all whom it went to.
+        toward = INTERNET if leaves else str(record.details.get("destination", LOCAL))
         above = self._changed(self.settings.layers(record.channel, toward))
         found = _findings(record)
         if record.subject == LOCAL and record.stage != DELIVERY:

@@ -13,6 +13,7 @@ from iems.model.finding import Finding
 from iems.model.policy import Action, Kind, Layer, Rule, Subject
 from iems.serve.deadline import Deadline
 from iems.settings.load import from_table
+from iems.store.replay import Replay
 from milters.checks.protocol import Check, Known, Pending, Stage, View
 from milters.reply import Continue, Hold, Reject, Reply, TempFail
 from tests.unit.chain.world import SETTINGS, World, finish, rcpt
@@ -83,6 +84,14 @@ def test_the_direction_is_outside_if_anybody_is(recipients: tuple[str, ...]) -> 
     answer, _holds = send(world(INFECTED), *recipients)
     assert isinstance(answer, Reject)
     assert send(world(INFECTED, outside="tag"), *recipients) == (Continue(), ())
+
+
+def test_the_records_tell_which_way_a_refused_message_went() -> None:
+    one = world(INFECTED)
+    assert isinstance(send(one, "bob", "away")[0], Reject)
+    records = one.recorder.committed
+    assert [record.action for record in records] == ["reject", "reject"]
+    assert list(Replay(one.runtime.settings, one.directory).differences(records)) == []
 
 
 def dropping() -> World:
