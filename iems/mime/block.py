@@ -41,6 +41,8 @@ class Block:
     name: bytes
     octets: bytes
     whole: bool
+    cut: bool = False
+    """Whether there is more in it than is decoded."""
 
 
 _UUENCODE = re.compile(
@@ -62,12 +64,12 @@ _LETTERS = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
 _HQX_TO_BASE64 = bytes.maketrans(_HQX_LETTERS, _LETTERS)
 
 
-def blocks(text: bytes) -> Iterator[Block]:
-    """All of them, in the order in which they stand."""
+def blocks(text: bytes, most: int = MOST) -> Iterator[Block]:
+    """All of them, in the order in which they stand, and of BinHex at most so many octets."""
     signs = (b"begin", b"=ybegin ", b"(This file must be converted with BinHex")
     end = 0
     for at in heapq.merge(*(_lines(text, sign) for sign in signs)):
-        if at >= end and (block := _block(text, at)) is not None:
+        if at >= end and (block := _block(text, at, most)) is not None:
             yield block
             end = block.end
 
@@ -81,13 +83,13 @@ def _lines(text: bytes, sign: bytes) -> Iterator[int]:
         at = text.find(sign, at + 1)
 
 
-def _block(text: bytes, at: int) -> Block | None:
+def _block(text: bytes, at: int, most: int) -> Block | None:
     if (found := _UUENCODE.match(text, at)) is not None:
         return _uuencoded(text, at, found.end(), found[2], base64=bool(found[1]))
     if (found := _YENC.match(text, at)) is not None:
         return _yenc(text, at, found.end(), found[1])
     if (found := _BINHEX.match(text, at)) is not None:
-        return _binhex(text, at, found.end())
+        return _binhex(text, at, found.end(), most)
     return None
 
 
@@ -158,29 +160,35 @@ def _y_unescaped(data: bytes) -> Iterator[bytes]:
         at += len(piece)
 
 
-def _binhex(text: bytes, start: int, body: int) -> Block | None:
+def _binhex(text: bytes, start: int, body: int, most: int) -> Block | None:
     """What is between two colons: a name, a data fork and a resource fork, of which it has one."""
     found = _HQX.match(text, body)
     if found is None:
         return None
     packed = base64_octets(found[1].translate(_HQX_TO_BASE64))
-    stream = _unpacked(packed)
+    stream = _unpacked(packed, most)
     length = stream[0] if stream else 0
     head = stream[length + 2 : length + 20]
     size = int.from_bytes(head[10:14], "big")
     octets = stream[length + 22 : length + 22 + size]
     whole = bool(found[2]) and len(head) == 18 and len(octets) == size
-    return Block(Form.BINHEX, start, found.end(), stream[1 : 1 + length], octets, whole)
+    name, cut = stream[1 : 1 + length], len(stream) > most
+    return Block(Form.BINHEX, start, found.end(), name, octets[:most], whole, cut)
 
 
-def _unpacked(packed: bytes) -> bytes:
-    """Runs written out: an octet, 0x90 and how often it stands there; 0x90 0x00 is 0x90."""
+def _unpacked(packed: bytes, most: int) -> bytes:
+    """Runs written out: an octet, 0x90 and how often it stands there; 0x90 0x00 is 0x90.
+
+    Where there is more than `most`, it is one octet longer than that.
+    """
     found, at = bytearray(), 0
     while (mark := packed.find(b"\x90", at)) >= 0:
-        if len(found) > MOST:
-            return bytes(found[:MOST])
+        if len(found) > most:
+            break
         found += packed[at:mark]
         count = packed[mark + 1] if mark + 1 < len(packed) else 0
         found += found[-1:] * (count - 1) if count else b"\x90"
         at = mark + 2
-    return bytes(found + packed[at:])
+    found += packed[at : at + most + 1]
+    del found[most + 1 :]
+    return bytes(found)

@@ -29,6 +29,10 @@ from milters.engines.scanner import Octets
 _MOST, _TIMES, _LEVELS = 200, 8, 5
 """Honest mail in doubt has some ten readings, together once or twice as long as the message."""
 
+_UNPACKED, _LEAST = 2, 512 << 10
+"""Times the bytes of the message, or octets where that is less, of a file in a text: BinHex packs
+runs to a hundredth, and a few small messages would take all memory of the process."""
+
 _PADDINGS = 100_000
 """Pieces of one body in base64: a tenth of a second for the most hostile."""
 
@@ -57,7 +61,7 @@ def others(message: Spooled) -> Iterator[Octets]:
     data = b"".join((message.header, *message.body.pieces()))
     left, bytes_left = _MOST, _TIMES * max(len(data), 64 << 10)
     seen: set[int] = set()
-    readings = _Readings()
+    readings = _Readings(max(_UNPACKED * len(data), _LEAST))
     for octets in readings.of(data, _LEVELS):
         if not octets or (key := hash(octets)) in seen:
             continue
@@ -71,10 +75,11 @@ def others(message: Spooled) -> Iterator[Octets]:
 
 
 class _Readings:
-    """Of one message; `incomplete` once a part was left as it is."""
+    """Of one message; `incomplete` once a part was left as it is, or a file is beyond `most`."""
 
-    def __init__(self) -> None:
+    def __init__(self, most: int) -> None:
         self.incomplete = False
+        self._most = most
 
     def of(self, data: bytes, levels: int) -> Iterator[bytes]:
         """What readers find in these bytes."""
@@ -90,13 +95,13 @@ class _Readings:
                 yield from self._contents(part, body, data[part.start : part.body], levels)
             elif part.content_type.word.startswith("text"):
                 for octets in self._decoded(part.encoding, body):
-                    yield from (block.octets for block in blocks(octets))
+                    yield from self._files(octets)
 
     def _contents(self, part: Part, body: bytes, head: bytes, levels: int) -> Iterator[bytes]:
         """What readers find in a part that they do not read alike."""
         for octets in self._decoded(part.encoding, body):
             yield octets
-            yield from (block.octets for block in blocks(octets))
+            yield from self._files(octets)
             if _CONTAINER.match(part.content_type.word) is None or octets == body:
                 continue
             if levels <= 0:
@@ -105,6 +110,12 @@ class _Readings:
             inner = _plain(head) + octets
             yield MAIL + inner
             yield from self.of(inner, levels - 1)
+
+    def _files(self, text: bytes) -> Iterator[bytes]:
+        """What is in the files that stand in a text."""
+        for block in blocks(text, self._most):
+            self.incomplete |= block.cut
+            yield block.octets
 
     def _decoded(self, encoding: str, body: bytes) -> Iterator[bytes]:
         """The octets, in each way in which readers undo the encoding."""

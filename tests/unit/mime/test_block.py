@@ -147,14 +147,28 @@ def test_hostile_texts_take_no_time(text: bytes) -> None:
         assert all(len(block.octets) <= len(text) for block in blocks(text))
 
 
-def test_runs_are_bounded() -> None:
-    packed = b"\0\x90\xff" * 500_000
-    text = binascii.b2a_base64(packed, newline=False).translate(TO_LETTERS)
+def runs(count: int) -> bytes:
+    """A file in BinHex of so many times 255 octets, each in four letters."""
+    text = binascii.b2a_base64(b"\0\x90\xff" * count, newline=False).translate(TO_LETTERS)
     head = binascii.b2a_base64(b"\1a\0" + b"?" * 10 + b"\x7f\xff\xff\xff" + bytes(7), newline=False)
     start = b"(This file must be converted with BinHex 4.0)\n:"
-    (block,) = blocks(start + head.rstrip(b"=").translate(TO_LETTERS) + text + b":")
+    return start + head.rstrip(b"=").translate(TO_LETTERS) + text + b":"
+
+
+def test_runs_are_bounded() -> None:
+    written = runs(500_000)
+    (block,) = blocks(written)
     assert len(block.octets) <= MOST
     assert not block.whole
+    (short,) = blocks(written, 1000)
+    assert 900 < len(short.octets) <= 1000
+    assert (short.cut, short.end) == (True, block.end)
+
+
+@pytest.mark.parametrize(("most", "cut"), [(134, False), (133, True)])
+def test_what_is_within_the_bound_is_whole(most: int, cut: bool) -> None:
+    (block,) = blocks(binhex(b"x" * 100), most)
+    assert block.cut is cut
 
 
 def test_a_text_of_escapes_takes_a_few_times_its_size() -> None:
