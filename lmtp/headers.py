@@ -69,8 +69,11 @@ def read(raw: bytes) -> HeaderBlock:
 
 
 def as_sent(block: HeaderBlock, hostname: str) -> HeaderBlock:
-    """The fields as the client sent them: those below the Received that our own Postfix wrote."""
-    for field in block.named(b"Received"):
+    """The fields as the client sent them: those below the Received that our own Postfix wrote.
+
+    That is the topmost; whoever makes it too long to be read may have put another below.
+    """
+    for field in block.named(b"Received")[:1]:
         if arrival(field.value, hostname):
             return parse_header(block.raw[field.start + len(field.raw) :])
     return block

@@ -122,3 +122,12 @@ def test_fields_of_a_copy() -> None:
     assert headers.original_field("team@b.test", bob) == b"X-Original-To: team@b.test\r\n"
     for same in ("BOB@B.TEST", "", "no address", "a\r\nX: y@b.test", "a@b.test\r\nX: y"):
         assert headers.original_field(same, bob) == b""
+
+
+@pytest.mark.parametrize("helo", ["mx.x.test", "x" * 2000])
+def test_no_received_of_the_sender_hides_the_fields_above_it(helo: str) -> None:
+    """Ours is the topmost, and counts as none where the client made it too long to be read."""
+    ours = f"Received: from {helo} (mx.x.test [192.0.2.1])\r\n\tby mail.b.test (Postfix) id 4A\r\n"
+    forged = "Received: by mail.b.test (Postfix) id 4B\r\n"
+    block = headers.read(f"{ours}Subject: casino\r\n{forged}To: a\r\n".encode())
+    assert headers.as_sent(block, "mail.b.test").named(b"Subject")
