@@ -115,7 +115,7 @@ def pattern_of(value: bytes) -> str:
 
 def name_of(value: bytes) -> str:
     """The name of a rule about header fields, whatever stands behind it."""
-    return value.partition(b" ")[0].decode("utf-8", "replace")
+    return value.strip().partition(b" ")[0].decode("utf-8", "replace")
 
 
 def policy_values(layer: Layer) -> tuple[bytes, ...]:

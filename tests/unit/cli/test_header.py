@@ -45,7 +45,8 @@ def values(commands: Commands) -> list[bytes]:
 def test_a_rule_takes_the_place_of_the_last_of_its_name(
     commands: Commands, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    commands.store.entries[domain_entry("example.test")][HEADER] = [b"bad", b"offer is none"]
+    there = [b"bad", b"offer is none", b" offer junk Date absent"]
+    commands.store.entries[domain_entry("example.test")][HEADER] = there
     words = ("example.test", "offer", "junk", "Subject", "contains", "two words")
     assert commands.run(header, "set", *words) == 0
     assert values(commands) == [b"bad", b"offer junk Subject contains two words"]
