@@ -36,7 +36,11 @@ class Icap:
 
     def scan(self, octets: Octets, deadline: Deadline) -> Scanned:
         """What it says by the deadline; EngineError."""
-        return read_answer(exchange(self.server, self._request(octets), deadline))
+        request = self._request(octets)
+        said = read_answer(exchange(self.server, request, deadline))
+        if said.verdict is Verdict.CLEAN and next(request, None) is not None:
+            raise EngineError("answers before it has read all")
+        return said
 
     def _request(self, octets: Octets) -> Iterator[bytes]:
         server = self.server

@@ -92,6 +92,20 @@ def test_204_alone_is_clean(answer: bytes) -> None:
     assert said.verdict is not Verdict.CLEAN or answer[8:13] == b" 204 "
 
 
+def test_what_it_did_not_read_to_its_end_is_not_clean() -> None:
+    """A server may answer before it has all, and close."""
+
+    def hasty(link: socket.socket, _over: threading.Event) -> None:
+        link.recv(1 << 10)
+        link.sendall(CLEAN)
+
+    with ContentFilter(hasty) as server:
+        one = icap.Icap(Server.parse(server.address), "av")
+        octets = Octets(32 << 20, lambda: iter([bytes(1 << 20)] * 32))
+        with pytest.raises(EngineError):
+            one.scan(octets, Deadline.after(5))
+
+
 @pytest.mark.parametrize("address", ["inet", "unix"])
 def test_the_octets_arrive_as_a_response(address: str) -> None:
     seen = []
