@@ -119,6 +119,8 @@ def test_the_same_clamd_behind_icap(clamd: Clamd, ground: Ground) -> None:
         assert dict(seen_by(one, spooled(LOCKED), within)) == {
             Verdict.ENCRYPTED: "Heuristics.Encrypted.Zip"
         }
+        for sign in (b"%PDF-1.4\n", b"\x89PNG\r\n\x1a\n", b"BM"):
+            assert one.scan(Octets.of(sign + EICAR), within).verdict is Verdict.INFECTED
         clean = samples.mixed(samples.TEXT, samples.part(bytes(STREAM // 2)))
         assert dict(seen_by(one, spooled(clean), within)) == {}
         other = Proven(Icap(Server.parse(server.address), "nothing"))

@@ -31,7 +31,7 @@ ServerLog {folder}/server.log
 AccessLog {folder}/access.log
 Service antivirus_module virus_scan.so
 ServiceAlias avscan virus_scan?allow204=on&sizelimit=off&mode=simple
-virus_scan.ScanFileTypes TEXT DATA EXECUTABLE ARCHIVE GIF JPEG MSOFFICE
+virus_scan.ScanFileTypes TEXT DATA EXECUTABLE ARCHIVE GRAPHICS STREAM DOCUMENT
 virus_scan.DefaultEngine clamd
 Module common clamd_mod.so
 clamd_mod.ClamdHost 127.0.0.1
