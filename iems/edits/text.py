@@ -229,11 +229,12 @@ def _bodies(data: bytes, part: Part, *, last: bool) -> list[Part]:
 def _of_mixed(part: Part, within: Callable[[Part], list[Part]], *, last: bool) -> list[Part]:
     """The first that has a text, or the last of its kind: some readers attach all other kinds."""
     shown = [one for one in part.parts if not _attached(one)]
-    first = next((one for one in shown if within(one)), None)
-    if first is None or not last:
-        return within(first) if first else []
-    alike = (one for one in shown if one.content_type.word == first.content_type.word)
-    return next(filter(None, map(within, reversed(list(alike)))), [])
+    for at, first in enumerate(shown):
+        if found := within(first):  # once for each: parts stand in each other 50 deep
+            kind = first.content_type.word
+            alike = [one for one in shown[at + 1 :] if last and one.content_type.word == kind]
+            return next(filter(None, map(within, reversed(alike))), found)
+    return []
 
 
 def _first_of_related(data: bytes, part: Part) -> Part:

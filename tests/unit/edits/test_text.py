@@ -198,3 +198,13 @@ def test_hostile_texts_take_no_time(kind: bytes, body: bytes) -> None:
     with costs_less(10):
         for place in Place:
             insert(data, Block("Example\nLtd.", place=place, renew=True))
+
+
+def test_multiparts_in_each_other_take_no_time() -> None:
+    data = b"Content-Type: text/plain\r\n\r\nHello.\r\n"
+    for at in range(20):
+        line = b"--b%d" % at
+        head = b'Content-Type: multipart/mixed; boundary="b%d"\r\n\r\n' % at
+        data = head + line + b"\r\n" + data + b"\r\n" + line + b"--\r\n"
+    with costs_less(3):
+        assert insert(data, Block("Example")).splices
