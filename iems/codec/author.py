@@ -103,10 +103,14 @@ def _addresses(text: str) -> Iterator[re.Match[str]]:
 
 
 def _local(text: str, end: int) -> str:
-    """What stands before the `@` at `end`; empty where it is quoted or too long."""
-    before = text[max(0, end - _LONGEST_LOCAL - 1) : end].rstrip(" \t\r\n")
-    local = _NOT_LOCAL.split(before)[-1]
-    return "" if len(local) > _LONGEST_LOCAL or _QUOTED in local else local
+    """What stands before the `@` at `end`; empty where it is quoted, too long, or goes on.
+
+    Blanks and comments may stand beside its dots (RFC 5322 section 4.4).
+    """
+    before = text[:end].rstrip(" \t\r\n")
+    local = _NOT_LOCAL.split(before[-_LONGEST_LOCAL - 1 :])[-1]
+    dot = local.startswith(".") or before.removesuffix(local).rstrip(" \t\r\n").endswith(".")
+    return "" if dot or len(local) > _LONGEST_LOCAL or _QUOTED in local else local
 
 
 def _bare(text: str) -> tuple[str, bool]:
