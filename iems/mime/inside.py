@@ -21,6 +21,9 @@ from iems.mime.transfer import decode
 _DEPTH = 8
 """Archives in archives."""
 
+_NAMES = 50
+"""Names of a packed file, from the first on and up to the last one: readers take one of these."""
+
 _TYPES = "[Content_Types].xml"
 _NONE: frozenset[Fault] = frozenset()
 
@@ -82,9 +85,10 @@ def files(member: Member, budget: Budget, depth: int = 0) -> tuple[File, ...]:
                 if isinstance(one, Fault):
                     faults.add(one)
                     continue
-                listed += one.names
-                types += one.octets or b"" if _TYPES in one.names else b""
-                found += files(one, budget, depth + 1)
+                packed = _bounded(one)
+                listed += packed.names
+                types += packed.octets or b"" if _TYPES in packed.names else b""
+                found += files(packed, budget, depth + 1)
     if kind in {ZIP, UNKNOWN} and listed:
         kind = kind_of_zip(tuple(listed), types)
     if kind == LOCKED_OFFICE:
@@ -111,6 +115,15 @@ def _within(
         yield Member(one.names, len(one.octets), one.octets)
     if not tnef.whole:
         yield Fault.BROKEN
+
+
+def _bounded(member: Member) -> Member:
+    """With no more names than anybody has a use for."""
+    names = member.names
+    if len(names) <= 2 * _NAMES:
+        return member
+    faults = member.faults | {Fault.TOO_MANY}
+    return replace(member, names=(*names[:_NAMES], *names[-_NAMES:]), faults=faults)
 
 
 def _all(names: tuple[str, ...]) -> tuple[str, ...]:

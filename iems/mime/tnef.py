@@ -143,5 +143,6 @@ def _closed(attachment: _Open, charset: str) -> Iterator[Attachment]:
         (one if isinstance(one, str) else one.decode(charset, "replace")).partition("\0")[0]
         for one in (*attachment.long, *attachment.short)
     )
+    shown = tuple(filter(None, names))
     for octets in dict.fromkeys(attachment.octets) or (b"",):
-        yield Attachment(tuple(filter(None, names)), octets)
+        yield Attachment(shown, octets)

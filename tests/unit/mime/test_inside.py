@@ -19,6 +19,7 @@ from tests.unit.mime.test_tnef import (
     attribute,
     octets_of,
     properties,
+    text,
     tnef,
 )
 
@@ -100,3 +101,15 @@ def test_one_budget_is_for_all_of_a_message() -> None:
     (first,), (second,) = (list(contents(parse(data), data, budget)) for _time in range(2))
     assert not first.files[0].faults
     assert second.files[0].faults == {Fault.TOO_MANY}
+
+
+def test_a_packed_file_with_very_many_names() -> None:
+    """Each content of an attachment has all names of it: a square of the bytes."""
+    names = (text(0x3707, f"{at}.txt") for at in range(2000))
+    contents = (octets_of(0x102, b"%d" % at) for at in range(2000))
+    stream = tnef(SHORT, attribute(PROPERTIES, properties(*names, *contents)))
+    (found,) = part(stream)
+    assert found.files[1].names[0] == "0.txt"
+    assert found.files[1].names[-1] == "LONGNA~1.EXE"
+    assert found.files[1].faults == {Fault.TOO_MANY}
+    assert sum(len(one.names) for one in found.files) < 300_000
