@@ -20,8 +20,8 @@ _WORD = re.compile(rb"=\?([!->@-~]{1,64})\?([BbQq])\?([^?]*+)\?=")
 
 _ALPHABET = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
 _OTHERS = bytes(set(range(256)) - set(_ALPHABET))
-_PIECES = 100
-"""Pieces of base64 with their padding that one body is put together of."""
+PIECES = 100_000
+"""Pieces of base64 with their padding that one body is put together of: it takes 0.1 s."""
 
 _CONTROLS = (*range(0x20), *range(0x7F, 0xA0), 0x2028, 0x2029)
 _SURROGATES = range(0xD800, 0xE000)
@@ -142,7 +142,7 @@ def base64_octets(payload: bytes) -> bytes:
 
 def base64_pieces(body: bytes) -> bytes:
     """The bytes of base64 that may be put together of pieces, each with its padding."""
-    return b"".join(map(base64_octets, body.split(b"=", _PIECES)))
+    return b"".join(map(base64_octets, body.split(b"=", PIECES)))
 
 
 def _octets(encoding: bytes, payload: bytes) -> bytes:

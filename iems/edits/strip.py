@@ -20,6 +20,7 @@ from string import Template
 
 from iems.archive.kind import Kind
 from iems.archive.member import Budget
+from iems.codec.encoded import PIECES
 from iems.edits.edit import Edit, EditError
 from iems.edits.fields import added, ended, header
 from iems.edits.rules import Rule
@@ -86,7 +87,7 @@ def strip(data: bytes, removal: Removal, until: float) -> Edit:
     """The message without what the rules match; archives are looked into up to `until`."""
     try:
         root = parse(data)
-        _seen(root)
+        _seen(data, root)
         found = list(_matches(data, root, removal, Budget(until=until)))
         splices = tuple(one for splices in _edits(data, found, removal) for one in splices)
         if splices or any(part.others for part in root.walk()):
@@ -96,19 +97,21 @@ def strip(data: bytes, removal: Removal, until: float) -> Edit:
         return Edit(reason=f"malformed: {error}", rejected=True)
 
 
-def _seen(root: Part) -> None:
+def _seen(data: bytes, root: Part) -> None:
     """EditError where there is more than was looked at."""
     for part in root.walk():
         for found in part.defects:
             odd = found.defect is Defect.ODD_ENCODING and _DECODED.search(part.encoding)
             if odd or found.defect in _UNSEEN:
                 raise EditError(f"{found.defect.value} at {found.at}")
+        if part.encoding == "base64" and data.count(b"=", part.body, part.end) > PIECES:
+            raise EditError(f"base64 in too many pieces at {part.start}")
 
 
 def _checked(made: bytes, removal: Removal, budget: Budget, level: int = 0) -> None:
     """EditError where any reader finds something in the result."""
     root = parse(made)
-    _seen(root)
+    _seen(made, root)
     for part in root.walk():
         left = next(_of_part(made, part, None, removal, budget), None)
         if left is not None:

@@ -16,7 +16,7 @@ from iems.codec.encoded import readings
 from iems.mime.block import Block, blocks
 from iems.mime.part import Part
 from iems.mime.tnef import is_tnef, read_tnef
-from iems.mime.transfer import decode
+from iems.mime.transfer import decodings
 
 _DEPTH = 8
 """Archives in archives."""
@@ -51,13 +51,14 @@ class Content:
 
 
 def contents(part: Part, data: bytes, budget: Budget) -> Iterator[Content]:
-    """The part itself, and the files in its text; nothing of a part that has parts."""
+    """The part itself by each decoding, and the files in its text; nothing where it has parts."""
     if part.parts:
         return
-    octets = decode(part.encoding, data[part.body : part.end])
-    yield Content(None, files(Member(part.names, len(octets), octets), budget))
+    first, *others = decodings(part.encoding, data[part.body : part.end])
+    for octets in (first, *others):
+        yield Content(None, files(Member(part.names, len(octets), octets), budget))
     if _is_text(part):
-        for block in blocks(octets):
+        for block in blocks(first):
             faults = _NONE if block.whole else frozenset({Fault.BROKEN})
             names = tuple(filter(None, dict.fromkeys(readings(block.name))))
             member = Member(names, len(block.octets), block.octets, faults)

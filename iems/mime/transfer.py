@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import binascii
 import re
+from collections.abc import Iterator
 
-from iems.codec.encoded import base64_pieces
+from iems.codec.encoded import base64_octets, base64_pieces
 
 PLAIN = frozenset({"7bit", "8bit", "binary"})
 ENCODINGS = PLAIN | {"base64", "quoted-printable"}
@@ -41,6 +42,13 @@ def decode(encoding: str, body: bytes) -> bytes:
     if encoding == "quoted-printable":
         return binascii.a2b_qp(_ODD_SOFT_BREAK.sub(b"=\n", body))
     return body
+
+
+def decodings(encoding: str, body: bytes) -> Iterator[bytes]:
+    """The octets; then as those have them who overlook padding before the end of base64."""
+    yield decode(encoding, body)
+    if encoding == "base64" and b"=" in body.rstrip(b"= \t\r\n"):
+        yield base64_octets(body)
 
 
 def encode(encoding: str, octets: bytes, end: bytes = b"\r\n") -> bytes:

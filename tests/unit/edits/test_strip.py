@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import math
 import time
 import zipfile
@@ -17,6 +18,8 @@ from tests.unit.archive.test_archives import MZ, zipped
 from tests.unit.mime.test_tree import EVIL, MIXED, WORDS
 
 RULES = (Rule.of("programs", {"name": ["*.exe"]}),)
+PROGRAMS = (Rule.of("programs", {"content": ["executable"]}),)
+PACKED = b"Content-Type: a/b\r\nContent-Transfer-Encoding: base64\r\n\r\n"
 MESSAGE = MIXED + b"\r\n--b\r\n" + EVIL + b"\r\n--b--\r\n"
 
 
@@ -55,6 +58,26 @@ def test_no_time_for_archives_is_told_to_rules() -> None:
     slow = Removal((Rule.of("slow", {"fault": ["too-slow"]}),))
     assert strip(data, slow, time.monotonic() - 1).splices
     assert not strip(data, slow, math.inf).splices
+
+
+@pytest.mark.parametrize("start", [1, 51, 90])
+def test_base64_in_many_pieces_is_read_to_its_end(start: int) -> None:
+    octets = zipped(zipfile.ZIP_STORED, a_txt=b"x" * 100, b=MZ)
+    pieces = (base64.b64encode(octets[at : at + 1]) for at in range(start))
+    data = PACKED + b"".join(pieces) + base64.encodebytes(octets[start:])
+    assert strip(data, Removal(PROGRAMS), math.inf).splices
+
+
+def test_padding_that_some_readers_overlook() -> None:
+    packed = base64.b64encode(zipped(zipfile.ZIP_STORED, b=MZ))
+    data = PACKED + packed[:1] + b"=" + packed[1:]
+    assert strip(data, Removal(PROGRAMS), math.inf).splices
+
+
+def test_base64_in_too_many_pieces_is_malformed() -> None:
+    edit = strip(PACKED + b"QQ==" * 100_000, Removal(PROGRAMS), math.inf)
+    assert edit.rejected
+    assert "too many pieces" in edit.reason
 
 
 @given(st.lists(st.sampled_from(WORDS) | st.binary(max_size=5), max_size=40).map(b"".join))
