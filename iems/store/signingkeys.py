@@ -69,13 +69,15 @@ class DomainKeys:
     def load(cls, file: Path) -> DomainKeys:
         """Read the file of a domain."""
         try:
-            domain = domain_name(file.stem)
+            domain = _domain(file)
             rows = tomllib.loads(file.read_text())["key"]
             keys = tuple(_key(row) for row in rows)
         except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
             raise SigningKeyError(f"{file}: cannot be read: {error}") from None
         except AddressError:
-            raise SigningKeyError(f"{file}: its name is not that of a domain") from None
+            raise SigningKeyError(
+                f"{file}: its name is not that of a domain, in lower case"
+            ) from None
         except (KeyError, TypeError, ValueError, RecursionError) as error:
             told = f": {error}" if isinstance(error, PrivateKeyError) else ""
             raise SigningKeyError(
@@ -186,6 +188,14 @@ def _row(key: SigningKey) -> str:
         f'[[key]]\nselector = "{key.selector}"\nstate = "{key.state}"\nsince = {since}\n'
         f'private = """\n{key.private.pem}"""\n'
     )
+
+
+def _domain(file: Path) -> str:
+    """Whose file it is; AddressError where nobody who looks for this domain finds it."""
+    domain = domain_name(file.stem)
+    if domain != file.stem or domain.startswith("["):
+        raise AddressError
+    return domain
 
 
 def _key(row: Mapping[str, object]) -> SigningKey:

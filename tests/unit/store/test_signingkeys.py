@@ -120,6 +120,13 @@ def test_a_faulty_file_is_told_without_a_key(tmp_path: Path, text: str) -> None:
         load_all(tmp_path)
 
 
+@pytest.mark.parametrize("name", ["A.test", "b\u00fccher.test", "a.test.", "[192.0.2.1]"])
+def test_a_file_is_named_as_its_domain_is_looked_up(tmp_path: Path, name: str) -> None:
+    (tmp_path / f"{name}.toml").write_text(row())
+    with pytest.raises(SigningKeyError, match="its name is not that of a domain"):
+        load_all(tmp_path)
+
+
 @pytest.mark.parametrize("text", ["", "-a", "a.b", "a_b", "a" * 64, "ä"])
 def test_what_is_no_selector(text: str) -> None:
     with pytest.raises(ValueError, match="selector"):
