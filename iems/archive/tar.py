@@ -1,6 +1,7 @@
 """Tar: the headers of all files, in every form of the name (POSIX ustar and pax, GNU, V7).
 
-What is behind the end that a tar has is looked at, too: some readers do.
+What is behind the end that a tar has is looked at, too: some readers do. Where pax says another
+size than the header of the file does, what stands behind the file is looked at for both.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from iems.archive.packed import Unpacked, stored
 _BLOCK = 512
 _ZEROS = bytes(_BLOCK)
 _LINKS_AND_SPECIAL = b"123456"
-_AFTER_END = frozenset({Fault.LISTINGS_DIFFER})
+_DIFFER = frozenset({Fault.LISTINGS_DIFFER})
 _PAX = re.compile(rb"[0-9]{1,10} ([^=\n]{1,200})=")
 _SIZE = re.compile(rb"[ \0]*([0-7]*)[ \0]*")
 
@@ -25,11 +26,23 @@ def is_tar(data: bytes) -> bool:
 
 
 def members(data: bytes, budget: Budget) -> Iterator[Member | Fault]:
-    """All files, in the order in which they stand."""
-    at, ended = 0, False
+    """All files, in the order in which they stand; then those that some readers see between."""
+    places, seen = [0], set[int]()
+    for place in places:
+        yield from _members(data, place, places, seen, budget)
+
+
+def _members(
+    data: bytes, at: int, places: list[int], seen: set[int], budget: Budget
+) -> Iterator[Member | Fault]:
+    """The files from this place on; `places` gets where other readers go on."""
+    ended, differ = False, _DIFFER if at else frozenset()
     names: list[bytes] = []
     size: int | None = None
     while at + _BLOCK <= len(data):
+        if at in seen:
+            return
+        seen.add(at)
         header = data[at : at + _BLOCK]
         at += _BLOCK
         if header == _ZEROS:
@@ -40,14 +53,18 @@ def members(data: bytes, budget: Budget) -> Iterator[Member | Fault]:
                 yield Fault.BROKEN
             return
         try:
-            length = _number(header[124:136]) if size is None else size
+            length = own = _number(header[124:136])
         except BrokenError:
             yield Fault.BROKEN
             return
         kind = header[156:157]
         if kind in _LINKS_AND_SPECIAL:
-            length = 0
-        start, at = at, at + -(-length // _BLOCK) * _BLOCK
+            length = own = 0
+        elif size is not None and kind not in b"LKxg":
+            length = size
+        start, at, other = at, _behind(at, length), _behind(at, own)
+        if other != at and other + _BLOCK <= len(data) and _is_header(data[other : other + _BLOCK]):
+            places.append(other)
         if kind in b"LK":
             names += [data[start : start + length].partition(b"\0")[0]] if kind == b"L" else []
         elif kind in b"xg":
@@ -61,16 +78,21 @@ def members(data: bytes, budget: Budget) -> Iterator[Member | Fault]:
                 return
             if kind != b"5":
                 one = stored(data, start, start + length, budget)
-                yield _member((*names, _name(header)), length, one, ended=ended)
+                odd = _DIFFER if ended or length != own else differ
+                yield _member((*names, _name(header)), length, one, odd)
             names, size = [], None
     if not ended:
         yield Fault.BROKEN
 
 
-def _member(names: tuple[bytes, ...], size: int, one: Unpacked, *, ended: bool) -> Member:
-    faults = one.faults | (_AFTER_END if ended else frozenset())
+def _behind(at: int, length: int) -> int:
+    """Where the next header is."""
+    return at + -(-length // _BLOCK) * _BLOCK
+
+
+def _member(names: tuple[bytes, ...], size: int, one: Unpacked, odd: frozenset[Fault]) -> Member:
     shown = dict.fromkeys(name.decode("utf-8", "replace") for name in names)
-    return Member(tuple(shown), size, one.octets, faults)
+    return Member(tuple(shown), size, one.octets, one.faults | odd)
 
 
 def _is_header(header: bytes) -> bool:

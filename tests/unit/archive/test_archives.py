@@ -210,6 +210,35 @@ def test_what_stands_behind_the_end_of_a_tar_is_told() -> None:
     ]
 
 
+def record(kind: bytes, name: str, content: bytes) -> bytes:
+    """A header of a tar and what is behind it."""
+    info = tarfile.TarInfo(name)
+    info.type, info.size = kind, len(content)
+    return info.tobuf(tarfile.USTAR_FORMAT) + content + bytes(-len(content) % 512)
+
+
+def told(octets: bytes) -> list[tuple[str, frozenset[Fault]]]:
+    """Last name and faults of each file."""
+    return [(one.names[-1], one.faults) for one in read(octets) if isinstance(one, Member)]
+
+
+def test_a_size_of_pax_is_that_of_the_file_alone() -> None:
+    size = record(tarfile.XHDTYPE, "x", b"18 size=000001024\n")
+    for kind in (tarfile.GNUTYPE_LONGNAME, tarfile.XHDTYPE):
+        octets = size + record(kind, "x", b"12 path=a.b\n") + record(b"0", "evil.exe", b"x" * 1024)
+        assert told(octets + bytes(1024)) == [("evil.exe", frozenset())]
+        with tarfile.open(fileobj=io.BytesIO(octets + bytes(1024))) as archive:
+            assert archive.getmembers()[0].size == 1024
+
+
+def test_a_tar_by_the_sizes_of_pax_and_by_those_of_its_headers() -> None:
+    hidden = record(b"0", "evil.exe", MZ)
+    size = record(tarfile.XHDTYPE, "x", b"18 size=%09d\n" % len(hidden))
+    octets = size + record(b"0", "a.txt", b"") + hidden + record(b"0", "b.txt", b"") + bytes(1024)
+    odd = {Fault.LISTINGS_DIFFER}
+    assert told(octets) == [("a.txt", odd), ("b.txt", frozenset()), ("evil.exe", odd)]
+
+
 def test_tars_that_break_off() -> None:
     octets = tarred(tarfile.GNU_FORMAT, "a.txt", "evil.exe")
     assert faults(octets[:1600]) == {Fault.BROKEN}
