@@ -14,7 +14,7 @@ from iems.edits.place import Change, Place
 _BLANKS = " \t\r\n"
 _EMPTY_LINE = re.compile(r"(?:\A|\n)[ \t]*\r?\n\Z")
 _FORWARDED = re.compile(
-    r"^(?:-{3,}[ \t]*[^\s-][^\n]{0,60}?-{3,}|_{20,})[ \t]*\r?\n(?:[ \t]*\r?\n)?"
+    r"^(?:-{3,}+[ \t]*+[^\s-][^\n]{0,60}?(?<!-)-{3,}+|_{20,}+)[ \t]*+\r?\n(?:[ \t]*+\r?\n)?"
     r"[^\s:]{2,20}(?: [^\s:]{1,20})?[ \t]?:[ \t]",
     re.MULTILINE | re.ASCII,
 )

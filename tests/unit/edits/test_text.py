@@ -200,6 +200,12 @@ def test_hostile_texts_take_no_time(kind: bytes, body: bytes) -> None:
             insert(data, Block("Example\nLtd.", place=place, renew=True))
 
 
+def test_lines_of_dashes_take_no_time() -> None:
+    data = b"\n" + (b"---x" + b"-" * 900 + b"y\n") * 1_000
+    with costs_less(1.0):  # they take 0.1 s
+        insert(data, Block("Example", place=Place.QUOTE))
+
+
 def test_multiparts_in_each_other_take_no_time() -> None:
     data = b"Content-Type: text/plain\r\n\r\nHello.\r\n"
     for at in range(20):
