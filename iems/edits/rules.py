@@ -86,9 +86,15 @@ class Rule:
         return (
             (not self.names or any(one.found(seen) for one in self.names))
             and (not self.patterns or any(o.found(n) for o in self.patterns for n in (name, seen)))
-            and (not self.extensions or extensions(name)[-1:] in {(e,) for e in self.extensions})
+            and (not self.extensions or any(_ends(name, one) for one in self.extensions))
             and (not self.double or is_double(name))
         )
+
+
+def _ends(name: str, extension: str) -> bool:
+    """Whether it is the extension of the name; one may be two, as tar.gz."""
+    wanted = tuple(extension.split("."))
+    return extensions(name)[-len(wanted) :] == wanted
 
 
 def _strings(label: str, key: str, value: object) -> tuple[str, ...]:

@@ -36,6 +36,8 @@ EXE = File(("evil.exe",), 100, PE)
         ({"pattern": ["codfdp"]}, File(("cod\u202efdp.exe",), 1, PE), True),
         ({"extension": ["com", "exe"]}, EXE, True),
         ({"extension": [".EXE"]}, EXE, True),
+        ({"extension": ["tar.gz"]}, File(("a.b.tar.gz",), 1, PE), True),
+        ({"extension": ["tar.gz"]}, File(("a.gz", "tar.gz"), 1, PE), False),
         ({"extension": ["exe"]}, File(("exe",), 1, PE), False),
         ({"extension": ["exe"]}, File(("a.exe.txt",), 1, PE), False),
         ({"double-extension": True}, File(("a.pdf.exe",), 1, PE), True),
