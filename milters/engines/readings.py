@@ -17,7 +17,7 @@ import binascii
 import re
 from collections.abc import Iterator
 
-from iems.codec.encoded import base64_octets
+from iems.codec.encoded import PIECES, base64_octets, base64_pieces
 from iems.mime.block import blocks
 from iems.mime.defect import Defect
 from iems.mime.part import Part
@@ -32,9 +32,6 @@ _MOST, _TIMES, _LEVELS = 200, 8, 5
 _UNPACKED, _LEAST = 2, 512 << 10
 """Times the bytes of the message, or octets where that is less, of a file in a text: BinHex packs
 runs to a hundredth, and a few small messages would take all memory of the process."""
-
-_PADDINGS = 100_000
-"""Pieces of one body in base64: a tenth of a second for the most hostile."""
 
 _LEFT = frozenset({Defect.TOO_MANY_PARTS, Defect.LONG_HEADER})
 _LETTER = re.compile(rb"[A-Za-z0-9+/]")
@@ -125,10 +122,10 @@ class _Readings:
             yield body
         else:
             yield base64_octets(body)
-            if body.count(b"=") > _PADDINGS:
+            if body.count(b"=") > PIECES:
                 self.incomplete = True
             elif _padded_within(body):
-                yield b"".join(map(base64_octets, body.split(b"=")))
+                yield base64_pieces(body)
 
 
 def _padded_within(body: bytes) -> bool:
