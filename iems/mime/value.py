@@ -72,6 +72,8 @@ def parse_value(raw: bytes) -> Value:
 
 def _value(text: str) -> Value:
     word, end = _word(text)
+    if "=" in word:  # some read what stands there as a parameter
+        end = 0
     pairs: list[tuple[str, bytes]] = []
     sections: dict[str, list[_Section]] = {}
     for name, value in _parameters(text[end:]):
@@ -112,6 +114,9 @@ def _readings(sections: Sequence[_Section]) -> Iterator[bytes]:
     numbers = itertools.takewhile(firsts.__contains__, itertools.count(min(firsts)))
     for found in (firsts, dict(sections), {number: firsts[number] for number in numbers}):
         yield _joined(found)
+    if any(extended for extended, _value in firsts.values()):  # for those who decode at the end
+        together = "".join(value for _number, (_extended, value) in sorted(firsts.items()))
+        yield _joined({0: (True, together)})
 
 
 def _joined(sections: dict[int, tuple[bool, str]]) -> bytes:
