@@ -14,7 +14,7 @@ import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from types import ModuleType
 
 from iems.settings.read import SettingsError
 
@@ -100,7 +100,7 @@ def build_parser(words: list[str]) -> argparse.ArgumentParser:
     return parser
 
 
-def module_of(command: str) -> Any:  # noqa: ANN401 - a module, of which two functions are asked
+def module_of(command: str) -> ModuleType:
     """The module of a command."""
     return importlib.import_module(f"cli.{command.replace('-', '_')}")
 

@@ -9,7 +9,7 @@ import tomllib
 from functools import partial
 from pathlib import Path
 
-from cli.edit.filter import through
+from cli.edit.filter import read_text, through
 from iems.edits.rules import Rule
 from iems.edits.strip import NOTICE, Removal, strip
 
@@ -44,7 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Edit the message."""
     try:
-        notice = NOTICE if arguments.notice is None else _text(arguments.notice)
+        notice = NOTICE if arguments.notice is None else read_text(arguments.notice)
         removal = Removal((*_by_options(arguments), *_by_file(arguments.rules)), notice)
     except OSError as error:
         print(f"iems: {error.filename}: {error.strerror}", file=sys.stderr)
@@ -67,17 +67,10 @@ def _by_file(file: Path | None) -> tuple[Rule, ...]:
     if file is None:
         return ()
     try:
-        tables = tomllib.loads(_text(file))
+        tables = tomllib.loads(read_text(file))
     except tomllib.TOMLDecodeError as error:
         raise ValueError(f"{file}: {error}") from None
     for label, table in tables.items():
         if not isinstance(table, dict):
             raise ValueError(f"{file}: {label}: expected a table, as in [{label}]")
     return tuple(Rule.of(label, table) for label, table in tables.items())
-
-
-def _text(file: Path) -> str:
-    try:
-        return file.read_bytes().decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{file}: expected UTF-8, but byte {error.start} is none") from error

@@ -7,7 +7,7 @@ import sys
 from functools import partial
 from pathlib import Path
 
-from cli.edit.filter import through
+from cli.edit.filter import read_text, through
 from iems.edits.place import Place
 from iems.edits.text import Block, Sealed, insert
 
@@ -46,8 +46,8 @@ def run(arguments: argparse.Namespace) -> int:
     """Edit the message."""
     try:
         block = Block(
-            _text(arguments.plain),
-            "" if arguments.html is None else _text(arguments.html),
+            read_text(arguments.plain),
+            "" if arguments.html is None else read_text(arguments.html),
             Place(arguments.place),
             Sealed(arguments.signed),
             Sealed(arguments.encrypted),
@@ -61,10 +61,3 @@ def run(arguments: argparse.Namespace) -> int:
         print(f"iems: {error}", file=sys.stderr)
         return 2
     return through(partial(insert, block=block))
-
-
-def _text(file: Path) -> str:
-    try:
-        return file.read_bytes().decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{file}: expected UTF-8, but byte {error.start} is none") from error
