@@ -203,6 +203,18 @@ def test_the_matrix_keeps_it_in_quarantine_and_it_is_released_past_that_rule(wor
     assert world.alice.wait()
 
 
+def test_a_delivered_to_that_the_sender_wrote_hides_no_virus(world: World) -> None:
+    """For alice it is a mail loop, too, which alone would be Junk behind the queue."""
+    system, alice = world.system, world.alice
+    bob = system.add_user(world.fresh.address("bob"))
+    forged = f"Delivered-To: {alice.user}\r\n".encode() + samples.ATTACHED
+    assert world.send(forged, alice.user, bob.user, client=PARTNER).code == 250
+    eventually(lambda: all(len(system.quarantined_for(one.user)) == 1 for one in (alice, bob)), 20)
+    system.postfix.wait_empty()
+    for box in (alice, bob):
+        assert box.messages() == box.messages("Junk") == []
+
+
 def test_it_does_not_leave_in_company_nor_by_sendmail(world: World) -> None:
     """What sendmail(1) hands in cannot be refused, and is held in the queue."""
     user, system = world.alice.user, world.system
