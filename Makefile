@@ -64,8 +64,14 @@ uninstall: ## take the suite off this machine (as root; mail, directory and pack
 	@test "$$(id -u)" = 0 || { echo "make uninstall needs root: sudo make uninstall" >&2; exit 1; }
 	@$(PLAYBOOK) ansible/uninstall.yml
 
+# The daemons of the tests run as users of their own, from this very tree.
+_reachable:
+	@test "$$(id -u)" != 0 || \
+		setpriv --reuid nobody --regid nogroup --clear-groups test -r $(CURDIR)/Makefile || \
+		{ echo "other users cannot read $(CURDIR): move it out of /root, or open the folders above it" >&2; exit 1; }
+
 .PHONY: test
-test: $(CACHE)/test-packages check ## everything but the booted machines, on a fresh Debian too (JOBS at once)
+test: _reachable $(CACHE)/test-packages check ## everything but the booted machines, on a fresh Debian too (JOBS at once)
 	$(BIN)/pytest -q $(BESIDE) --ignore=tests/system tests
 
 .PHONY: unit
