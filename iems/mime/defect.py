@@ -54,6 +54,9 @@ class Defect(enum.Enum):
     PARTS_AFTER_END = "parts-after-end"
     """A delimiter behind the last one: some readers go on."""
 
+    PARTS_OUTSIDE = "parts-outside"
+    """What looks like a part or a file before the first delimiter or behind the last one."""
+
     LONG_HEADER = "long-header"
     """More bytes of a header or a value than are looked at; behind a header the body begins."""
 

@@ -20,7 +20,9 @@ ENCODINGS = PLAIN | {"base64", "quoted-printable"}
 _LINE, _ENCODED_LINE = 998, 76
 """Bytes of a line without its end: RFC 5322 section 2.1.1, RFC 2045 section 6.7 and 6.8."""
 
-_ODD_SOFT_BREAK = re.compile(rb"=(?:[ \t]++\r?\n|[ \t]*+\r(?!\n))")
+ODD_SOFT_BREAK = re.compile(rb"=(?:[ \t]++\r?\n|[ \t]*+\r(?!\n))")
+"""Blanks behind the equals sign that joins two lines, or a lone CR: some readers overlook them."""
+
 _UNSAFE = bytes((*range(9), *range(11, 13), *range(14, 32), 61, *range(127, 256)))
 """What quoted-printable writes with three bytes, save for line ends and blanks at them."""
 
@@ -40,7 +42,7 @@ def decode(encoding: str, body: bytes) -> bytes:
     if encoding == "base64":
         return base64_pieces(body)
     if encoding == "quoted-printable":
-        return binascii.a2b_qp(_ODD_SOFT_BREAK.sub(b"=\n", body))
+        return binascii.a2b_qp(ODD_SOFT_BREAK.sub(b"=\n", body))
     return body
 
 

@@ -21,6 +21,7 @@ from dataclasses import dataclass, replace
 
 from iems.codec.header import unfold
 from iems.mime.defect import Defect, Found
+from iems.mime.doubt import different, encodings, odd_boundary
 from iems.mime.part import Part
 from iems.mime.value import LIMIT, Value, parse_value
 
@@ -51,22 +52,18 @@ _LONE_CR = re.compile(rb"\r(?!\n)")
 _DELIMITER_END = re.compile(rb"(--)?[ \t]*\r?(?:\n|\Z)")
 _GUESS = re.compile(rb"^--([!-~]{1,202}+)[ \t]*+\r?$", re.MULTILINE)
 _TYPE = re.compile(rb"[!#-'*+.0-9^-~-]+/[!#-'*+.0-9^-~-]+[ \t]*(?:;|\Z)")
-_PARAMETERS = re.compile(
-    rb"""[^;"()]++(?:;[ ]*+[a-z0-9-]++[ ]*+=[ ]*+"""
-    rb"""(?:"[^"\\;]*+"|[^\s;"()\\\x7f-\xff]++)[ ]*+)*;?[ ]*+"""
-)
-"""Not possessive as a whole: Python 3.11.2 keeps what a last try took that failed."""
-
-_BOUNDARY = re.compile(rb"boundary[ *0-9]*=")
-_PLAIN = re.compile(rb"(?!.*=\?.*\?=)[!-&(-~](?:[ -~]{0,68}[!-~])?")
 _UUENCODED = re.compile(rb"\n(?:begin(?:-base64)? [0-7]{3,4}|=ybegin) ")
+_OUTSIDE = re.compile(
+    rb"^(?:content-(?:type|transfer-encoding|disposition)[ \t]*:"
+    rb"|begin(?:-base64)? [0-7]{3,4} |=ybegin )",
+    re.MULTILINE | re.IGNORECASE,
+)
 _MESSAGES = frozenset({"message/rfc822", "message/global", "message/news"})
 _REPORTS = re.compile(
     r"message/(?:global-)?(?:delivery-status|disposition-notification|feedback-report)"
 )
 _ENCODED = frozenset({"base64", "quoted-printable"})
 _CR, _LF = 0x0D, 0x0A
-_ENCODINGS = frozenset({b"7bit", b"8bit", b"binary", b"base64", b"quoted-printable"})
 
 
 def parse(data: bytes) -> Part:
@@ -202,12 +199,13 @@ class _Parser:
     ) -> tuple[list[_Head], list[Found]]:
         """What readers may take the header for, the first one most of them; why they differ."""
         doubts: list[Found] = []
-        types = _different(fields.get(b"type", []), doubts)
-        encodings = _different(fields.get(b"transfer-encoding", []), doubts)
-        pairs = itertools.product(types[:_MOST] or (None,), encodings[:_MOST] or (None,))
+        types = different(fields.get(b"type", []), doubts)
+        said = different(fields.get(b"transfer-encoding", []), doubts)
+        words = dict.fromkeys(word for field in said[:_MOST] for word in encodings(*field, doubts))
+        pairs = itertools.product(types[:_MOST] or (None,), words or ("7bit",))
         heads = [
-            self._head(body, kind, encoding, default, doubts)
-            for kind, encoding in itertools.islice(pairs, _MOST)
+            self._head(body, kind, word, default, doubts)
+            for kind, word in itertools.islice(pairs, _MOST)
         ]
         doubts += [
             Found(Defect.LONG_HEADER, at)
@@ -216,11 +214,12 @@ class _Parser:
         ]
         for found in defects:
             if found.defect is Defect.LINE_IN_HEADER:
-                before = [
+                kind, encoding = (
                     next((field for field in fields.get(name, []) if field[0] < found.at), None)
                     for name in (b"type", b"transfer-encoding")
-                ]
-                heads.append(self._head(found.at, before[0], before[1], default, []))
+                )
+                word = "7bit" if encoding is None else next(encodings(*encoding, []))
+                heads.append(self._head(found.at, kind, word, default, []))
         if len(heads) > _READINGS or len(fields.get(b"disposition", [])) > _READINGS:
             doubts.append(Found(Defect.TOO_MANY_PARTS, start))
         return heads[:_READINGS], list(dict.fromkeys(doubts))
@@ -229,19 +228,16 @@ class _Parser:
         self,
         body: int,
         kind: tuple[int, bytes] | None,
-        encoding: tuple[int, bytes] | None,
+        encoding: str,
         default: str,
         doubts: list[Found],
     ) -> _Head:
         content_type = Value(default, ()) if kind is None else parse_value(kind[1])
         if kind is not None and not _TYPE.match(unfold(kind[1]).lower()):
             doubts.append(Found(Defect.ODD_TYPE, kind[0]))
-        if kind is not None and _odd_boundary(content_type, kind[1]):
+        if kind is not None and odd_boundary(content_type, kind[1]):
             doubts.append(Found(Defect.ODD_BOUNDARY, kind[0]))
-        word = "7bit" if encoding is None else parse_value(encoding[1]).word
-        if encoding is not None and unfold(encoding[1]).lower() not in _ENCODINGS:
-            doubts.append(Found(Defect.ODD_ENCODING, encoding[0]))
-        return _Head(body, content_type, word)
+        return _Head(body, content_type, encoding)
 
     def _structures(self, head: _Head, end: int, depth: int) -> Iterator[_Structure]:
         """What readers may take the body for, most of them the first."""
@@ -251,13 +247,14 @@ class _Parser:
         other = word.startswith("message/") and not message and not _REPORTS.fullmatch(word)
         if other or not (multipart or message):
             yield _Structure(defects=self._uuencoded(head, end))
-        if not (multipart or message or other):
+        bounded = bool(head.content_type.all("boundary"))
+        if not (multipart or message or other or bounded):
             return
         if depth >= _DEPTH or self._parts <= 0 or self._bytes < 0:
             yield _Structure(defects=(Found(Defect.TOO_MANY_PARTS, head.body),))
             return
         doubt = (Found(Defect.ENCODED_PARTS, head.body),) if encoded else ()
-        if not multipart:
+        if message or other:
             if encoded:
                 yield _Structure(defects=doubt)
             self._parts -= 1
@@ -265,8 +262,9 @@ class _Parser:
             yield _Structure(parts=(inner,))
             return
         for structure in self._multipart(head, end, depth):
-            yield replace(structure, defects=doubt + structure.defects)
-        if encoded or not _TYPE.match(word.encode("latin-1")):
+            if multipart or structure.delimiters:
+                yield replace(structure, defects=doubt + structure.defects)
+        if multipart and (encoded or not _TYPE.match(word.encode("latin-1"))):
             yield _Structure()
 
     def _uuencoded(self, head: _Head, end: int) -> tuple[Found, ...]:
@@ -285,7 +283,7 @@ class _Parser:
             doubts += (Found(Defect.REPEATED_PARAMETER, head.body),)
         if len(named) > _READINGS:
             doubts += (Found(Defect.TOO_MANY_PARTS, head.body),)
-        tried = [one for one in named if one][:_READINGS]
+        tried = list(named)[:_READINGS]
         splits = [split for one in tried for split in self._splits(one, head.body, end)]
         if not any(split.delimiters for split in splits):
             doubts += tuple(dict.fromkeys(found for split in splits for found in split.defects))
@@ -300,8 +298,24 @@ class _Parser:
                 return
             parts = tuple(self.part(*span, depth + 1, default) for span in split.spans(end))
             delimiters = tuple((one.start, one.end) for one in split.delimiters)
-            yield _Structure(parts, delimiters, doubts + split.defects)
+            outside = tuple(self._outside(split, head.body, end))
+            defects = tuple(Found(Defect.PARTS_OUTSIDE, at) for at, _end in outside)
+            yield _Structure(parts, delimiters, doubts + split.defects + defects)
+            self._parts -= len(outside)
+            for span in outside:
+                yield _Structure((self.part(*span, depth + 1, "text/plain"),))
             doubts = ()
+
+    def _outside(self, split: _Split, body: int, end: int) -> Iterator[tuple[int, int]]:
+        """What looks like a part before the first delimiter, or behind the last one."""
+        found = split.delimiters
+        if not found:
+            return
+        last = (found[-1].end, end) if found[-1].closing else (end, end)
+        for start, stop in ((body, found[0].start), last):
+            self._bytes -= stop - start
+            if (sign := _OUTSIDE.search(self._data, start, stop)) is not None:
+                yield sign.start(), stop
 
     def _splits(self, boundary: bytes, body: int, end: int) -> Iterator[_Split]:
         """Where the delimiters are; then where they are for readers who look less closely."""
@@ -348,23 +362,3 @@ class _Parser:
         elif at >= 0 and last:
             defects.append(Found(Defect.PARTS_AFTER_END, at + 1))
         return _Split(tuple(found), tuple(defects))
-
-
-def _odd_boundary(content_type: Value, raw: bytes) -> bool:
-    """Whether a multipart has a boundary that readers may take for another one."""
-    if not content_type.word.startswith("multipart"):
-        return False
-    value = unfold(raw).replace(b"\t", b" ").lower()
-    found = content_type.all("boundary")
-    plain = len(found) == 1 and _PLAIN.fullmatch(found[0]) and len(_BOUNDARY.findall(value)) == 1
-    return bool(found) and not (plain and _PARAMETERS.fullmatch(value))
-
-
-def _different(fields: list[tuple[int, bytes]], doubts: list[Found]) -> list[tuple[int, bytes]]:
-    """The fields that do not say what one before them says, too."""
-    first: dict[bytes, tuple[int, bytes]] = {}
-    for at, value in fields:
-        first.setdefault(unfold(value), (at, value))
-    found = list(first.values())
-    doubts += [Found(Defect.REPEATED_FIELD, at) for at, _value in found[1:]]
-    return found

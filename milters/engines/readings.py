@@ -2,10 +2,11 @@
 
 A scanner takes mail apart as one reader does. Where readers are known to differ (`iems.mime`), the
 contents of every part in every reading are given to it as well, without their transfer encoding; so
-are bodies in base64 with padding before their end, of which some readers take only what stands
-before it, and files that stand in texts (`iems.mime.block`). What is a message or a multipart only
-once its encoding is undone, is read in the same way. A message that has nothing of all this costs
-one search through its bytes.
+are the parts of multiparts that clamd passes over, bodies in quoted-printable with blanks behind
+soft line breaks, bodies in base64 with padding before their end, of which some readers take only
+what stands before it, and files that stand in texts (`iems.mime.block`). What is a message or a
+multipart only once its encoding is undone, is read in the same way. A message that has nothing of
+all this costs one search through its bytes.
 
 Failure: more than `_MOST` readings, or `_TIMES` the bytes of the message, are not looked at, nor is
 what the parser left as it is; `TooManyError` says so when all else was given.
@@ -13,7 +14,6 @@ what the parser left as it is; `TooManyError` says so when all else was given.
 
 from __future__ import annotations
 
-import binascii
 import re
 from collections.abc import Iterator
 
@@ -21,6 +21,7 @@ from iems.codec.encoded import PIECES, base64_octets, base64_pieces
 from iems.mime.block import blocks
 from iems.mime.defect import Defect
 from iems.mime.part import Part
+from iems.mime.transfer import ODD_SOFT_BREAK, decode
 from iems.mime.tree import parse
 from iems.store.spool import Spooled
 from milters.engines.clamd import MAIL
@@ -36,6 +37,8 @@ runs to a hundredth, and a few small messages would take all memory of the proce
 _LEFT = frozenset({Defect.TOO_MANY_PARTS, Defect.LONG_HEADER})
 _LETTER = re.compile(rb"[A-Za-z0-9+/]")
 _CONTAINER = re.compile(r"multipart|message/")
+_PASSED_OVER = frozenset({"multipart/signed", "multipart/parallel"})
+"""Of these clamd scans a text in plain or HTML, and no attachment."""
 
 
 class TooManyError(Exception):
@@ -82,13 +85,15 @@ class _Readings:
         """What readers find in these bytes."""
         root = parse(data)
         parts = list(root.walk())
-        doubtful = any(part.others or part.defects for part in parts)
+        doubtful = any(
+            part.others or part.defects or part.content_type.word in _PASSED_OVER for part in parts
+        )
         self.incomplete |= any(one.defect in _LEFT for part in parts for one in part.defects)
         leaves = (part for part in parts if not part.parts)
         once = {(one.body, one.end, one.encoding, one.content_type.word): one for one in leaves}
         for part in once.values():
             body = data[part.body : part.end]
-            if doubtful or (part.encoding == "base64" and _padded_within(body)):
+            if doubtful or _reads_otherwise(part.encoding, body):
                 yield from self._contents(part, body, data[part.start : part.body], levels)
             elif part.content_type.word.startswith("text"):
                 for octets in self._decoded(part.encoding, body):
@@ -117,7 +122,7 @@ class _Readings:
     def _decoded(self, encoding: str, body: bytes) -> Iterator[bytes]:
         """The octets, in each way in which readers undo the encoding."""
         if encoding == "quoted-printable":
-            yield binascii.a2b_qp(body)
+            yield decode(encoding, body)
         elif encoding != "base64":
             yield body
         else:
@@ -126,6 +131,13 @@ class _Readings:
                 self.incomplete = True
             elif _padded_within(body):
                 yield base64_pieces(body)
+
+
+def _reads_otherwise(encoding: str, body: bytes) -> bool:
+    """Whether clamd undoes the encoding in another way than some readers."""
+    if encoding == "quoted-printable":
+        return ODD_SOFT_BREAK.search(body) is not None
+    return encoding == "base64" and _padded_within(body)
 
 
 def _padded_within(body: bytes) -> bool:

@@ -35,6 +35,7 @@ from tests.integration.stack.imap import Mailbox
 from tests.integration.stack.mailsystem import MailSystem
 from tests.integration.stack.postfix import Queued
 from tests.integration.stack.smtp import Reply, send
+from tests.tricks.octets import TRICKS
 from tests.waiting import eventually
 
 FAR = "someone@elsewhere.example"
@@ -86,6 +87,12 @@ def test_what_clamd_misses_is_found_in_another_reading(clamd: Clamd, name: str) 
     """Where it finds one of these by itself some day, the reading costs time for nothing."""
     assert alone(clamd, samples.DOUBTFUL[name]) is Verdict.CLEAN
     assert list(together(clamd, samples.DOUBTFUL[name])) == [Verdict.INFECTED]
+
+
+def test_no_trick_hides_it(clamd: Clamd) -> None:
+    said = {name: set(together(clamd, made(samples.ARCHIVE))) for name, made in TRICKS.items()}
+    stopped = {Verdict.INFECTED, Verdict.UNSCANNED}
+    assert {name: seen for name, seen in said.items() if seen.isdisjoint(stopped)} == {}
 
 
 def test_clamd_is_told_that_it_gets_a_message(clamd: Clamd) -> None:

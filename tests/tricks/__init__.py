@@ -1,0 +1,1 @@
+"""How senders hide a file from those who look for it."""
