@@ -12,17 +12,15 @@ maildrop for ever.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from iems.codec.delivered import delivered_to
 from iems.codec.printable import printable
 from iems.directory.reader import Directory, DirectoryUnavailable
 from iems.directory.resolve import Destination, resolve
 from iems.model.address import Address, AddressError
 from iems.model.envelope import INTERNET, LOCAL, SUBMISSION, Client
 from iems.model.finding import Finding
-from iems.model.policy import Action, Decision, Layer, Ruling, allowed, decide, rule, through
 from iems.serve.deadline import Deadline
 from iems.settings.policy import missing_findings
 from iems.settings.schema import Settings
@@ -34,7 +32,9 @@ from milters import bounces
 from milters.account import EXACT, Account
 from milters.answer import Answers
 from milters.checks.protocol import Check, Stage, View
-from milters.edits import holds, insertions, leaving, removals
+from milters.deciding import decided, of_all, refused, stopping
+from milters.draft import Draft
+from milters.edits import forged, holds, insertions, leaving
 from milters.exact import Exact
 from milters.reply import Continue, Edit, Reply
 from milters.signing import Signed, Signing
@@ -43,8 +43,6 @@ from milters.state import Connection, Message, Started, view
 _MAX_FORGED = 100
 """Forged fields that are removed: for each one Postfix reads its queue file from the start, and
 8,000 took it 2.9 s of CPU, 50,000 more than 30 s."""
-
-_REFUSED = frozenset({Action.REJECT, Action.DEFER})
 
 
 @dataclass(frozen=True)
@@ -162,11 +160,12 @@ class Chain:
         self._start(Stage.RCPT, message.started)
         seen = self._collect(message)
         to, known = [(address, destinations)], self._view(Stage.RCPT)
-        decisions = self._decide(message, to, seen, Stage.RCPT)
+        settings = self._run.settings
+        decisions = decided(settings, message, to, seen, Stage.RCPT)
         answer = Continue()
         # Whom header or DKIM may still allow is refused at the end of DATA, if at all.
-        if self._refuses(message, decisions) and self._refuses(
-            message, self._decide(message, to, seen, Stage.RCPT, hope=True)
+        if refused(message, decisions) and refused(
+            message, decided(settings, message, to, seen, Stage.RCPT, hope=True)
         ):
             answer = self._answers.refusal(message, address, decisions, seen, "rcpt")
         elif apart := self._exact.apart(message, address, destinations, seen, known):
@@ -218,52 +217,39 @@ class Chain:
         if message.fault is not None and self._needs_body(message):
             return self._unread(message, message.fault)
         self._start(Stage.BODY, message.started)
-        seen = self._of_all(message, self._collect(message))
-        hostname, key = self._run.settings.hostname, self._run.keyring.active
-        forged = removals(message.header, hostname)
-        if len(forged) > _MAX_FORGED:
+        settings, key = self._run.settings, self._run.keyring.active
+        seen = of_all(settings, message, self._collect(message))
+        fakes = forged(message.block, settings.hostname)
+        if len(fakes) > _MAX_FORGED:
             excess = f"more than {_MAX_FORGED} forged header fields"
             return self._answers.too_large(message, excess), ()
-        stopped = self._stopped(message, seen)
+        stopped = stopping(settings, message, seen)
         if stopped and message.channel != LOCAL:
             answer = self._answers.refusal(message, None, stopped, seen, "end-of-message")
             self._exact.ended(message, answer)
             if not isinstance(answer, Continue):
                 return answer, ()
-        signed = self._signed(message)
+        draft = message.draft().without(fakes)
+        signed = self._signed(message, draft)
         if not isinstance(signed, Signed):
             return signed, ()
         held = holds(stopped)
-        spam, note = bounces.verdict(message, self._run.settings, self._run.keyring.secret)
+        spam, note = bounces.verdict(message, settings, self._run.keyring.secret)
         notes = (note, *(f"held in the queue: {one.reason}" for one in held), signed.note)
         self._run.account.let_in(message, seen, *filter(None, notes))
-        told = self._run.settings.weighed(seen)
-        passed = message.passed(self._run.settings.shown(seen), self._run.account.clock())
-        edits = insertions(passed, told, key, hostname, spam=spam)
-        return Continue(), (*forged, *edits, *held, *signed.edits)
+        passed = message.passed(settings.shown(seen), self._run.account.clock())
+        ours = insertions(passed, settings.weighed(seen), key, settings.hostname, spam=spam)
+        return Continue(), (*signed.draft.difference(), *ours, *held, *signed.edits)
 
-    def _signed(self, message: Message) -> Signed | Reply:
+    def _signed(self, message: Message, draft: Draft) -> Signed | Reply:
         try:
-            return self._run.signing.sign(message, int(self._run.account.clock()))
+            return self._run.signing.sign(message, draft, int(self._run.account.clock()))
         except DirectoryUnavailable as error:
             cause, why = "directory", str(error)
         except OSError as error:
             cause, why = "spool", str(error)
         answer = self._answers.unavailable(message, cause, why)
-        return Signed(note=f"not signed: {why}") if isinstance(answer, Continue) else answer
-
-    def _stopped(
-        self, message: Message, seen: tuple[Finding, ...]
-    ) -> list[tuple[Destination, Decision]]:
-        """The decisions that keep a whole message from going on; none where it does."""
-        message.had = delivered_to(message.block)
-        late = not message.started.keys().isdisjoint({Stage.HEADERS, Stage.BODY})
-        destinations = [one for _address, found in message.accepted for one in found]
-        said = (layer for one in destinations for layer in one.speakers)
-        if not (message.had or late or any(layer.senders or layer.headers for layer in said)):
-            return []
-        decisions = self._decide(message, message.accepted, seen, Stage.BODY)
-        return decisions if self._refuses(message, decisions) else leaving(decisions)
+        return Signed(draft, note=f"not signed: {why}") if isinstance(answer, Continue) else answer
 
     def _unread(self, message: Message, fault: Exception) -> tuple[Reply, tuple[Edit, ...]]:
         """The message could not be kept for the checks that read it."""
@@ -273,8 +259,10 @@ class Chain:
             answer = self._answers.unavailable(message, "spool", str(fault))
         if not isinstance(answer, Continue):
             return answer, ()
-        unseen = missing_findings(self._run.settings.checks)
-        return answer, holds(leaving(self._decide(message, message.accepted, unseen, Stage.BODY)))
+        settings = self._run.settings
+        unseen = missing_findings(settings.checks)
+        found = decided(settings, message, message.accepted, unseen, Stage.BODY)
+        return answer, holds(leaving(found))
 
     def abort(self) -> None:
         """RSET, or the client went away: the message is no more, the connection may go on."""
@@ -325,64 +313,6 @@ class Chain:
             message.counted.add(stage)
             self._run.account.findings(found[stage])
         return tuple(finding for stage in found.values() for finding in stage)
-
-    def _of_all(self, message: Message, seen: tuple[Finding, ...]) -> tuple[Finding, ...]:
-        """Without what was found of one recipient, if it would refuse another, or keep it back."""
-        own = message.of_one() if len(message.accepted) > 1 else ()
-        if not own:
-            return seen
-        decisions = self._decide(message, message.accepted, own, Stage.RCPT)
-        reasons = (reason for _destination, decision in decisions for reason in decision.reasons)
-        strong = {reason.finding for reason in reasons if reason.action >= Action.DEFER}
-        return tuple(one for one in seen if one not in strong)
-
-    def _decide(
-        self,
-        message: Message,
-        accepted: Sequence[tuple[Address, frozenset[Destination]]],
-        seen: tuple[Finding, ...],
-        stage: Stage,
-        *,
-        hope: bool = False,
-    ) -> list[tuple[Destination, Decision]]:
-        settings = self._run.settings
-        reached = [one for _address, destinations in accepted for one in destinations]
-        # One direction for all: of what goes to outside as well no copy must slip through there.
-        inside = all(one.channel == LOCAL for one in reached)
-        above = settings.layers(message.channel, LOCAL if inside else INTERNET)
-        facts = None
-        if any(one.listed for one in reached):
-            weighed = settings.weighed(seen)
-            facts = message.facts(weighed, settings.trusted_relays, whole=stage is Stage.BODY)
-
-        def ruling_of(*layers: Layer) -> Ruling | None:
-            return rule(layers, facts, hope=hope) if facts else None
-
-        def decided(address: Address, one: Destination) -> Decision:
-            own = (*settings.beneath(one.channel), *one.layers)
-            role, leaves = address.role or one.address.role, one.channel != LOCAL
-            ruling = ruling_of(*one.layers)
-            found = (*seen, *message.own.of(one.speakers)) if stage is Stage.BODY else seen
-            first = decide(found, (*above, *own), role=role, leaves=leaves, ruling=ruling)
-            return through(first, one.lists, found, above, own, ruling_of, role=role, leaves=leaves)
-
-        found = [
-            (one, message.closed(one) or decided(address, one))
-            for address, destinations in accepted
-            for one in sorted(destinations, key=lambda one: one.address.key)
-        ]
-        # Postfix took an address that we do not find, by a match of its own: what is enforced holds
-        # for everybody, whoever he is.
-        unknown = [address for address, destinations in accepted if not destinations]
-        if unknown:
-            forced = [one for one in seen if len(allowed(one.check, one.band, above)) == 1]
-            found += [(Destination(one, LOCAL), decide(forced, above)) for one in unknown]
-        return found
-
-    def _refuses(self, message: Message, decisions: list[tuple[Destination, Decision]]) -> bool:
-        """Whether all decisions agree on a refusal, where one can be made."""
-        actions = {decision.action for _destination, decision in decisions}
-        return bool(actions) and actions <= _REFUSED and message.channel != LOCAL
 
 
 def _address(text: str, default_domain: str = "") -> Address | None:

@@ -14,9 +14,10 @@ from iems.codec import authres, findings
 from iems.directory.resolve import Destination
 from iems.model.envelope import INTERNET, LOCAL
 from iems.model.finding import VIRUS, Finding
+from iems.model.message import Field, HeaderBlock
 from iems.model.policy import Action, Decision, Reason
 from iems.store.keys import Key
-from milters.reply import ChangeHeader, Edit, Hold, InsertHeader
+from milters.reply import Edit, Hold, InsertHeader
 
 BOUNCE = b"X-IEMS-Bounce"
 """What Postfix knows a bounce of spam by, to send it another way (milter_header_checks)."""
@@ -27,18 +28,13 @@ OURS = frozenset({b"x-iems-findings", b"x-iems-verdict", BOUNCE.lower()})
 _RESULTS = authres.NAME.lower()
 
 
-def removals(header: Iterable[tuple[bytes, bytes]], hostname: str) -> tuple[Edit, ...]:
-    """The forged fields among these (name, value); the last first, so that indices hold."""
-    seen: dict[bytes, int] = {}
-    found: list[Edit] = []
-    for name, value in header:
-        key = name.strip().lower()
-        if key not in OURS and key != _RESULTS:
-            continue
-        seen[key] = seen.get(key, 0) + 1
-        if key in OURS or authres.claims(value, hostname):
-            found.append(ChangeHeader(name, seen[key], None))
-    return tuple(reversed(found))
+def forged(header: HeaderBlock, hostname: str) -> tuple[Field, ...]:
+    """The fields that are ours alone."""
+    return tuple(
+        one
+        for one in header.fields
+        if one.key in OURS or (one.key == _RESULTS and authres.claims(one.value, hostname))
+    )
 
 
 def insertions(

@@ -14,30 +14,26 @@ DirectoryUnavailable and OSError are for the caller: the mail waits, and does no
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
-from iems.codec import canonical
 from iems.codec.author import authors
-from iems.codec.header import parse_header, split_message
 from iems.directory.ownership import owns
 from iems.directory.reader import Alias, Directory
 from iems.edits.dkim_sign import NAME, Signer, UnsignableError, body_digest, signature
-from iems.edits.edit import Edit as Recoding
-from iems.edits.seven_bit import LONGEST, seven_bit, survey
+from iems.edits.edit import EditError
+from iems.edits.seven_bit import LONGEST, Survey, seven_bit, survey
 from iems.model.address import Address, AddressError
 from iems.model.envelope import LIST, LOCAL, SUBMISSION
-from iems.model.message import Body, HeaderBlock
+from iems.model.message import HeaderBlock
 from iems.serve.deadline import Deadline
 from iems.settings.schema import Settings
 from iems.store.keys import ACTIVE
 from iems.store.signingkeys import DomainKeys
-from milters.reply import ChangeHeader, Edit, InsertHeader, ReplaceBody
+from milters.draft import Draft
+from milters.reply import Edit, InsertHeader
 from milters.state import Message
 
 _DAY = 24 * 60 * 60
-_RECODED = 16 << 20
-"""Bytes of a message that is recoded: six times as many are in memory then."""
-
 _PASSED_ON = (b"received", b"x-sieve")
 """Fields of mail that was delivered before, or that a Sieve script made: no milter sees the first
 Received, which is that of this machine, and Pigeonhole marks by the other what it sends."""
@@ -49,8 +45,9 @@ class UnsignedError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Signed:
-    """The fields that a message gets, and what is told of them."""
+    """A message as it is signed, the fields that it gets, and what is told of them."""
 
+    draft: Draft
     edits: tuple[Edit, ...] = ()
     note: str = ""
 
@@ -72,30 +69,33 @@ class Signing:
 
     def wants(self, message: Message) -> bool:
         """Whether the message may get a signature, by its header and channel: keep its body."""
-        return bool(self._candidates(message)[1])
+        return bool(self._candidates(message, message.block)[1])
 
-    def sign(self, message: Message, now: int) -> Signed:
-        """The signatures of a message that is whole."""
-        author, signers = self._candidates(message)
+    def sign(self, message: Message, draft: Draft, now: int) -> Signed:
+        """The draft of a message that is whole, in the form that is signed, and the signatures."""
+        author, signers = self._candidates(message, draft.header)
         if author is None or not signers:
-            return Signed()
-        if message.whole is None:
-            return Signed(note="not signed: its body could not be kept")
+            return Signed(draft)
+        if draft.body is None:
+            return Signed(draft, note=f"not signed: {draft.fault}")
         try:
             self._allow(message, author)
-            sealed = _sealed(message.block, message.whole.body)
-            values = [signature(one, sealed.header, sealed.digest, now) for one in signers]
+            sealed, note = _sealed(draft)
+            digest = body_digest(sealed.content())
+            values = [signature(one, sealed.header, digest, now) for one in signers]
         except (UnsignedError, UnsignableError) as error:
-            return Signed(note=f"not signed: {error}")
+            return Signed(draft, note=f"not signed: {error}")
         names = ", ".join(f"{one.selector}._domainkey.{one.domain}" for one in signers)
-        fields = (InsertHeader(0, NAME, value) for value in values)
-        return Signed((*sealed.edits, *fields), f"signed: {names}{sealed.note}")
+        fields = tuple(InsertHeader(0, NAME, value) for value in values)
+        return Signed(sealed, fields, f"signed: {names}{note}")
 
-    def _candidates(self, message: Message) -> tuple[Address | None, tuple[Signer, ...]]:
+    def _candidates(
+        self, message: Message, header: HeaderBlock
+    ) -> tuple[Address | None, tuple[Signer, ...]]:
         """Whom From names, and who may sign for his domain or one above it."""
         if not self._signers or message.channel not in {SUBMISSION, LOCAL, LIST}:
             return None, ()
-        author = _author(message)
+        author = _author(header)
         labels = author.domain.split(".") if author else []
         names = (".".join(labels[at:]) for at in range(len(labels)))
         return author, next((self._signers[name] for name in names if name in self._signers), ())
@@ -128,48 +128,27 @@ class Signing:
             raise UnsignedError("nobody has logged in, and From is not its sender at this machine")
 
 
-@dataclass(frozen=True, slots=True)
-class _Sealed:
-    """A message as it is signed, and the edits that make it so."""
+def _sealed(draft: Draft) -> tuple[Draft, str]:
+    """The message as it is signed, and what is to be told of that.
 
-    header: HeaderBlock
-    digest: bytes
-    edits: tuple[Edit, ...] = ()
-    note: str = ""
-
-
-def _sealed(header: HeaderBlock, body: Body) -> _Sealed:
-    """UnsignedError where a line would be broken on the way, and so the signature."""
-    found = survey(header.raw, canonical.content(body.pieces()))
-    edit = Recoding()
-    if not found.clean and len(header.raw) + body.size > _RECODED:
-        edit = Recoding(reason=f"it has more than {_RECODED} bytes")
-    elif not found.clean:
-        data = header.raw + b"".join(body.pieces())
-        edit = seven_bit(data)
-    if edit.splices:
-        sealed, content = _recoded(header, edit.of(data))
-        found = survey(sealed.header.raw, [content])
-    else:
-        sealed = _Sealed(header, body_digest(canonical.content(body.pieces())))
-    why = edit.reason or "they stand outside of its parts"
+    UnsignedError where a line would be broken on the way, and so the signature.
+    """
+    found = _survey(draft)
+    why = "they stand outside of its parts"
+    if not found.clean:
+        try:
+            edit = seven_bit(draft.data)
+            draft, why = draft.edited(edit), edit.reason or why
+            found = _survey(draft)
+        except EditError as error:
+            why = str(error)
     if found.long_line:
         raise UnsignedError(f"a line has more than {LONGEST} bytes: {why}")
-    note = f"; its 8-bit bytes stay as they are: {why}" if found.eight_bit else ""
-    return replace(sealed, note=note)
+    return draft, f"; its 8-bit bytes stay as they are: {why}" if found.eight_bit else ""
 
 
-def _recoded(before: HeaderBlock, data: bytes) -> tuple[_Sealed, bytes]:
-    """The message as it is now, with what is to be changed for that, and its body."""
-    head, rest = split_message(data)
-    after, content = parse_header(head), b"".join(canonical.content([rest]))
-    known = {(one.key, one.occurrence): one.value for one in before.fields}
-    changed = (
-        ChangeHeader(one.name, one.occurrence, one.value)
-        for one in after.fields
-        if known.get((one.key, one.occurrence)) != one.value
-    )
-    return _Sealed(after, body_digest([content]), (*changed, ReplaceBody(content))), content
+def _survey(draft: Draft) -> Survey:
+    return survey(draft.header.raw, draft.content())
 
 
 def _signers(keys: Mapping[str, DomainKeys], lifetime: int) -> Mapping[str, tuple[Signer, ...]]:
@@ -181,9 +160,9 @@ def _signers(keys: Mapping[str, DomainKeys], lifetime: int) -> Mapping[str, tupl
     return {domain: signers for domain, signers in found.items() if signers}
 
 
-def _author(message: Message) -> Address | None:
+def _author(header: HeaderBlock) -> Address | None:
     """The one address in From; None where there is another number of them."""
-    found = authors([field.value for field in message.block.named(b"from")])
+    found = authors([field.value for field in header.named(b"from")])
     if not found.sole:
         return None
     try:

@@ -28,6 +28,7 @@ from iems.model.senders import Facts
 from iems.settings.read import Network
 from iems.store.spool import Incoming, Spool, Spooled, TooLargeError
 from milters.checks.protocol import Check, Pending, Stage, View
+from milters.draft import Draft
 
 MAX_HEADER = 1 << 20
 """Bytes of header, as much as the agent takes: Postfix bounds each field (header_size_limit) and
@@ -178,6 +179,10 @@ class Message:
         """Free what is kept of it."""
         if self.incoming is not None:
             self.incoming.close()
+
+    def draft(self) -> Draft:
+        """The message as Postfix holds it, to be edited."""
+        return Draft(self.block, self.block, self.whole.body if self.whole else None)
 
     def passed(self, findings: tuple[Finding, ...], now: float) -> Passed:
         """What goes with it to the agent; `now` in seconds of the epoch."""

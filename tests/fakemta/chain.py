@@ -73,7 +73,7 @@ class ChainFilter:
     def end_of_message(self, macros: Macros) -> Verdict:
         """The verdict and the edits."""
         reply, edits = self._chain.end_of_message(macros)
-        return Verdict(_answer(reply), tuple(_edit(edit) for edit in edits))
+        return Verdict(_answer(reply), tuple(as_postfix(edit) for edit in edits))
 
     def abort(self) -> None:
         """The message is no more."""
@@ -94,7 +94,8 @@ def _answer(reply: Reply) -> str:
     return f"{reply.code} {reply.enhanced} {reply.text}"
 
 
-def _edit(edit: ChainEdit) -> Edit:
+def as_postfix(edit: ChainEdit) -> Edit:
+    """An edit as the MTA gets it of the adapter."""
     match edit:
         case InsertHeader(index, name, value):
             return Insert(index, name, _received(value))
@@ -110,4 +111,5 @@ def _edit(edit: ChainEdit) -> Edit:
 
 def _received(value: bytes) -> bytes:
     """A value as the adapter hands it over: a blank before it, folded with line feeds."""
-    return b" " + value.lstrip(b" ").replace(b"\r\n", b"\n")
+    text = value.replace(b"\r\n", b"\n")
+    return text if text.startswith((b" ", b"\t")) else b" " + text

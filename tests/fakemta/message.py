@@ -138,12 +138,15 @@ class Message:
     def _change(self, name: bytes, occurrence: int, value: bytes | None) -> None:
         # Postfix finds a field whether blanks stand before its colon or not.
         key = name.strip().lower()
-        named = [one for one in self.header if not one.own and one.name.strip().lower() == key]
-        found = named[occurrence - 1] if 0 < occurrence <= len(named) else None
-        if found is None and value is not None:
+        named = [
+            at
+            for at, one in enumerate(self.header)
+            if not one.own and one.name.strip().lower() == key
+        ]
+        place = named[occurrence - 1] if 0 < occurrence <= len(named) else None
+        if place is None and value is not None:
             self.header.append(HeaderField(name, value))
-        elif found is not None and value is None:
-            self.header.remove(found)
-        elif found is not None and value is not None:
-            place = self.header.index(found)
+        elif place is not None and value is None:
+            del self.header[place]
+        elif place is not None and value is not None:
             self.header[place] = HeaderField(name, value)

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from iems.codec.header import parse_header, split_message
 from tests.fakemta.filter import CONTINUE
 from tests.fakemta.milter import MilterFilter
 from tests.fakemta.script import Connect
@@ -28,6 +29,13 @@ def setting(ground: Ground) -> Iterator[Setting]:
     """Started once for all tests of the module."""
     with started(ground) as one:
         yield one
+
+
+ODD = (
+    b"X-Same: 1\r\nSubject:  odd \tblanks \r\nX-Same:  2\r\nReceived: from one\r\n\tby two\r\n"
+    b"X-SAME:3\r\nX-8-Bit: \xe4\xff\r\nX-Empty:\r\nReceived: from three\r\n"
+)
+"""A header that nobody would write so."""
 
 
 def seen(caught: Caught) -> list[list[object]]:
@@ -72,6 +80,29 @@ def test_the_message_arrives_as_it_was_but_for_the_edits(setting: Setting) -> No
     assert b"\r\nSubject:  two blanks\r\n of  two\tlines \r\nX-Old: new value\r\n" in head + b"\r\n"
     assert b"forged" not in head.lower()
     assert ["header", "X-FORGED", " \xe4\xff"] in seen(caught)
+
+
+REWRITTEN = {
+    "nothing but the body": ODD + b"\r\nother\r\n",
+    "no body": ODD + b"\r\n",
+    "odd lines": ODD + b"\r\n\r\n.\r\n..\r\nlone\rCR\r\n" + b"long" * 240 + b"\r\n \r\n\r\n",
+    "all fields gone": b"\r\nbody\r\n",
+    "a new header": b"Content-Type: text/plain;\r\n\tcharset=utf-8\r\nTo: \xc3\xbc\r\n\r\n",
+    "of three the second gone": ODD.replace(b"X-Same:  2\r\n", b"") + b"\r\n",
+    "of three the second changed": ODD.replace(b"X-Same:  2", b"x-same:\t two\r\n b") + b"\r\n",
+    "a field within": ODD.replace(b"X-SAME", b"X-New: 1\r\nReceived: x\r\nX-SAME") + b"\r\n",
+    "fields behind": ODD + b"X-Same: 4\r\nMIME-Version: 1.0\r\nX-Same: 5\r\n\r\n",
+    "another order": b"".join(reversed(ODD.splitlines(keepends=True)[:3])) + b"\r\nbody\r\n",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", REWRITTEN)
+def test_of_a_rewritten_message_each_byte_arrives(setting: Setting, name: str) -> None:
+    told = ODD + b"\r\n" + REWRITTEN[name].hex(" ", 400).replace(" ", "\r\n").encode() + b"\r\n"
+    caught = setting.delivered(setting.send("rewritten", message=told))
+    own = parse_header(split_message(caught.message)[0]).fields[0]
+    assert b"client.example" in own.value
+    assert caught.message.removeprefix(own.raw) == REWRITTEN[name]
 
 
 def test_a_recipient_is_removed(setting: Setting) -> None:

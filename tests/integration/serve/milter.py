@@ -3,7 +3,8 @@
     python -m tests.integration.serve.milter SOCKET [TIMES]
 
 Local parts of recipients and words of HELO, sender and header fields ask for something: `reject`,
-`tempfail`, `percent`, `badcode`, `boom` (an exception), `slow`. The header X-Seen holds the events
+`tempfail`, `percent`, `badcode`, `boom` (an exception), `slow`. To `rewritten` goes another message
+in the place of the one in whose body it stands in hexadecimal. The header X-Seen holds the events
 as JSON in hexadecimal, X-Chains how many chains the worker holds and how many messages of this one
 were aborted.
 """
@@ -22,11 +23,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
+from iems.codec.header import parse_header
+from iems.edits.edit import Edit as Change
+from iems.mime.splice import Splice
 from iems.model.envelope import Client
 from iems.serve.log import Log
 from iems.serve.supervisor import Control, Job, Timing, serve
+from iems.store.spool import MemoryBody
 from milters import adapter
 from milters.chain import Chain
+from milters.draft import Draft
 from milters.reply import (
     ChangeHeader,
     Continue,
@@ -118,6 +124,8 @@ class TellingChain(Chain):
             raise ValueError("an end that the chain cannot bear")
         if "endreject" in words:
             return _REPLIES["reject"], ()
+        if "rewritten" in words:
+            return Continue(), self._rewritten()
         seen = json.dumps(self._seen).encode().hex().encode()
         lines = b"\r\n\t".join(seen[at : at + 900] for at in range(0, len(seen), 900))
         edits: list[Edit] = [InsertHeader(0, b"X-Seen", lines)]
@@ -128,6 +136,14 @@ class TellingChain(Chain):
         edits += [ChangeHeader(b"X-Old", 1, b"new value")]
         edits += [DeleteRecipient(one) for one in self._recipients if "gone@" in one]
         return Continue(), tuple(edits)
+
+    def _rewritten(self) -> tuple[Edit, ...]:
+        rows = [one[1:] for one in self._seen if isinstance(one, list) and one[0] == "header"]
+        header = "".join(f"{name}:{value}\n" for name, value in rows).replace("\n", "\r\n")
+        block = parse_header(header.encode("latin-1"))
+        before = Draft(block, block, MemoryBody(b"\r\n" + self._body))
+        whole = Splice(0, len(before.data), bytes.fromhex(self._body.decode()))
+        return before.edited(Change((whole,))).difference()
 
     def abort(self) -> None:
         """RSET, or the client went away."""
