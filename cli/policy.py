@@ -22,7 +22,7 @@ from iems.directory.store import NoEntryError
 from iems.directory.tree import read_layer
 from iems.model.envelope import LOCAL
 from iems.model.finding import MATCHED, TEMPERROR
-from iems.model.policy import Action, Kind, Layer, Subject, allowed
+from iems.model.policy import WHOLE, Action, Kind, Layer, Subject, allowed, possible
 from iems.settings.matrix import ANY
 from iems.settings.schema import Settings
 
@@ -98,6 +98,8 @@ def _choose(arguments: argparse.Namespace, admin: Admin, above: Sequence[Layer],
 
 def forbidden(check: str, band: str, action: Action, layers: Sequence[Layer]) -> str:
     """Why the subject of the last layer may not choose this action; empty where it may."""
+    if action not in possible(check, band):
+        return f"{check}:{band} finds no part to {action.word}; expected {_words(WHOLE)}"
     forbids = forbidden_by(check, band, action, layers)
     if forbids is None:
         return ""

@@ -2,8 +2,8 @@
 
 Pure. The message is queued already, so a rejection would make a bounce to whoever the sender claims
 to be. It becomes what the site says (`reject_after_queue`), unless the sender is one of our own; of
-what carries a virus it is quarantine. A deferral ends after 24 hours in quarantine, because Postfix
-would bounce the message in the end.
+what carries a virus it is quarantine. A removal that nobody has made is quarantine, too. A deferral
+ends after 24 hours in quarantine, because Postfix would bounce the message in the end.
 """
 
 from __future__ import annotations
@@ -88,6 +88,9 @@ def _possible(
     if action is Action.REJECT:
         action, note = _after_queue(decision, target, provenance, settings)
         notes += [note] if note else []
+    if decision.removals and action < Action.QUARANTINE:
+        action = Action.QUARANTINE
+        notes.append("remove is quarantine of what nobody has removed")
     if action is Action.DEFER and now - provenance.time > DEFER_LIMIT:
         action = Action.QUARANTINE
         notes.append("deferred for 24 hours")

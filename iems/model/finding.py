@@ -12,7 +12,10 @@ TEMPERROR = "temperror"
 """The band of a check that could not find out (RFC 8601 section 2.7.1)."""
 
 MATCHED = "matched"
-"""The band of a rule about header fields that fits."""
+"""The band of a rule about header fields or attachments that fits."""
+
+ATTACHMENT = "attachment"
+"""The family of checks that look for files."""
 
 VIRUS = "virus"
 """The check whose findings are never forgotten: about them nobody below the site chooses."""

@@ -3,7 +3,8 @@
 Layers go from the site over channel and domain to the subject, or where mail leaves this host over
 the channel to the connector. Per check and band a layer may narrow the `allow` set and may make a
 `choice`. A layer never widens what stands above it, a choice outside the allowed set is ignored
-with a note, and of several findings the strongest action wins.
+with a note, and of several findings the strongest action wins. Parts are removed for each finding
+that has that action, wherever the message goes on.
 What comes through a mailing list is decided about by the list as well (`through`): what it chose
 itself is done at least, and its members may be stricter.
 Of the lists of senders one entry rules, the innermost layer's: an allow entry is the choice to
@@ -18,7 +19,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from iems.model.address import ROLES
-from iems.model.finding import Finding
+from iems.model.finding import ATTACHMENT, MATCHED, TEMPERROR, VIRUS, Finding
 from iems.model.senders import Facts, SenderEntry, Senders, entry_for
 
 
@@ -26,12 +27,13 @@ class Action(enum.IntEnum):
     """What may be done with a message for one recipient, the stronger the greater."""
 
     DELIVER = 0
-    TAG = 1
-    JUNK = 2
-    QUARANTINE = 3
-    DEFER = 4
-    DISCARD = 5
-    REJECT = 6
+    REMOVE = 1
+    TAG = 2
+    JUNK = 3
+    QUARANTINE = 4
+    DEFER = 5
+    DISCARD = 6
+    REJECT = 7
 
     @property
     def word(self) -> str:
@@ -49,6 +51,9 @@ class Action(enum.IntEnum):
 
 
 EVERY_ACTION = frozenset(Action)
+WHOLE = EVERY_ACTION - {Action.REMOVE}
+"""What is done with a message and not with a part of it: whatever was found."""
+
 BLOCKED = Finding("senders", "fail", "blocked", "the recipient does not take mail of this sender")
 """What a block entry makes of a message: the policy acts on it as on what a check found."""
 
@@ -165,6 +170,11 @@ class Decision:
         return next((reason for reason in self.reasons if reason.action is self.action), None)
 
     @property
+    def removals(self) -> tuple[Reason, ...]:
+        """What takes parts out of the message wherever it goes on, tagged or as junk as well."""
+        return tuple(reason for reason in self.reasons if reason.action is Action.REMOVE)
+
+    @property
     def own(self) -> tuple[Finding, ...]:
         """What rules of domains and lists found, which is in the decision alone."""
         return tuple(one.finding for one in self.reasons if one.finding.own)
@@ -278,6 +288,13 @@ def _choosers(reason: Reason) -> tuple[Subject, ...]:
     return (reason.layer, reason.ruling.owner) if reason.ruling else (reason.layer,)
 
 
+def possible(check: str, band: str) -> frozenset[Action]:
+    """What can be done about this band at all: a part is removed where one was found."""
+    family = check.partition("/")[0]
+    found = band == MATCHED if family == ATTACHMENT else family == VIRUS and band != TEMPERROR
+    return EVERY_ACTION if found else WHOLE
+
+
 def allowed(check: str, band: str, layers: Iterable[Layer]) -> frozenset[Action]:
     """The actions that a subject beneath `layers` may still choose for this band."""
     may, *_rest = _narrow(Finding(check, "", band), layers, [])
@@ -327,7 +344,8 @@ def _walk(
 def _narrow(
     finding: Finding, layers: Iterable[Layer], notes: list[str]
 ) -> tuple[frozenset[Action], Action, Subject, bool]:
-    may, action, chooser, enforced = EVERY_ACTION, Action.DELIVER, SITE, False
+    may, action = possible(finding.check, finding.band), Action.DELIVER
+    chooser, enforced = SITE, False
     for layer in layers:
         rule = layer.rule(finding.check, finding.band)
         if rule is None:

@@ -82,6 +82,8 @@ def read_matrix(
 
 def _impossible(band: str, chosen: Action) -> str:
     """Why this cannot be done about a finding of this band; empty where it can."""
+    if chosen is Action.REMOVE:
+        return _NO_REMOVAL
     if band != INFECTED or chosen in STOPS:
         return ""
     return f"expected one of {', '.join(one.word for one in sorted(STOPS))}"
@@ -125,7 +127,7 @@ def _actions(
             chosen = action(value)
             fault = _impossible(band, chosen)
         except ValueError as error:
-            fault = _NO_REMOVAL if value == "remove" else str(error)
+            fault = str(error)
         if fault:
             faults.append(f"{where(path)}: {path} is {value!r}; {fault}")
         else:

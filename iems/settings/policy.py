@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import dataclasses
 import enum
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TypeVar
 
 from iems.model.finding import MATCHED, TEMPERROR, VIRUS, Finding
 from iems.model.policy import (
@@ -23,17 +22,17 @@ from iems.model.policy import (
     Rule,
     Subject,
     allowed,
+    possible,
     standing,
 )
 from iems.settings import read
+from iems.settings.choices import read_choices
 from iems.settings.matrix import INFECTED, NO_MATRIX, NOT_DELEGATED, Matrix, read_matrix
 from iems.settings.read import (
     Network,
     SettingsError,
     Table,
     Where,
-    action,
-    actions,
     join,
     setting,
     somewhere,
@@ -96,8 +95,6 @@ FAMILIES_WITH_NAMES = frozenset({"dnsbl", "header", "rhsbl", "uribl"})
 MATRICES = frozenset({VIRUS})
 """Families about which nobody below the site chooses, and what they find is never forgotten: a
 matrix says what is done by where mail comes from and where it goes."""
-
-T = TypeVar("T")
 
 
 class Mode(enum.Enum):
@@ -246,10 +243,7 @@ def policy_layer(subject: Subject, table: Table, key: str, where: Where) -> Laye
             f"{where(path)}: {join(path, unknown)} is none of default, allow"
             for unknown in content.keys() - {"default", "allow"}
         ]
-        choice = _by_band(
-            content.get("default", {}), action, bands, f"{path}.default", where, faults
-        )
-        allow = _by_band(content.get("allow", {}), actions, bands, f"{path}.allow", where, faults)
+        choice, allow = read_choices(content, check, bands, path, where, faults)
         for band in {*choice, *allow}:
             rules[check, band] = Rule(allow.get(band), choice.get(band))
     if faults:
@@ -331,12 +325,11 @@ def _check(name: str, key: str, table: Table, where: Where) -> CheckSettings:
     mode, family = Mode(word), name.partition("/")[0]
     bands = BANDS[family]
     bound = mode is Mode.ENFORCE or family in MATRICES
-    given = _by_band(table.get("default", {}), action, bands, f"{key}.default", where, faults)
-    allow = _by_band(table.get("allow", {}), actions, bands, f"{key}.allow", where, faults)
+    given, allow = read_choices(table, name, bands, key, where, faults)
     rules = {}
     for band, fallback in bands.items():
         choice = given.get(band, fallback)
-        may = allow.get(band, EVERY_ACTION)
+        may = allow.get(band, possible(name, band))
         if bound:
             if band in allow:
                 told = f"mode {mode.value}" if family not in MATRICES else f"the check {name}"
@@ -359,28 +352,3 @@ def _check(name: str, key: str, table: Table, where: Where) -> CheckSettings:
     keys = {one.name for one in dataclasses.fields(CheckTable)}
     options = {option: value for option, value in table.items() if option not in keys}
     return CheckSettings(name, mode, rules, options, key, where, matrix)
-
-
-def _by_band(
-    table: object,
-    read: Callable[[object], T],
-    bands: Iterable[str],
-    key: str,
-    where: Where,
-    faults: list[str],
-) -> dict[str, T]:
-    if not isinstance(table, Mapping):
-        faults.append(f"{where(key)}: {key} is {table!r}; expected a table of bands")
-        return {}
-    known = tuple(bands)
-    result: dict[str, T] = {}
-    for band, value in table.items():
-        path = join(key, band)
-        if band not in known:
-            faults.append(f"{where(path)}: {path} is no band; known: {', '.join(known)}")
-            continue
-        try:
-            result[band] = read(value)
-        except ValueError as error:
-            faults.append(f"{where(path)}: {path} is {value!r}; {error}")
-    return result

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from iems.model.address import Address, AddressError, domain_name
-from iems.model.policy import Action
+from iems.model.policy import WHOLE, Action
 from iems.model.server import NOWHERE, Server
 
 Table = Mapping[str, object]
@@ -297,21 +297,39 @@ def networks(value: object) -> tuple[Network, ...]:
         raise ValueError(f"expected a list of IP networks: {error}") from None
 
 
-_ACTIONS = ", ".join(f"`{one.word}`" for one in sorted(Action))
-
-
-@reads(f"one of {_ACTIONS}")
 def action(value: object) -> Action:
     """The word of an action."""
     return Action.parse(text(value))
 
 
-@reads(f"list of {_ACTIONS}")
 def actions(value: object) -> frozenset[Action]:
     """A list of the words of actions."""
     if not isinstance(value, list) or not value:
         raise ValueError("expected a list of actions that is not empty")
     return frozenset(action(one) for one in value)
+
+
+_WHOLE = ", ".join(f"`{one.word}`" for one in sorted(WHOLE))
+
+
+@reads(f"one of {_WHOLE}")
+def whole_action(value: object) -> Action:
+    """The word of what is done with a whole message."""
+    return among(action(value), WHOLE)
+
+
+@reads(f"list of {_WHOLE}")
+def whole_actions(value: object) -> frozenset[Action]:
+    """A list of such words."""
+    return frozenset(among(one, WHOLE) for one in actions(value))
+
+
+def among(chosen: Action, may: frozenset[Action]) -> Action:
+    """The action if it can be done; else ValueError, for there is no part to remove."""
+    if chosen not in may:
+        words = ", ".join(one.word for one in sorted(may))
+        raise ValueError(f"expected one of {words}, for there is no part to {chosen.word}")
+    return chosen
 
 
 @reads("table: channel to `unix:PATH` or `inet:HOST:PORT`; `local` must be in it")

@@ -14,7 +14,7 @@ from pathlib import Path
 from iems.model.address import Address
 from iems.model.envelope import INTERNET, parse_ip
 from iems.model.finding import Finding
-from iems.model.policy import EVERY_ACTION, Action, Layer, Rule
+from iems.model.policy import WHOLE, Action, Layer, Rule
 from iems.model.server import NOWHERE, Server
 from iems.settings import read
 from iems.settings.policy import Channel, CheckSettings, Mode, site_layer
@@ -209,12 +209,12 @@ class SenderSettings:
     """What the lists of senders of domains and users do."""
 
     blocked: Action = setting(
-        read.action,
+        read.whole_action,
         "what is done with mail of a sender who is blocked where nobody chose",
         Action.REJECT,
     )
     allow: frozenset[Action] = setting(
-        read.actions, "what domains and users may choose from for it", EVERY_ACTION
+        read.whole_actions, "what domains and users may choose from for it", WHOLE
     )
 
 
@@ -223,7 +223,7 @@ class HeaderSettings:
     """What rules about header fields that domains and lists make may do."""
 
     allow: frozenset[Action] = setting(
-        read.actions,
+        read.whole_actions,
         "what such a rule may do, and what may be chosen about it; besides always `deliver`, which "
         "alone leaves all of them without effect",
         frozenset({Action.TAG, Action.JUNK}),

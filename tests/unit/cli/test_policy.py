@@ -61,6 +61,7 @@ def test_unchanged_writes_nothing(bench: Bench, capsys: pytest.CaptureFixture[st
         ("iprev", "reject", "iprev:mismatch: site forbids it; allowed: deliver, tag, junk"),
         ("dnsbl/x", "deliver", "dnsbl/x:listed: site forbids it; allowed: junk"),
         ("dnsbl/y", "junk", "no check dnsbl/y:; known: dnsbl/x:listed, dnsbl/x:temperror, iprev"),
+        ("iprev", "remove", "iprev:mismatch finds no part to remove; expected deliver, tag, junk"),
         ("iprev:listed", "tag", "no check iprev:listed; known: "),
     ],
 )

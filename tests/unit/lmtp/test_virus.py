@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from iems.model.finding import Finding
+from iems.model.policy import Action, Rule
 from iems.settings.policy import missing_findings
 from tests.unit.lmtp.conftest import LISTED, NOW, Office, settings
 
@@ -97,3 +98,21 @@ def test_a_check_in_shadow_keeps_nothing_back(office: Office) -> None:
     one = with_virus(office, mode="shadow")
     assert one.send("deliver", header=b"") == ["250 2.0.0 Saved"]
     assert one.deliver("deliver", findings=[INFECTED]) == ["250 2.0.0 Saved"]
+
+
+@pytest.mark.parametrize("other", ["deliver", "tag", "junk"])
+def test_a_removal_that_nobody_has_made_is_quarantine(office: Office, other: str) -> None:
+    one = with_virus(office, default={"infected": "quarantine"})
+    removed = Rule(frozenset({Action.REMOVE}), Action.REMOVE)
+    checks = tuple(
+        replace(check, rules={**check.rules, "infected": removed})
+        if check.name == "virus"
+        else check
+        for check in one.agent.settings.checks
+    )
+    one = replace(
+        one, agent=replace(one.agent, settings=replace(one.agent.settings, checks=checks))
+    )
+    assert quarantined(one, one.deliver(other, findings=[LISTED, INFECTED]))
+    (record,) = one.records()
+    assert "remove is quarantine of what nobody has removed" in str(record.details)

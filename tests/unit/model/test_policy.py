@@ -13,9 +13,9 @@ from iems.model.address import Address
 from iems.model.finding import Finding
 from iems.model.policy import (
     BLOCKED,
-    EVERY_ACTION,
     REFUSALS,
     SITE,
+    WHOLE,
     Action,
     Kind,
     Layer,
@@ -31,7 +31,7 @@ from iems.model.senders import Facts, SenderEntry
 ALICE = Subject(Kind.USER, "alice@example.test")
 BANDS = [("dnsbl/one", "listed"), ("dnsbl/two", "listed"), ("iprev", "mismatch")]
 
-actions = st.sampled_from(list(Action))
+actions = st.sampled_from(sorted(WHOLE))
 keys = st.sampled_from([*BANDS, ("dnsbl/*", "listed")])
 sets = st.frozensets(actions, min_size=1)
 any_rules = st.builds(Rule, allow=st.none() | sets, choice=st.none() | actions)
@@ -95,7 +95,7 @@ def test_nothing_below_a_channel_weakens_what_it_enforces(
     top: Layer, lower: list[Layer], seen: list[Finding], action: Action
 ) -> None:
     """Where the site leaves it the choice; who is below may be of any kind."""
-    free = Layer(SITE, {key: Rule(EVERY_ACTION, rule.choice) for key, rule in top.rules.items()})
+    free = Layer(SITE, {key: Rule(WHOLE, rule.choice) for key, rule in top.rules.items()})
     only = Rule(frozenset({action}), action)
     channel = Layer(Subject(Kind.CHANNEL, "internet"), dict.fromkeys(BANDS, only))
     inner = [one for one in lower if one.subject.kind is not Kind.CHANNEL]
@@ -128,7 +128,7 @@ def test_the_strongest_action_wins(top: Layer, lower: list[Layer], seen: list[Fi
 def test_a_role_address_is_not_refused_by_what_can_be_chosen(
     lower: list[Layer], seen: list[Finding]
 ) -> None:
-    free = Layer(SITE, {band: Rule(EVERY_ACTION, Action.REJECT) for band in BANDS})
+    free = Layer(SITE, {band: Rule(WHOLE, Action.REJECT) for band in BANDS})
     for reason in decide(seen, [free, *lower], role=True).reasons:
         assert reason.enforced or reason.action not in REFUSALS
 
@@ -181,7 +181,7 @@ def test_who_chose_is_the_last_layer_with_a_choice_and_not_one_that_narrows() ->
     band = ("iprev", "mismatch")
     domain = Subject(Kind.DOMAIN, "example.test")
     layers = [
-        Layer(SITE, {band: Rule(EVERY_ACTION, Action.DELIVER)}),
+        Layer(SITE, {band: Rule(WHOLE, Action.DELIVER)}),
         Layer(domain, {band: Rule(choice=Action.JUNK)}),
         Layer(ALICE, {band: Rule(allow=frozenset({Action.JUNK, Action.REJECT}))}),
     ]
@@ -209,7 +209,7 @@ def test_a_user_alone_with_his_choice_enforces_nothing() -> None:
 def test_what_does_not_refuse_befalls_a_role_address_as_any_other() -> None:
     band = ("iprev", "mismatch")
     seen = [Finding("iprev", "fail", "mismatch")]
-    for action in Action:
+    for action in sorted(WHOLE):
         decision = decide(seen, [Layer(SITE, {band: Rule(choice=action)})], role=True)
         assert decision.action is (Action.DELIVER if action in REFUSALS else action)
         refused = ("iprev mismatch: a role address is not refused",)
@@ -222,7 +222,7 @@ def test_what_may_still_be_chosen() -> None:
     layers = [Layer(SITE, {band: Rule(may, Action.TAG)}) for may in rules]
     assert allowed(*band, layers[:1]) == rules[0]
     assert allowed(*band, layers) == rules[1]
-    assert allowed(*band, []) == EVERY_ACTION
+    assert allowed(*band, []) == WHOLE
 
 
 def test_layers_are_walked_for_each_finding() -> None:
@@ -236,7 +236,7 @@ def test_words() -> None:
     assert Action.parse("Junk") is Action.JUNK
     assert str(SITE) == "site"
     assert str(ALICE) == "user alice@example.test"
-    words = "deliver, tag, junk, quarantine, defer, discard, reject"
+    words = "deliver, remove, tag, junk, quarantine, defer, discard, reject"
     with pytest.raises(ValueError, match=f"^'eat' is no action; expected one of {words}$"):
         Action.parse("eat")
 
@@ -261,7 +261,7 @@ def test_what_leaves_is_refused_where_it_would_be_kept_or_dropped(
 @pytest.mark.parametrize("action", [Action.QUARANTINE, Action.DISCARD])
 def test_a_role_address_elsewhere_is_refused_only_for_what_is_enforced(action: Action) -> None:
     band, seen = ("iprev", "mismatch"), [Finding("iprev", "fail", "mismatch")]
-    for allow, expected in ((frozenset({action}), Action.REJECT), (EVERY_ACTION, Action.DELIVER)):
+    for allow, expected in ((frozenset({action}), Action.REJECT), (WHOLE, Action.DELIVER)):
         decision = decide(seen, [Layer(SITE, {band: Rule(allow, action)})], role=True, leaves=True)
         assert decision.action is expected
 
@@ -296,7 +296,7 @@ def test_who_never_sees_junk_gets_it_tagged_unless_he_chose_it(
 
 
 def test_a_sender_whom_he_blocks_stays_out_of_his_sight() -> None:
-    top = Layer(SITE, {BLOCKED_BAND: Rule(EVERY_ACTION, Action.JUNK)})
+    top = Layer(SITE, {BLOCKED_BAND: Rule(WHOLE, Action.JUNK)})
     layers = [top, Layer(ALICE, sees_junk=False)]
     ruling = Ruling(SenderEntry.parse("block a.test"), ALICE)
     assert decide([], layers, ruling=ruling).action is Action.JUNK
@@ -335,7 +335,7 @@ def test_a_block_entry_adds_a_finding_and_changes_no_other(
     top: Layer, lower: list[Layer], seen: list[Finding], chosen: Action, role: bool
 ) -> None:
     layers = [
-        Layer(SITE, {**top.rules, BLOCKED_BAND: Rule(EVERY_ACTION, Action.REJECT)}),
+        Layer(SITE, {**top.rules, BLOCKED_BAND: Rule(WHOLE, Action.REJECT)}),
         *lower,
         Layer(ALICE, {BLOCKED_BAND: Rule(choice=chosen)}),
     ]

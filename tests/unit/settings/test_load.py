@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from iems.model.finding import Finding
-from iems.model.policy import EVERY_ACTION, Action, Rule
+from iems.model.policy import WHOLE, Action, Rule
 from iems.settings.load import from_table, load
 from iems.settings.policy import CheckSettings, Mode, missing_findings
 from iems.settings.read import SettingsError
@@ -94,6 +94,20 @@ def test_a_fault_names_file_key_value_and_what_is_expected(tmp_path: Path) -> No
             '[checks.iprev]\nmode = "delegate"\ndefault = { listed = "tag" }\n',
             "checks.iprev.default.listed is no band; known: mismatch, temperror",
         ),
+        (
+            '[checks.iprev]\nmode = "delegate"\ndefault = { mismatch = "remove" }\n',
+            "checks.iprev.default.mismatch is 'remove'; expected one of deliver, tag",
+        ),
+        (
+            '[checks.iprev]\nmode = "delegate"\nallow = { mismatch = ["deliver", "remove"] }\n',
+            "checks.iprev.allow.mismatch is ['deliver', 'remove']; expected one of d",
+        ),
+        (
+            '[channels.internet.policy.helo]\ndefault = { ours = "remove" }\n',
+            "channels.internet.policy.helo.default.ours is 'remove'; expected one of deliver, tag",
+        ),
+        ('[senders]\nblocked = "remove"\n', "senders.blocked is 'remove'; expected one of deliver"),
+        ('[headers]\nallow = ["remove"]\n', "headers.allow is ['remove']; expected one of deliver"),
         (
             '[checks.iprev]\nmode = "delegate"\ndefault = { mismatch = "eat" }\n',
             "checks.iprev.default.mismatch is 'eat'; 'eat' is no action; expected one of deliver",
@@ -285,7 +299,7 @@ def test_modes_become_rules() -> None:
     }
     settings = from_table(table)
     rules = settings.site_layer.rules
-    assert rules["iprev", "mismatch"] == Rule(EVERY_ACTION, Action.DELIVER)
+    assert rules["iprev", "mismatch"] == Rule(WHOLE, Action.DELIVER)
     assert rules["dnsbl/a", "listed"] == Rule(frozenset({Action.REJECT}), Action.REJECT)
     assert rules["dnsbl/a", "temperror"] == Rule(frozenset({Action.DELIVER}), Action.DELIVER)
     assert len(settings.layers("internet", "local")) == 2

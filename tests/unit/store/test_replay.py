@@ -13,7 +13,7 @@ from iems.directory.account import closed
 from iems.directory.toml import TomlDirectory
 from iems.model.address import Address
 from iems.model.finding import Finding
-from iems.model.policy import SITE, Action, Decision, Kind, Ruling, Subject, decide
+from iems.model.policy import SITE, WHOLE, Action, Decision, Kind, Ruling, Subject, decide
 from iems.model.senders import SenderEntry
 from iems.settings.load import from_table
 from iems.settings.schema import Settings
@@ -36,7 +36,7 @@ SITE_TABLE: Mapping[str, object] = {
 BANDS = (("iprev", "mismatch"), ("dnsbl/soft", "listed"), ("dnsbl/hard", "listed"))
 USERS = ("alice@example.test", "bob@example.test", "abuse@example.test")
 CHOOSABLE = (*BANDS[:2], ("senders", "blocked"))
-ACTIONS = st.sampled_from(sorted(Action))
+ACTIONS = st.sampled_from(sorted(WHOLE))
 POLICIES = st.dictionaries(
     st.tuples(st.sampled_from(["example.test", *USERS]), st.sampled_from(CHOOSABLE)), ACTIONS
 )
