@@ -25,7 +25,8 @@ from iems.directory.tree import (
     canonical,
 )
 from iems.model.address import Address
-from iems.settings.schema import LANGUAGES, Settings
+from iems.settings.read import LANGUAGES
+from iems.settings.schema import Settings
 
 _FULL = "full"
 _SITE = "site"

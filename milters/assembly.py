@@ -15,6 +15,7 @@ from iems.settings.read import SettingsError, Table, Where
 from iems.settings.schema import Settings
 from milters.checks import (
     arc,
+    attachment,
     content,
     dkim,
     dmarc,
@@ -73,6 +74,7 @@ class Make(Protocol):
 FAMILIES: Mapping[str, Family] = MappingProxyType(
     {
         "arc": arc,
+        attachment.NAME: attachment,
         "content": content,
         "dkim": dkim,
         "dmarc": dmarc,

@@ -13,9 +13,10 @@ from dataclasses import replace
 from iems.codec import authres, findings
 from iems.directory.resolve import Destination
 from iems.model.envelope import INTERNET, LOCAL
-from iems.model.finding import VIRUS, Finding
+from iems.model.finding import Finding
 from iems.model.message import Field, HeaderBlock
 from iems.model.policy import Action, Decision, Reason
+from iems.settings.policy import LOOKED_AT
 from iems.store.keys import Key
 from milters.reply import Edit, Hold, InsertHeader
 
@@ -62,7 +63,8 @@ def insertions(
 def leaving(
     decisions: Sequence[tuple[Destination, Decision]],
 ) -> list[tuple[Destination, Decision]]:
-    """Those about mail that leaves this host, where a virus keeps it here, or that nobody looked.
+    """Those about mail that leaves this host, where a virus or an attachment keeps it here, or that
+    nobody looked.
 
     Of nobody else's choice is it made sure that it stops a message for others, too: what else was
     decided is left out.
@@ -90,4 +92,5 @@ def holds(decisions: Sequence[tuple[Destination, Decision]]) -> tuple[Hold, ...]
 
 
 def _stops(reason: Reason) -> bool:
-    return reason.finding.check == VIRUS and reason.action >= Action.DEFER
+    family = reason.finding.check.partition("/")[0]
+    return family in LOOKED_AT and reason.action >= Action.DEFER

@@ -13,6 +13,7 @@ from cli.postfix import Postfix, seconds
 from iems.directory.connect import connect
 from iems.dns.servers import servers
 from iems.dns.stub import StubResolver
+from iems.model.finding import ATTACHMENT
 from iems.settings.load import Written
 from iems.settings.read import SettingsError
 from iems.settings.schema import Settings
@@ -111,10 +112,12 @@ def _limits(written: Written, postfix: Postfix) -> Iterable[str]:
     """At RCPT and at the end of DATA directory, checks and record are waited for, in turn.
 
     At RCPT the DNS counts twice: SPF begins to follow a record when its finding is needed. There
-    `flow` counts once, `exact` twice.
+    `flow` counts once, `exact` twice. At the end attachments are looked at when all else is known.
     """
     settings = written.settings
-    flows = any(check.family == flow.NAME for check in settings.checks)
+    families = {check.family for check in settings.checks}
+    flows = flow.NAME in families
+    attachments = settings.attachments.timeout * (ATTACHMENT in families)
     counts = PATIENCE * (flows + 2 * bool(settings.exact))
     for parameter, key, words, checks, ours in (
         (
@@ -129,7 +132,7 @@ def _limits(written: Written, postfix: Postfix) -> Iterable[str]:
             "milter.content_timeout",
             "milter.content_timeout",
             settings.milter.content_timeout,
-            COMMIT_SECONDS,
+            COMMIT_SECONDS + attachments,
         ),
     ):
         limit = seconds(postfix.value(parameter))
@@ -137,6 +140,6 @@ def _limits(written: Written, postfix: Postfix) -> Iterable[str]:
         if limit is not None and longest >= limit:
             yield (
                 f"{written.where(key)}: directory.timeout, {words} and "
-                f"{ours:g} s for records and counts are {longest:g} s; expected less than "
-                f"Postfix's {parameter} of {limit:g} s: make the former shorter"
+                f"{ours:g} s for records, counts and attachments are {longest:g} s; "
+                f"expected less than Postfix's {parameter} of {limit:g} s: make the former shorter"
             )

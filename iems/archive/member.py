@@ -69,6 +69,9 @@ class Budget:
     until: float = math.inf
     """The moment of `time.monotonic` at which nothing more is begun."""
 
+    late: bool = False
+    """Whether anything was left for that."""
+
     def room(self, packed: int) -> int:
         """How large this many packed bytes may grow."""
         return max(0, min(self.octets, max(FREE, RATIO * packed)))
@@ -84,4 +87,5 @@ class Budget:
             return Fault.TOO_MANY
         if self.octets <= 0:
             return Fault.TOO_LARGE
-        return Fault.TOO_SLOW if time.monotonic() > self.until else None
+        self.late |= time.monotonic() > self.until
+        return Fault.TOO_SLOW if self.late else None

@@ -22,6 +22,9 @@ class Edit:
     rejected: bool = False
     """Whether the message is to be rejected, for `reason`."""
 
+    late: bool = False
+    """Whether there was no time for all of it, so that more might be to do."""
+
     def of(self, data: bytes) -> bytes:
         """The message with the edit."""
         return apply(data, self.splices)

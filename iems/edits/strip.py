@@ -13,20 +13,17 @@ nothing is edited.
 from __future__ import annotations
 
 import html
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from string import Template
 
-from iems.archive.kind import Kind
 from iems.archive.member import Budget
-from iems.codec.encoded import PIECES
 from iems.edits.edit import Edit, EditError
 from iems.edits.fields import added, ended, header
+from iems.edits.inventory import Found, everywhere, is_text, look, of_part
 from iems.edits.rules import Rule
 from iems.mime.block import Block
-from iems.mime.defect import Defect
-from iems.mime.inside import File, contents
+from iems.mime.inside import File
 from iems.mime.part import Part
 from iems.mime.splice import Splice, apply
 from iems.mime.transfer import PLAIN, TransferError, decode, encode, fitting, line_end
@@ -36,18 +33,6 @@ NOTICE = "The attachment $name ($type, $size bytes) was removed by the rule $rul
 _FIELDS = frozenset({"name", "type", "size", "rule"})
 _NAME = 200
 """Characters of a name that a notice shows."""
-
-_MESSAGE = Kind("message", "text")
-_UNSEEN = frozenset({Defect.TOO_MANY_PARTS, Defect.LONG_HEADER})
-_DECODED = re.compile("64|quoted|printable")
-"""In an encoding that is none: some readers decode it all the same."""
-
-_HOLDERS = ("multipart", "message/")
-_ENCODED = frozenset({"base64", "quoted-printable"})
-_LEVELS = 3
-"""Encoded parts in each other; RFC 2045 section 6.4 forbids the first."""
-
-_TEXTS = ("text/plain", "text/html")
 
 
 @dataclass(frozen=True)
@@ -87,51 +72,25 @@ def strip(data: bytes, removal: Removal, until: float) -> Edit:
     """The message without what the rules match; archives are looked into up to `until`."""
     try:
         root = parse(data)
-        _seen(data, root)
-        found = list(_matches(data, root, removal, Budget(until=until)))
+        look(data, root)
+        budget, again = Budget(until=until), Budget(until=until)
+        found = list(_matches(data, root, removal, budget))
         splices = tuple(one for splices in _edits(data, found, removal) for one in splices)
         if splices or any(part.others for part in root.walk()):
-            _checked(apply(data, splices), removal, Budget(until=until))
-        return Edit(splices)
+            _checked(apply(data, splices), removal, again)
+        return Edit(splices, late=budget.late or again.late)
     except (EditError, TransferError) as error:
         return Edit(reason=f"malformed: {error}", rejected=True)
 
 
-def _seen(data: bytes, root: Part) -> None:
-    """EditError where there is more than was looked at."""
-    for part in root.walk():
-        for found in part.defects:
-            odd = found.defect is Defect.ODD_ENCODING and _DECODED.search(part.encoding)
-            if odd or found.defect in _UNSEEN:
-                raise EditError(f"{found.defect.value} at {found.at}")
-        if part.encoding == "base64" and data.count(b"=", part.body, part.end) > PIECES:
-            raise EditError(f"base64 in too many pieces at {part.start}")
-
-
-def _checked(made: bytes, removal: Removal, budget: Budget, level: int = 0) -> None:
+def _checked(made: bytes, removal: Removal, budget: Budget) -> None:
     """EditError where any reader finds something in the result."""
-    root = parse(made)
-    _seen(made, root)
-    for part in root.walk():
-        left = next(_of_part(made, part, None, removal, budget), None)
-        if left is not None:
+    for found in everywhere(made, budget):
+        if (rule := _rule(found, removal)) is not None:
             raise EditError(
-                f"readers disagree about its structure: the rule {left.rule.label} still matches"
-                f" at {part.start} for some of them"
+                f"readers disagree about its structure: the rule {rule.label} still matches"
+                f" at {found.part.start} for some of them"
             )
-        if part.encoding in _ENCODED and part.content_type.word.startswith(_HOLDERS):
-            if level == _LEVELS:
-                raise EditError("too many parts in each other are encoded")
-            _checked(_decoded(made, part), removal, budget, level + 1)
-
-
-def _decoded(data: bytes, part: Part) -> bytes:
-    """A multipart or message that is encoded, as a message: some readers decode it."""
-    octets = decode(part.encoding, data[part.body : part.end])
-    if part.content_type.word.startswith("message/"):
-        return octets
-    fields = header(data, part).named(b"content-type")
-    return b"".join(field.raw for field in fields) + line_end(data) + octets
 
 
 def _matches(data: bytes, root: Part, removal: Removal, budget: Budget) -> Iterator[_Match]:
@@ -149,19 +108,17 @@ def _matches(data: bytes, root: Part, removal: Removal, budget: Budget) -> Itera
 def _of_part(
     data: bytes, part: Part, place: tuple[Part, int] | None, removal: Removal, budget: Budget
 ) -> Iterator[_Match]:
-    declared = part.content_type.word
-    if part.parts and part.names:
-        held = File(part.names, part.end - part.body, _MESSAGE)
-        rule = next((one for one in removal.rules if one.matches(held, declared)), None)
-        if rule is not None:
-            yield _Match(part, place, None, rule, held)
-    for content in contents(part, data, budget):
-        first = content.block is None and _is_shown(part, content.files[0])
-        for file in content.files[first:]:
-            rule = next((one for one in removal.rules if one.matches(file, declared)), None)
-            if rule is not None:
-                yield _Match(part, place, content.block, rule, content.files[0])
-                break
+    for found in of_part(data, part, budget):
+        if (rule := _rule(found, removal)) is not None:
+            yield _Match(part, place, found.block, rule, found.shown)
+
+
+def _rule(found: Found, removal: Removal) -> Rule | None:
+    """The first rule that matches one of the files."""
+    rules = (
+        rule for file in found.files for rule in removal.rules if rule.matches(file, found.declared)
+    )
+    return next(rules, None)
 
 
 def _edits(data: bytes, found: list[_Match], removal: Removal) -> Iterator[list[Splice]]:
@@ -182,7 +139,7 @@ def _part(data: bytes, match: _Match, above: Part, place: int, removal: Removal)
     part, end = match.part, line_end(data)
     fields, body = _notice(match, removal, end)
     notice = end.join([*fields, b"", body])
-    if above.content_type.word != "multipart/alternative" or not place or _is_text(part):
+    if above.content_type.word != "multipart/alternative" or not place or is_text(part):
         last = end if data.endswith(b"\n", part.start, part.end) else b""
         kept = [_line(field.raw) for field in header(data, part).named(b"content-id")]
         return [Splice(part.start, part.end, b"".join(one + end for one in kept) + notice + last)]
@@ -259,16 +216,6 @@ def _said(match: _Match, removal: Removal) -> str:
         size="?" if file.size is None else file.size,
         rule=match.rule.label,
     )
-
-
-def _is_shown(part: Part, file: File) -> bool:
-    """Whether it is the text of a message and no attachment: what is shown without a name."""
-    plain = file.kind.family == "text" or not file.size
-    return plain and _is_text(part) and not part.names and part.disposition.word != "attachment"
-
-
-def _is_text(part: Part) -> bool:
-    return part.content_type.word in _TEXTS
 
 
 def _line(raw: bytes) -> bytes:

@@ -20,7 +20,7 @@ from importlib import resources
 from string import Template
 from urllib.parse import quote
 
-from iems.settings.schema import LANGUAGES
+from iems.settings.read import LANGUAGES
 
 _LIMIT = 200
 """Characters of a text from outside: two lines of a mail program."""

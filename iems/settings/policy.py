@@ -11,7 +11,7 @@ import enum
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from iems.model.finding import MATCHED, TEMPERROR, VIRUS, Finding
+from iems.model.finding import ATTACHMENT, MATCHED, TEMPERROR, VIRUS, Finding
 from iems.model.policy import (
     BLOCKED,
     EVERY_ACTION,
@@ -40,6 +40,7 @@ from iems.settings.read import (
 
 BANDS: Mapping[str, Mapping[str, Action]] = {
     "arc": {"fail": Action.DELIVER, TEMPERROR: Action.DELIVER},
+    ATTACHMENT: {MATCHED: Action.REMOVE, "malformed": Action.QUARANTINE, TEMPERROR: Action.DEFER},
     "content": {
         "unsure": Action.DELIVER,
         "spam": Action.JUNK,
@@ -89,12 +90,15 @@ BANDS: Mapping[str, Mapping[str, Action]] = {
 _CHANNEL_BANDS: Mapping[str, Iterable[str]] = {**BANDS, BLOCKED.check: (BLOCKED.band,)}
 """What a channel may have rules for."""
 
-FAMILIES_WITH_NAMES = frozenset({"dnsbl", "header", "rhsbl", "uribl"})
+FAMILIES_WITH_NAMES = frozenset({ATTACHMENT, "dnsbl", "header", "rhsbl", "uribl"})
 """Families of which there are many: `[checks.dnsbl.NAME]` is the check `dnsbl/NAME`."""
 
 MATRICES = frozenset({VIRUS})
 """Families about which nobody below the site chooses, and what they find is never forgotten: a
 matrix says what is done by where mail comes from and where it goes."""
+
+LOOKED_AT = MATRICES | {ATTACHMENT}
+"""Families without whose findings nothing passes: what they look for must get to nobody unseen."""
 
 
 class Mode(enum.Enum):
@@ -285,12 +289,12 @@ def undone(layer: Layer, key: str, where: Where) -> list[str]:
 
 def missing_findings(checks: Iterable[CheckSettings]) -> tuple[Finding, ...]:
     """What stands in for findings that are absent or forged: a check that is passed through is
-    `temperror`, and so is one with a matrix, for nothing may pass it unseen."""
+    `temperror`, and so is each that nothing may pass unseen."""
     reason = "the message carries no valid findings"
     return tuple(
         Finding(check.name, TEMPERROR, TEMPERROR, reason)
         for check in checks
-        if check.mode is Mode.DELEGATE or (check.mode is Mode.ENFORCE and check.family in MATRICES)
+        if check.mode is Mode.DELEGATE or (check.mode is Mode.ENFORCE and check.family in LOOKED_AT)
     )
 
 

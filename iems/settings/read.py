@@ -25,6 +25,9 @@ Where = Callable[[str], str]
 """The file in which a key stands."""
 T = TypeVar("T")
 REQUIRED = object()
+LANGUAGES = ("en", "de")
+"""Those in which users are written to; the first one is for who prefers none of them."""
+
 RELOAD, RESTART, AT_ONCE = "reload", "restart", "at once"
 """When a changed setting takes effect: at the daemon's next reload or start, or with the next call
 of a command."""

@@ -17,11 +17,9 @@ from iems.model.finding import Finding
 from iems.model.policy import WHOLE, Action, Layer, Rule
 from iems.model.server import NOWHERE, Server
 from iems.settings import read
+from iems.settings.attachments import AttachmentSettings
 from iems.settings.policy import Channel, CheckSettings, Mode, site_layer
-from iems.settings.read import AT_ONCE, RESTART, Network, section, setting
-
-LANGUAGES = ("en", "de")
-"""Those in which users are written to; the first one is for who prefers none of them."""
+from iems.settings.read import AT_ONCE, LANGUAGES, RESTART, Network, section, setting
 
 ETC = Path("/etc/iems")
 QUEUE = Path("/var/spool/postfix/iems")
@@ -328,6 +326,7 @@ class Settings:
     digest: DigestSettings = section(DigestSettings, "daily digests to users")
     senders: SenderSettings = section(SenderSettings, "lists of senders")
     headers: HeaderSettings = section(HeaderSettings, "rules of domains and lists")
+    attachments: AttachmentSettings = section(AttachmentSettings, "what rules about them share")
     channels: Mapping[str, Channel] = setting(read.elsewhere(), "source channels", {})
     destinations: Mapping[str, Layer] = setting(read.elsewhere(), "policy by destination", {})
     checks: tuple[CheckSettings, ...] = setting(read.elsewhere(), "the checks that run", ())

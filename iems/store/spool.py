@@ -18,6 +18,7 @@ from pathlib import Path
 from types import TracebackType
 
 from iems.codec.links import Link
+from iems.edits.inventory import Inventory
 from iems.model.message import Body
 
 HEADER_LIMIT = 1 << 20
@@ -81,13 +82,18 @@ class FileBody:
 class Spooled:
     """A message that has arrived whole: header block with its last line end, and the rest.
 
-    `links` keeps what readers found by how many bytes they read: several lists ask about the same.
+    `links` keeps what readers found by how many bytes they read, for several lists ask about the
+    same; and `inventories` the files in it, once they were looked for.
     """
 
     header: bytes
     body: Body
     links: dict[int, tuple[Link, ...]] = field(
         default_factory=dict, init=False, repr=False, compare=False
+    )
+
+    inventories: list[Inventory] = field(
+        default_factory=list, init=False, repr=False, compare=False
     )
 
     @property

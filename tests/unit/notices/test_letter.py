@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from iems.notices.letter import Item, Letter, Section, filled, language_of, mailto, shown, texts
-from iems.settings.schema import LANGUAGES
+from iems.settings.read import LANGUAGES
 
 OFF = "alice+iems-off-abcdefghijklm@b.test"
 RELEASE = "alice+iems-abcdefghijklmnopqrstuvwxyz23@b.test"
