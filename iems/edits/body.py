@@ -8,18 +8,19 @@ stand is; otherwise the body is encoded anew, as it was if that is right, or so 
 
 from __future__ import annotations
 
+import binascii
 import contextlib
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 
 from iems.codec.encoded import codec, writer
 from iems.edits.edit import EditError
 from iems.edits.fields import ended, set_charset, set_encoding
 from iems.edits.place import Change, changed
 from iems.mime.part import Part
-from iems.mime.splice import Splice
-from iems.mime.transfer import PLAIN, decode, encode, fitting, holds, line_end
+from iems.mime.splice import Splice, apply
+from iems.mime.transfer import PLAIN, decode, encode, fitting, holds, line_end, quoted_lines
 
 _OPAQUE = frozenset(
     {"hz", "iso2022_jp_2", "iso2022_kr", "utf_7", "utf_16", "utf_16_be", "utf_16_le"}
@@ -29,10 +30,31 @@ _OPAQUE = frozenset(
 _MARKS = ("\ufeff", "\u00ef\u00bb\u00bf")
 """A byte order mark, and that of UTF-8 one letter each."""
 
-_BASE64 = re.compile(rb"[A-Za-z0-9+/]*+={0,2}")
-
 Changes = Callable[[str, str, str], list[Change]]
 """Of a text, what is to be put into it, and a line end: what puts it there."""
+
+
+@dataclass(frozen=True)
+class Text:
+    """A part that is a text."""
+
+    data: bytes
+    part: Part
+
+    @cached_property
+    def raw(self) -> bytes:
+        """Its body as it stands."""
+        return self.data[self.part.body : self.part.end]
+
+    @cached_property
+    def octets(self) -> bytes:
+        """Its body decoded; EditError where readers may take it for different ones."""
+        if self.part.encoding == "base64":
+            try:
+                return binascii.a2b_base64(self.raw.translate(None, b" \t\r\n"), strict_mode=True)
+            except binascii.Error:
+                raise EditError("its base64 is broken") from None
+        return decode(self.part.encoding, self.raw)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,41 +68,39 @@ class _View:
     """The charset that the part gets; None if it keeps its own."""
 
 
-def edited(data: bytes, part: Part, block: str, changes: Changes) -> list[Splice]:
-    """Splices for the changes of a text part; EditError where it cannot be read for sure."""
-    raw = data[part.body : part.end]
-    octets = _octets(part, raw)
-    view = _view(part, octets, block)
-    # With a lone CR somewhere, an LF that is put behind it would look like CRLF the next time.
-    lone = "\r" in view.text and view.text.count("\r") != view.text.count("\r\n")
-    wire = line_end(data if lone or b"\n" not in raw else raw)
-    end = (wire if part.encoding != "base64" else b"\r\n").decode("ascii")
-    end = _line_end(view.text) if "\n" in view.text and not lone else end
+def edited(body: Text, block: str, changes: Changes) -> list[Splice]:
+    """Splices for the changes of a text; EditError where it cannot be read for sure."""
+    part, view = body.part, _view(body.part, body.octets, block)
+    wire, end = _line_ends(body, view.text)
     skipped = next((len(mark) for mark in _MARKS if view.text.startswith(mark)), 0)
     found = [
         _apart(view.text, Change(start + skipped, stop + skipped, new))
-        for start, stop, new in changes(view.text[skipped:], view.block, end)
+        for start, stop, new in changes(view.text[skipped:], view.block, end.decode("ascii"))
     ]
     if not found:
         return []
-    if view.codec == "latin_1" and part.encoding in PLAIN:
+    if view.codec == "latin_1":
         news = [change.new.encode("latin_1") for change in found]
-        if all(holds(part.encoding, new, wire) for new in news):
-            return _between(data, part, found, news)
-    return _anew(data, part, view, changed(view.text, found).encode(view.codec), wire)
+        if part.encoding in PLAIN and all(holds(part.encoding, new, wire) for new in news):
+            return _between(body, found, news)
+        if part.encoding == "quoted-printable":
+            return _in_lines(body, found, news, wire)
+    return _anew(body, view, changed(view.text, found).encode(view.codec), wire)
 
 
-def text_of(data: bytes, part: Part) -> bytes:
-    """The octets of a text; EditError where readers may take them for different ones."""
-    return _octets(part, data[part.body : part.end])
+def _line_ends(body: Text, text: str) -> tuple[bytes, bytes]:
+    """The line end that the body gets as it stands, and that of its text.
 
-
-def _octets(part: Part, raw: bytes) -> bytes:
-    if part.encoding == "base64":
-        compact = raw.translate(None, b" \t\r\n")
-        if len(compact) % 4 or not _BASE64.fullmatch(compact):
-            raise EditError("its base64 is broken")
-    return decode(part.encoding, raw)
+    They are its own, but those of the message where a CR without LF is somewhere: an LF that is put
+    behind it would look like CRLF the next time.
+    """
+    base64 = body.part.encoding == "base64"
+    whole = line_end(body.data)
+    wire = line_end(body.raw) if b"\n" in body.raw else whole
+    end = _line_end(text) if "\n" in text else b"\r\n" if base64 else wire
+    others = whole, b"\r\n" if base64 else whole
+    lone = (wire, end) != others and text.count("\r") != text.count("\r\n")
+    return others if lone else (wire, end)
 
 
 def _apart(text: str, change: Change) -> Change:
@@ -89,29 +109,43 @@ def _apart(text: str, change: Change) -> Change:
     return change._replace(new=f" {change.new}") if merges else change
 
 
-def _between(data: bytes, part: Part, changes: list[Change], news: list[bytes]) -> list[Splice]:
-    head = ended(data, part)
+def _between(body: Text, changes: list[Change], news: list[bytes]) -> list[Splice]:
+    head, at = ended(body.data, body.part), body.part.body
     return [
-        Splice(part.body + change.start, part.body + change.end, head * (not place) + new)
+        Splice(at + change.start, at + change.end, head * (not place) + new)
         for place, (change, new) in enumerate(zip(changes, news, strict=True))
     ]
 
 
-def _anew(data: bytes, part: Part, view: _View, octets: bytes, wire: bytes) -> list[Splice]:
+def _in_lines(body: Text, changes: list[Change], news: list[bytes], wire: bytes) -> list[Splice]:
+    """The lines of quoted-printable that hold the changes encoded anew."""
+    octets, base = body.octets, body.part.body
+    lines = quoted_lines(body.raw, octets, changes[0].start, changes[-1].end, wire)
+    splices = [
+        Splice(change.start - lines.first, change.end - lines.first, new)
+        for change, new in zip(changes, news, strict=True)
+    ]
+    made = encode("quoted-printable", apply(octets[lines.first : lines.last], splices), wire)
+    head = ended(body.data, body.part)
+    return [Splice(base + lines.start, base + lines.end, head + made)]
+
+
+def _anew(body: Text, view: _View, octets: bytes, wire: bytes) -> list[Splice]:
     """The body encoded anew, and the fields that say how."""
+    data, part = body.data, body.part
     splices = set_charset(data, part, view.charset) if view.charset else []
     encoding = part.encoding
     if not holds(encoding, octets, wire):
         encoding = fitting(octets, wire)
         splices += set_encoding(data, part, encoding)
-    body = encode(encoding, octets, wire)
+    made = encode(encoding, octets, wire)
     if (
         encoding == "base64"
         and part.end > part.body
         and not data.endswith(b"\n", part.body, part.end)
     ):
-        body = body.removesuffix(wire)
-    return [*splices, Splice(part.body, part.end, ended(data, part) + body)]
+        made = made.removesuffix(wire)
+    return [*splices, Splice(part.body, part.end, ended(data, part) + made)]
 
 
 def _view(part: Part, octets: bytes, block: str) -> _View:
@@ -171,7 +205,7 @@ def _encoded(name: str, text: str) -> bytes | None:
         return None
 
 
-def _line_end(text: str) -> str:
+def _line_end(text: str) -> bytes:
     """That of the first line."""
     at = text.index("\n")
-    return "\r\n" if at and text[at - 1] == "\r" else "\n"
+    return b"\r\n" if at and text[at - 1] == "\r" else b"\n"

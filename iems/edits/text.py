@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from iems.edits import html, plain
-from iems.edits.body import edited, text_of
+from iems.edits.body import Text, edited
 from iems.edits.edit import Edit, EditError
 from iems.edits.fields import header
 from iems.edits.place import Place
@@ -103,32 +103,32 @@ def insert(data: bytes, block: Block) -> Edit:
     try:
         _look(root)
         kind = _sealed(root)
-        bodies = [] if kind else _bodies(data, root, last=block.place is not Place.TOP)
-        kind = kind or next(filter(None, (_pgp(data, part) for part in bodies)), "")
+        parts = [] if kind else _bodies(data, root, last=block.place is not Place.TOP)
+        bodies = [Text(data, part) for part in parts]
+        kind = kind or next(filter(None, map(_pgp, bodies)), "")
         if kind:
             return _beside(data, root, block, kind)
         if not bodies:
             return Edit(_part(data, root, block, first=True))
-        return Edit(tuple(one for part in bodies for one in _within(data, part, block)))
+        return Edit(tuple(one for body in bodies for one in _within(body, block)))
     except EditError as error:
         return Edit(reason=str(error))
 
 
-def _within(data: bytes, part: Part, block: Block) -> list[Splice]:
+def _within(body: Text, block: Block) -> list[Splice]:
     """The block in one text."""
-    if part.content_type.word == "text/html":
+    kind = body.part.content_type
+    if kind.word == "text/html":
         return edited(
-            data,
-            part,
+            body,
             block.fragment,
             lambda text, fragment, end: html.changes(
                 text, fragment.replace("\n", end), block.place, block.marker, end, renew=block.renew
             ),
         )
-    flowed = any(one.strip().lower() == b"flowed" for one in part.content_type.all("format"))
+    flowed = any(one.strip().lower() == b"flowed" for one in kind.all("format"))
     return edited(
-        data,
-        part,
+        body,
         block.lines,
         lambda text, lines, end: plain.changes(
             text, lines, block.place, end, flowed=flowed, renew=block.renew
@@ -204,12 +204,11 @@ def _sealed(root: Part) -> str:
     return ""
 
 
-def _pgp(data: bytes, part: Part) -> str:
+def _pgp(body: Text) -> str:
     """Whether a plain text is signed or encrypted by PGP within."""
-    if part.content_type.word != "text/plain":
+    if body.part.content_type.word != "text/plain":
         return ""
-    text = text_of(data, part)
-    found = _PGP.search(text) if _ARMOUR in text else None  # which is much quicker
+    found = _PGP.search(body.octets) if _ARMOUR in body.octets else None  # which is much quicker
     return "" if found is None else "signed" if found[1] else "encrypted"
 
 

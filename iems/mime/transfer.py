@@ -11,6 +11,7 @@ from __future__ import annotations
 import binascii
 import re
 from collections.abc import Iterator
+from typing import NamedTuple
 
 from iems.codec.encoded import base64_octets, base64_pieces
 
@@ -23,12 +24,22 @@ _LINE, _ENCODED_LINE = 998, 76
 ODD_SOFT_BREAK = re.compile(rb"=(?:[ \t]++\r?\n|[ \t]*+\r(?!\n))")
 """Blanks behind the equals sign that joins two lines, or a lone CR: some readers overlook them."""
 
+_HARD_END = {end: re.compile(rb"(?<!=)" + end) for end in (b"\r\n", b"\n")}
 _UNSAFE = bytes((*range(9), *range(11, 13), *range(14, 32), 61, *range(127, 256)))
 """What quoted-printable writes with three bytes, save for line ends and blanks at them."""
 
 
 class TransferError(ValueError):
     """Octets that cannot stand in a message as they are."""
+
+
+class Lines(NamedTuple):
+    """Lines of a body in quoted-printable, and which of its octets they hold."""
+
+    start: int
+    end: int
+    first: int
+    last: int
 
 
 def line_end(data: bytes) -> bytes:
@@ -51,6 +62,30 @@ def decodings(encoding: str, body: bytes) -> Iterator[bytes]:
     yield decode(encoding, body)
     if encoding == "base64" and b"=" in body.rstrip(b"= \t\r\n"):
         yield base64_octets(body)
+
+
+def quoted_lines(body: bytes, octets: bytes, first: int, last: int, end: bytes) -> Lines:
+    """Lines that hold these octets of all that the body holds, and few others.
+
+    They end where the octets have the line end `end`, or with the body, so that what is encoded
+    anew in their place is followed by a line as they are. A line is decoded without those before
+    it, so only such as are near these octets have to be.
+    """
+    size = len(octets) - first
+    while True:
+        start = body.rfind(b"\n", 0, max(len(body) - size, 0)) + 1
+        held = len(octets) - len(decode("quoted-printable", body[start:]))
+        if held <= first:
+            break
+        size += size + _ENCODED_LINE
+    size = last - held
+    while True:
+        ended = _HARD_END[end].search(body, start + size)
+        stop = len(body) if ended is None else ended.end()
+        until = held + len(decode("quoted-printable", body[start:stop]))
+        if stop == len(body) or (until >= last and octets.endswith(end, held, until)):
+            return Lines(start, stop, held, until)
+        size += size + _ENCODED_LINE
 
 
 def encode(encoding: str, octets: bytes, end: bytes = b"\r\n") -> bytes:
@@ -91,9 +126,9 @@ def fitting(octets: bytes, end: bytes = b"\r\n") -> str:
 
 
 def _base64(octets: bytes, end: bytes) -> bytes:
-    text = memoryview(binascii.b2a_base64(octets, newline=False))
-    lines = (text[at : at + _ENCODED_LINE] for at in range(0, len(text), _ENCODED_LINE))
-    return b"".join(piece for line in lines for piece in (line, end))
+    text = binascii.b2a_base64(octets, newline=False)
+    lines = [text[at : at + _ENCODED_LINE] for at in range(0, len(text), _ENCODED_LINE)]
+    return end.join([*lines, b""])
 
 
 def _quoted(octets: bytes, end: bytes) -> bytes:

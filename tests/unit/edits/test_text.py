@@ -181,6 +181,18 @@ def test_a_letter_that_readers_of_a_charset_take_for_another() -> None:
     assert "¥ 10".encode() in insert(data, Block("¥ 10")).of(data)
 
 
+@pytest.mark.parametrize("place", Place)
+def test_lines_of_quoted_printable_that_are_not_changed_stay_as_they_are(place: Place) -> None:
+    """An encoder that breaks lines and writes letters as no other does."""
+    lines = b"=48ello=\r\n=20you\r\n" * 100
+    head = b"Content-Type: text/%s\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\n"
+    for kind, before, behind in ((b"plain", b"", b""), (b"html", b"<p>", b"</p></body>\r\n")):
+        data = head % kind + before + lines + behind
+        after = insert(data, Block("Example Ltd.", place=place)).of(data)
+        assert b"Example Ltd." in after
+        assert after.count(b"=48ello=\r\n=20you\r\n") >= 99
+
+
 def test_a_long_line_of_the_block_keeps_the_limit() -> None:
     data = message("\nHello.\n")
     after = insert(data, Block("x" * 2000)).of(data)

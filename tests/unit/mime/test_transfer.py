@@ -16,6 +16,7 @@ from iems.mime.transfer import (
     fitting,
     holds,
     line_end,
+    quoted_lines,
 )
 from tests.cost import costs_less
 
@@ -144,3 +145,37 @@ def test_the_line_end_of_a_message(data: bytes, end: bytes) -> None:
 def test_junk_takes_no_time(encoding: str, junk: bytes) -> None:
     with costs_less(10):
         decode(encoding, junk * 500_000)
+
+
+@given(
+    st.lists(
+        st.sampled_from([b"a", b"=\r\n", b"= \n", b"=\r", b"\n", b"\r\n", b"=0A", b"\r", b"="])
+    ),
+    st.data(),
+    END,
+)
+def test_lines_of_quoted_printable_are_decoded_apart(
+    words: list[bytes], data: st.DataObject, end: bytes
+) -> None:
+    body = b"".join(words)
+    octets = decode("quoted-printable", body)
+    span = st.integers(0, len(octets))
+    first, last = sorted((data.draw(span), data.draw(span)))
+    lines = quoted_lines(body, octets, first, last, end)
+    assert lines.first <= first <= last <= lines.last
+    assert lines.start == 0 or body.endswith(b"\n", 0, lines.start)
+    assert lines.end == len(body) or octets.endswith(end, lines.first, lines.last)
+    new = encode(
+        "quoted-printable", octets[lines.first : first] + b"=" + octets[last : lines.last], end
+    )
+    made = body[: lines.start] + new + body[lines.end :]
+    assert decode("quoted-printable", made) == octets[:first] + b"=" + octets[last:]
+
+
+@pytest.mark.parametrize("line", [b"x=\n", b"x\n", b"=0A", b"\r\n"])
+def test_lines_of_quoted_printable_take_no_time(line: bytes) -> None:
+    body = line * 500_000
+    octets = decode("quoted-printable", body)
+    with costs_less(10):
+        quoted_lines(body, octets, 0, 0, b"\r\n")
+        quoted_lines(body, octets, len(octets) // 2, len(octets) // 2, b"\r\n")
