@@ -22,3 +22,10 @@ class ARC:
     def verify(
         self, *, dnsfunc: Callable[..., bytes | None]
     ) -> tuple[bytes | None, list[dict[str, object]], str]: ...
+    def sorted_arc_headers(self) -> tuple[int, list[tuple[int, tuple[bytes, bytes]]]]: ...
+    def verify_instance(
+        self,
+        headers: list[tuple[int, tuple[bytes, bytes]]],
+        instance: int,
+        dnsfunc: Callable[..., bytes | None],
+    ) -> dict[str, object]: ...

@@ -12,7 +12,7 @@ import base64
 import hashlib
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from iems.codec import canonical
@@ -23,7 +23,7 @@ from iems.edits.edit import Edit
 from iems.edits.seven_bit import LONGEST, seven_bit, survey
 from iems.mime.splice import Splice
 from iems.mime.transfer import line_end
-from iems.model.message import HeaderBlock
+from iems.model.message import Field, HeaderBlock
 
 NAME = b"DKIM-Signature"
 
@@ -38,7 +38,7 @@ _PRESENT = re.compile(rb"(?:content|list)-[a-z0-9-]+")
 """Others that are signed so where they are there. A list that leaves a message as it is may add the
 fields that a list has (RFC 2919, RFC 2369) to one that has none."""
 
-_MOST = 200
+MOST = 200
 """Names in `h=`: honest mail has twenty. Postfix cuts a field at 100 KiB (header_size_limit)."""
 
 _LINE_END = re.compile(rb"\r?\n")
@@ -91,19 +91,38 @@ def body_digest(pieces: Iterable[bytes]) -> bytes:
 
 def signature(signer: Signer, header: HeaderBlock, body: bytes, now: int) -> bytes:
     """The value of a DKIM-Signature, folded by CRLF; `body` is its digest, `now` is `t=`."""
-    names = signed_names(header)
+    return covering(NAME, "v=1", signer, header, signed_names(header), body, now)
+
+
+def covering(
+    field: bytes,
+    first: str,
+    signer: Signer,
+    header: HeaderBlock,
+    names: tuple[bytes, ...],
+    body: bytes,
+    now: int,
+) -> bytes:
+    """The value of a signature field over fields of these names and a body; `first` is its tag."""
     times = f"t={now};" + (f" x={now + signer.lifetime};" if signer.lifetime else "")
     lines = [
-        f"v=1; a={signer.key.kind}-sha256; c=relaxed/relaxed; d={signer.domain};",
+        f"{first}; a={signer.key.kind}-sha256; c=relaxed/relaxed; d={signer.domain};",
         f"s={signer.selector}; {times}",
         *_broken("h=", ":".join(name.decode() for name in names) + ";", after=":"),
         f"bh={_base64(body)};",
     ]
+    block = SignedHeader(header)
+    return finished(field, lines, signer.key, lambda own: block.digest(names, own, relaxed=True))
+
+
+def finished(
+    field: bytes, lines: list[str], key: PrivateKey, digest: Callable[[Field], bytes]
+) -> bytes:
+    """The value with `b=` behind these lines; `digest` is of what the field without it signs."""
     bare = "\r\n\t".join([*lines, "b="]).encode()
-    own = parse_header(NAME + b": " + bare + b"\r\n").fields[0]
-    digest = SignedHeader(header).digest(names, own, relaxed=True)
-    lines += _broken("b=", _base64(signer.key.sign(digest)))
-    return "\r\n\t".join(lines).encode()
+    own = parse_header(field + b": " + bare + b"\r\n").fields[0]
+    signed = _broken("b=", _base64(key.sign(digest(own))))
+    return "\r\n\t".join([*lines, *signed]).encode()
 
 
 def signed_names(header: HeaderBlock) -> tuple[bytes, ...]:
@@ -113,8 +132,8 @@ def signed_names(header: HeaderBlock) -> tuple[bytes, ...]:
         raise UnsignableError("it has no From")
     present = sorted(key for key in counts if _PRESENT.fullmatch(key) and key not in _SEALED)
     names = [name for key in (*_SEALED, *present) for name in [key] * (counts[key] + 1)]
-    if len(names) > _MOST:
-        raise UnsignableError(f"more than {_MOST} fields would have to be signed")
+    if len(names) > MOST:
+        raise UnsignableError(f"more than {MOST} fields would have to be signed")
     return tuple(names)
 
 

@@ -10,18 +10,17 @@ All keys are asked for at once, of 50 sets at most.
 
 from __future__ import annotations
 
-import hashlib
-import re
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from iems.codec.arc import ArcSet, ChainError, seal_digests, sets
 from iems.codec.authres import results
-from iems.codec.signedheader import SignedHeader, signing_form
+from iems.codec.signedheader import SignedHeader
 from iems.dns.resolver import Resolver
 from iems.model.finding import TEMPERROR, Finding
-from iems.model.message import Body, Field, HeaderBlock
+from iems.model.message import Body, HeaderBlock
 from iems.serve.deadline import Deadline
 from iems.settings import read
 from iems.settings.read import Table, Where, somewhere
@@ -32,7 +31,6 @@ from milters.signatures.fields import (
     Signature,
     Signer,
     UnverifiedError,
-    read_instance,
     read_message_signature,
     read_seal,
     read_tags,
@@ -50,19 +48,9 @@ from milters.signatures.verify import (
 
 NAME = "arc"
 FAIL = "fail"
-MOST = 50
-"""Sets of a chain, the limit of RFC 8617 section 4.2.1."""
-
-_RESULTS, _MESSAGE, _SEAL = KEYS = (
-    b"arc-authentication-results",
-    b"arc-message-signature",
-    b"arc-seal",
-)
 _TOLD = ("arc", "spf", "dkim", "dmarc")
 _SHOWN = 10
 """Sets that the evidence tells of, the newest: X-IEMS-Findings has no room for fifty."""
-
-_INSTANCE = re.compile(rb"\s*i\s*=\s*([0-9]{1,2})\s*;(.*)", re.DOTALL)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,31 +104,24 @@ class Arc:
 
 
 @dataclass(frozen=True, slots=True)
-class ArcSet:
-    """The three fields of one sealer; `told` is what he says to have seen, method to result."""
+class Link:
+    """A set as it is read; `told` is what its sealer says to have seen, method to result."""
 
-    results: Field
+    fields: ArcSet
     told: Mapping[str, str]
     message: Signature
     seal: Seal
 
 
-def read_chain(block: HeaderBlock) -> tuple[ArcSet, ...]:
+def read_chain(block: HeaderBlock) -> tuple[Link, ...]:
     """The sets from the first on, none where there is no chain; UnverifiedError where it is broken.
 
     That is steps 1 to 3 of section 5.2.
     """
-    found: dict[int, dict[bytes, Field]] = {}
-    for field in block.fields:
-        if field.key in KEYS:
-            fields = found.setdefault(_instance(field), {})
-            if field.key in fields or len(found) > MOST:
-                raise UnverifiedError(FAIL, f"more than one field of a set, or {MOST} sets")
-            fields[field.key] = field
-    whole = all(len(fields) == len(KEYS) for fields in found.values())
-    if not whole or sorted(found) != list(range(1, len(found) + 1)):
-        raise UnverifiedError(FAIL, "its sets are not complete")
-    chain = tuple(_set(found[number]) for number in sorted(found))
+    try:
+        chain = tuple(_link(one) for one in sets(block))
+    except ChainError as error:
+        raise UnverifiedError(FAIL, str(error)) from None
     if chain and chain[-1].seal.status == FAIL:
         raise UnverifiedError(FAIL, f"{chain[-1].seal.signer.domain} says that it is broken")
     words = ["none", *["pass"] * len(chain)]
@@ -155,7 +136,7 @@ class Validation:
     def __init__(
         self,
         check: Arc,
-        chain: tuple[ArcSet, ...],
+        chain: tuple[Link, ...],
         block: HeaderBlock,
         body: Body,
         deadline: Deadline,
@@ -188,7 +169,8 @@ class Validation:
         newest, older = signatures[0], signatures[1:]
         with _named(newest.signer):
             standing = [(newest, self._header_verified(newest))]
-        for one, digest in zip(self._chain, self._seal_digests(), strict=True):
+        digests = seal_digests(one.fields for one in self._chain)
+        for one, digest in zip(self._chain, digests, strict=True):
             with _named(one.seal.signer):
                 verify_digest(one.seal.signer, self._key(one.seal.signer), digest)
         for signature in older:
@@ -197,11 +179,11 @@ class Validation:
             except UnverifiedError:
                 break
         forms = {_form(signature) for signature, _key in standing}
-        digests = body_digests(self._body, forms, self._deadline)
+        bodies = body_digests(self._body, forms, self._deadline)
         for at, (signature, key) in enumerate(standing):
             try:
                 with _named(signature.signer):
-                    verify_body(signature, digests[_form(signature)], key, partial=False)
+                    verify_body(signature, bodies[_form(signature)], key, partial=False)
             except UnverifiedError:
                 if at == 0:
                     raise
@@ -218,18 +200,6 @@ class Validation:
     def _key(self, signer: Signer) -> Key:
         return read_key(self._questions[signer.key_name].result(self._deadline), signer)
 
-    def _seal_digests(self) -> Iterator[bytes]:
-        """What each seal signs: all sets up to its own (section 5.1.1)."""
-        digest = hashlib.sha256()
-        for one in self._chain:
-            seal = one.seal.signer.field
-            digest.update(self._header.relaxed(one.results))
-            digest.update(self._header.relaxed(one.message.signer.field))
-            sealed = digest.copy()
-            sealed.update(signing_form(seal, relaxed=True))
-            yield sealed.digest()
-            digest.update(self._header.relaxed(seal))
-
     def _evidence(self, oldest: int) -> tuple[tuple[str, str], ...]:
         shown = list(enumerate(self._chain, 1))[: -_SHOWN - 1 : -1]
         domains = ":".join(one.seal.signer.domain for _number, one in shown)
@@ -245,7 +215,7 @@ def _form(signature: Signature) -> Form:
     return signature.relaxed_body, None
 
 
-def _words(one: ArcSet) -> list[str]:
+def _words(one: Link) -> list[str]:
     return [f"{method}={one.told[method]}" for method in _TOLD if method in one.told]
 
 
@@ -267,27 +237,15 @@ def _named(signer: Signer) -> Iterator[None]:
         raise UnverifiedError(error.outcome, reason) from None
 
 
-def _signers(one: ArcSet) -> tuple[Signer, Signer]:
+def _signers(one: Link) -> tuple[Signer, Signer]:
     return one.message.signer, one.seal.signer
 
 
-def _instance(field: Field) -> int:
-    if field.key == _RESULTS:
-        match = _INSTANCE.match(field.value)
-        number = read_instance(match.group(1)) if match else 0
-    else:
-        number = read_instance(read_tags(field).get(b"i", b""))
-    if not number:
-        raise UnverifiedError(FAIL, "a field has no number of a set")
-    return number
-
-
-def _set(fields: Mapping[bytes, Field]) -> ArcSet:
-    match = _INSTANCE.match(fields[_RESULTS].value)
-    message, seal = fields[_MESSAGE], fields[_SEAL]
-    one = ArcSet(
-        fields[_RESULTS],
-        _told(match.group(2) if match else b""),
+def _link(fields: ArcSet) -> Link:
+    message, seal = fields.signature, fields.seal
+    one = Link(
+        fields,
+        _told(fields.told),
         read_message_signature(message, read_tags(message)),
         read_seal(seal, read_tags(seal)),
     )

@@ -22,7 +22,6 @@ Tags = Mapping[bytes, bytes]
 _TIME = re.compile(rb"[0-9]{1,12}")
 _LENGTH = re.compile(rb"[0-9]{1,76}")
 _ALGORITHM = re.compile(rb"[a-z][a-z0-9-]{0,40}")
-_INSTANCE = re.compile(rb"[0-9]{1,2}")
 _FORMS = {b"simple": False, b"relaxed": True}
 
 
@@ -116,11 +115,6 @@ def read_seal(field: Field, found: Tags) -> Seal:
     if status not in {b"none", b"pass", b"fail"} or b"h" in found or b"bh" in found:
         raise _malformed("cv= is no word of RFC 8617, or h= or bh= stands there")
     return Seal(read_signer(field, found), status.decode())
-
-
-def read_instance(text: bytes) -> int:
-    """The number of an ARC set; 0 where it is none."""
-    return int(text) if _INSTANCE.fullmatch(text) else 0
 
 
 def read_signer(field: Field, found: Tags) -> Signer:
