@@ -2,7 +2,8 @@
 
 A row for each source channel that the settings name and `*` for all others, to mailboxes here
 (`local`) and away from here (`internet`), with what is done for each band: of what leaves, `reject`
-where nobody could keep it, and `hold` of what cannot be refused.
+where nobody could keep it, and `hold` of what cannot be refused. At its end stands who is told of
+viruses.
 Exit 0, or 1 where no check looks for viruses.
 """
 
@@ -16,7 +17,7 @@ from iems.model.envelope import INTERNET, LOCAL, SUBMISSION
 from iems.model.finding import VIRUS, Finding
 from iems.model.policy import SITE, Action, Layer, decide
 from iems.settings.load import load
-from iems.settings.matrix import ANY, DESTINATIONS
+from iems.settings.matrix import ANY, DESTINATIONS, NOTIFY
 from iems.settings.policy import BANDS, CheckSettings
 from iems.settings.schema import Settings
 
@@ -35,18 +36,23 @@ def run(arguments: argparse.Namespace) -> int:
     if check is None:
         return entries.failed("no check looks for viruses: [checks.virus] is missing or off")
     rows = list(_rows(settings, check))
-    cells = [tuple(rows[0]), *(tuple(row.values()) for row in rows)]
+    cells = [tuple(rows[0]), *(tuple(map(_text, row.values())) for row in rows)]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     lines = ("  ".join(map(str.ljust, row, widths)).rstrip() for row in cells)
     return entries.listed(lines, rows, as_json=arguments.json)
 
 
-def _rows(settings: Settings, check: CheckSettings) -> Iterator[dict[str, str]]:
+def _text(value: str | list[str]) -> str:
+    return value if isinstance(value, str) else ", ".join(value) or "-"
+
+
+def _rows(settings: Settings, check: CheckSettings) -> Iterator[dict[str, str | list[str]]]:
     named = (INTERNET, SUBMISSION, LOCAL, *settings.channels, *check.matrix.sources)
     for source in (*dict.fromkeys(named), ANY):
         for destination in DESTINATIONS:
             actions = _actions(check.between(source, destination), source, destination)
-            yield {"source": source, "destination": destination, **actions}
+            whom = sorted(one.value for one in check.matrix.notified(source, destination))
+            yield {"source": source, "destination": destination, **actions, NOTIFY: whom}
 
 
 def _actions(check: CheckSettings, source: str, destination: str) -> dict[str, str]:

@@ -39,6 +39,7 @@ from milters.exact import Exact
 from milters.reply import Continue, Edit, Reply
 from milters.signing import Signed, Signing
 from milters.state import Connection, Message, Started, view
+from milters.telling import HELD, REFUSED, Telling
 
 _MAX_FORGED = 100
 """Forged fields that are removed: for each one Postfix reads its queue file from the start, and
@@ -66,6 +67,11 @@ class Runtime:
         return {
             stage: tuple(check for check in self.checks if check.stage is stage) for stage in Stage
         }
+
+    @functools.cached_property
+    def telling(self) -> Telling:
+        """Who writes down whom to tell of viruses."""
+        return Telling(self.settings, self.account.log, self.account.clock)
 
     @functools.cached_property
     def signing(self) -> Signing:
@@ -228,6 +234,7 @@ class Chain:
             answer = self._answers.refusal(message, None, stopped, seen, "end-of-message")
             self._exact.ended(message, answer)
             if not isinstance(answer, Continue):
+                self._run.telling.tell(message, seen, REFUSED)
                 return answer, ()
         draft = message.draft().without(fakes)
         signed = self._signed(message, draft)
@@ -237,6 +244,7 @@ class Chain:
         spam, note = bounces.verdict(message, settings, self._run.keyring.secret)
         notes = (note, *(f"held in the queue: {one.reason}" for one in held), signed.note)
         self._run.account.let_in(message, seen, *filter(None, notes))
+        self._run.telling.tell(message, seen, HELD if held else "")
         passed = message.passed(settings.shown(seen), self._run.account.clock())
         ours = insertions(passed, settings.weighed(seen), key, settings.hostname, spam=spam)
         return Continue(), (*signed.draft.difference(), *ours, *held, *signed.edits)

@@ -18,9 +18,10 @@ from iems.directory.connect import connect, unavailable
 from iems.directory.reader import Directory
 from iems.dns.servers import servers
 from iems.dns.stub import StubResolver
-from iems.notices import holds, outages
+from iems.notices import holds, outages, viruses
 from iems.notices.holds import HoldNotices
 from iems.notices.postmaster import Postmaster
+from iems.notices.viruses import VirusNotices
 from iems.serve.backends import backends
 from iems.serve.deadline import Deadline
 from iems.serve.log import Log
@@ -28,7 +29,7 @@ from iems.serve.supervisor import Control, Job, serve
 from iems.settings.load import DEFAULT_FILE, read_files
 from iems.settings.read import SettingsError
 from iems.settings.schema import MilterSettings, Settings
-from iems.store import counting, expiry
+from iems.store import counting, expiry, owed
 from iems.store.counters import Counters
 from iems.store.keys import Keyring, KeyringError
 from iems.store.records import Recorder, new_reference
@@ -177,11 +178,22 @@ class MilterGeneration:
                 notice="signatures-old",
             )
             jobs.append(ages(clamds, signature_days(settings), control.meter, stale.seen))
+        if found:
+            notices = VirusNotices(
+                settings.milter.state / owed.FILE,
+                settings.postmaster,
+                settings.digest.language,
+                settings.hostname,
+                directory,
+                replace(postmaster, timeout=viruses.TIMEOUT),
+                log,
+            )
+            jobs.append(Job(viruses.NOTICE, viruses.INTERVAL, notices.run))
         if any(check.family == flow.NAME for check in settings.checks):
             state = settings.milter.state
             notifier = replace(postmaster, timeout=holds.TIMEOUT)
-            notices = HoldNotices(self.counters(), state / "held", notifier, log)
-            jobs.append(Job("held", holds.INTERVAL, notices.run))
+            job = HoldNotices(self.counters(), state / "held", notifier, log)
+            jobs.append(Job("held", holds.INTERVAL, job.run))
         return jobs
 
     def directory(self, note: Callable[[str], None]) -> Directory:

@@ -34,7 +34,7 @@ from milters.reply import Edit, InsertHeader
 from milters.state import Message
 
 _DAY = 24 * 60 * 60
-_PASSED_ON = (b"received", b"x-sieve")
+PASSED_ON = (b"received", b"x-sieve")
 """Fields of mail that was delivered before, or that a Sieve script made: no milter sees the first
 Received, which is that of this machine, and Pigeonhole marks by the other what it sends."""
 
@@ -120,7 +120,7 @@ class Signing:
 
     def _allow_machine(self, message: Message, author: Address) -> None:
         """Its accounts own ACCOUNT@HOSTNAME; nobody has logged in as a user of the directory."""
-        if any(message.block.named(name) for name in _PASSED_ON):
+        if any(message.block.named(name) for name in PASSED_ON):
             raise UnsignedError("it was sent on, or by a Sieve script")
         sender = message.sender_address
         own = author.domain == self._settings.hostname

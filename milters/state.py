@@ -100,6 +100,12 @@ class Message:
     report_limit: int = 0
 
     @property
+    def direction(self) -> str:
+        """The destination that counts for all: of what goes to outside as well no copy must slip
+        through there."""
+        return direction(one for _address, destinations in self.accepted for one in destinations)
+
+    @property
     def leaves(self) -> bool:
         """Whether it goes to anybody outside."""
         found = (one for _address, destinations in self.accepted for one in destinations)
@@ -215,6 +221,11 @@ class Message:
         if self.header_size > MAX_HEADER:
             return f"more than {MAX_HEADER} bytes of header"
         return f"more than {MAX_FIELDS} header fields" if len(self.header) > MAX_FIELDS else ""
+
+
+def direction(reached: Iterable[Destination]) -> str:
+    """`local` where all of them are mailboxes here."""
+    return LOCAL if all(one.channel == LOCAL for one in reached) else INTERNET
 
 
 def view(

@@ -1,10 +1,11 @@
-"""The text of a digest, plain and as HTML, in the language of who gets it.
+"""The text of a list of messages, plain and as HTML, in the language of who gets it.
 
-Both are made of the same parts. The HTML is a tree that is printed, so whatever comes from outside
-is text in it, whoever forgets what; it holds nothing remote. Text from outside is made printable
-and short, and what begins as a web address does is taken apart: the links lead by `mailto:` to
-addresses of ours and nowhere else. A bare name such as `example.com` is left, of which some mail
-programs make a link by themselves.
+A digest is one, and a notice of viruses; each has a file of words for each language. Both forms are
+made of the same parts. The HTML is a tree that is printed, so whatever comes from outside is text
+in it, whoever forgets what; it holds nothing remote. Text from outside is made printable and short,
+and what begins as a web address does is taken apart: the links lead by `mailto:` to addresses of
+ours and nowhere else. A bare name such as `example.com` is left, of which some mail programs make a
+link by themselves.
 """
 
 from __future__ import annotations
@@ -22,6 +23,9 @@ from urllib.parse import quote
 
 from iems.settings.read import LANGUAGES
 
+DIGEST = "digest"
+"""The name of the words of a digest."""
+
 _LIMIT = 200
 """Characters of a text from outside: two lines of a mail program."""
 
@@ -36,7 +40,8 @@ _WIDE = "border-collapse: collapse; text-align: left; vertical-align: top"
 class Item:
     """One message; `time` as it is shown, `subject` None where nobody knows it.
 
-    `release` is the address that releases it, `id` that of a message that has none.
+    `release` is the address that releases it, `id` that of a message that has none; `recipients`
+    and `reference` are shown where they are given.
     """
 
     time: str
@@ -45,11 +50,13 @@ class Item:
     subject: str | None = None
     release: str = ""
     id: str = ""
+    recipients: str = ""
+    reference: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """Messages of one kind, by its name in `iems.store.digest`, and how many more there are."""
+    """Messages of one kind, by its name among the words, and how many more there are."""
 
     kind: str
     items: Sequence[Item]
@@ -58,17 +65,21 @@ class Section:
 
 @dataclass(frozen=True, slots=True)
 class Letter:
-    """What is told to whom; `off` is the address that ends it, `zone` the name of the time zone."""
+    """What is told to whom; `off` is the address that ends it, `zone` the name of the time zone.
+
+    `words` is the name of the file of its words.
+    """
 
     address: str
     host: str
     zone: str
     off: str
     sections: Sequence[Section]
+    words: str = DIGEST
 
     def message(self, language: str) -> EmailMessage:
         """It as a mail, without sender and recipient."""
-        words = texts(language)
+        words = texts(language, self.words)
         count = sum(len(one.items) + one.more for one in self.sections)
         message = EmailMessage()
         message["Subject"] = filled(words["subject"], count=str(count))
@@ -145,9 +156,13 @@ def _told(item: Item, words: Mapping[str, str]) -> dict[str, str]:
     told = {"time": item.time, "sender": shown(item.sender) or words["nobody"]}
     if item.subject is not None:
         told["message"] = shown(item.subject) or words["nothing"]
+    if item.recipients:
+        told["recipients"] = shown(item.recipients)
     told["why"] = shown(item.why)
     if item.id:
-        told["why"] += f". {filled(words['postmaster'], id=item.id)}"
+        told["why"] += f". {filled(words['by_postmaster'], id=item.id)}"
+    if item.reference:
+        told["reference"] = shown(item.reference)
     return told
 
 
@@ -184,7 +199,7 @@ def language_of(preferred: str, default: str) -> str:
 
 
 @functools.cache
-def texts(language: str) -> Mapping[str, str]:
-    """Our words in one of `LANGUAGES`."""
-    file = resources.files(__package__).joinpath(f"digest.{language}.toml")
+def texts(language: str, name: str = DIGEST) -> Mapping[str, str]:
+    """Our words in one of `LANGUAGES`, out of the file of this name."""
+    file = resources.files(__package__).joinpath(f"{name}.{language}.toml")
     return tomllib.loads(file.read_text("utf-8"))

@@ -4,12 +4,16 @@
 either. The most exact cell that names a band counts: source and destination, the source alone, the
 destination alone, neither. A matrix is total: listeners of Postfix may give their mail a channel of
 any name, so for each destination something is said of `*` as well.
+
+Beside its bands a cell says by `notify` who is told of what was found; where none does, the check's
+own `notify` says it, and where that is missing nobody is told.
 """
 
 from __future__ import annotations
 
+import enum
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from iems.model.envelope import INTERNET, LOCAL
 from iems.model.policy import KEPT_HERE, Action
@@ -28,14 +32,33 @@ end in a bounce of the sender's own server."""
 
 NOT_DELEGATED = "enforce, shadow or off, for nobody below the site chooses about it"
 
+NOTIFY = "notify"
+"""What a cell, and the check itself, says beside the bands."""
+
 _NO_REMOVAL = "parts of messages are not removed by this release; expected another action"
+
+
+class Whom(enum.Enum):
+    """Who may be told of what was found."""
+
+    POSTMASTER = "postmaster"
+    RECIPIENT = "recipient"
+    SENDER = "sender"
+
+
+_NOBODY: frozenset[Whom] = frozenset()
+_WORDS = ", ".join(one.value for one in Whom)
 
 
 @dataclass(frozen=True, slots=True)
 class Matrix:
-    """Actions by source, destination and band; without a cell all is left to `default`."""
+    """Actions by source, destination and band; without a cell all is left to `default`.
+
+    `told` says by source and destination who is told.
+    """
 
     cells: Mapping[tuple[str, str], Mapping[str, Action]]
+    told: Mapping[tuple[str, str], frozenset[Whom]] = field(default_factory=dict)
 
     @property
     def sources(self) -> tuple[str, ...]:
@@ -45,10 +68,19 @@ class Matrix:
     def actions(self, source: str, destination: str) -> Mapping[str, Action]:
         """What is done with mail from there to there, by band, where it says so."""
         found: dict[str, Action] = {}
-        exact = (source, destination), (source, ANY), (ANY, destination), (ANY, ANY)
-        for cell in reversed(exact):
+        for cell in reversed(_exact(source, destination)):
             found.update(self.cells.get(cell, {}))
         return found
+
+    def notified(self, source: str, destination: str) -> frozenset[Whom]:
+        """Who is told of what is found in mail from there to there."""
+        cells = _exact(source, destination)
+        return next((self.told[cell] for cell in cells if cell in self.told), _NOBODY)
+
+
+def _exact(source: str, destination: str) -> tuple[tuple[str, str], ...]:
+    """The cells that may speak of this pair, the most exact one first."""
+    return (source, destination), (source, ANY), (ANY, destination), (ANY, ANY)
 
 
 NO_MATRIX = Matrix({})
@@ -66,16 +98,23 @@ def read_matrix(
     for band, chosen in default.items():
         if fault := _impossible(band, chosen):
             faults.append(f"{where(key)}: {key}.default.{band} is {chosen.word!r}; {fault}")
+    told: dict[tuple[str, str], frozenset[Whom]] = {}
+    if NOTIFY in table:
+        told[ANY, ANY] = _whom(table[NOTIFY], ANY, join(key, NOTIFY), where, faults)
     if "matrix" not in table:
-        return NO_MATRIX
+        return Matrix({}, told)
     key, before = join(key, "matrix"), len(faults)
     if INFECTED in default:
         faults.append(f"{where(key)}: {key} beside default.{INFECTED}; expected one of them")
     cells: dict[tuple[str, str], Mapping[str, Action]] = {}
     known = tuple(bands)
     for source, destination, path, cell in _cells(table["matrix"], key, where, faults):
-        cells[source, destination] = dict(_actions(cell, known, path, where, faults))
-    matrix = Matrix(cells)
+        by_band = {band: value for band, value in cell.items() if band != NOTIFY}
+        cells[source, destination] = dict(_actions(by_band, known, path, where, faults))
+        if NOTIFY in cell:
+            found = _whom(cell[NOTIFY], source, join(path, NOTIFY), where, faults)
+            told[source, destination] = found
+    matrix = Matrix(cells, told)
     faults += _unfit(matrix, key, where) if len(faults) == before else ()
     return matrix
 
@@ -87,6 +126,19 @@ def _impossible(band: str, chosen: Action) -> str:
     if band != INFECTED or chosen in STOPS:
         return ""
     return f"expected one of {', '.join(one.word for one in sorted(STOPS))}"
+
+
+def _whom(value: object, source: str, key: str, where: Where, faults: list[str]) -> frozenset[Whom]:
+    try:
+        found = frozenset(map(Whom, value)) if isinstance(value, list) else None
+    except ValueError:
+        found = None
+    if found is None:
+        faults.append(f"{where(key)}: {key} is {value!r}; expected a list of {_WORDS}")
+        return _NOBODY
+    if source == INTERNET and Whom.SENDER in found:
+        faults.append(f"{where(key)}: {key} has 'sender', who is never ours in mail from outside")
+    return found
 
 
 def _cells(

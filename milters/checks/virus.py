@@ -60,6 +60,13 @@ class Settings:
         example='{ "*" = { local = { infected = "quarantine" }, '
         'internet = { infected = "reject" } } }',
     )
+    notify: tuple[str, ...] = setting(
+        read.elsewhere("list of `postmaster`, `recipient`, `sender`"),
+        "who is told of viruses by mail, where no cell of the matrix has a `notify` of its own; a "
+        "sender only if he is ours (docs/checks/virus.md)",
+        (),
+        example='["postmaster"]',
+    )
     max_size: int = setting(
         read.integer(1024, 1 << 30),
         "larger messages are `unscanned`; no more than the scanners take",

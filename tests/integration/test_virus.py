@@ -6,16 +6,23 @@ scanner that is gone, hangs or lies costs a deferral, and nothing passes unscann
 
 from __future__ import annotations
 
+import email
+import email.policy
 import json
 import socket
 import threading
+import time
 from collections.abc import Iterator
+from contextlib import closing
+from email.message import EmailMessage
 
 import pytest
 
+from cli.owner import as_owner
 from iems.codec.header import split_message
 from iems.model.server import Server
 from iems.serve.deadline import Deadline
+from iems.store.owed import FILE, Owed
 from iems.store.spool import MemoryBody, Spooled
 from milters.checks.virus import seen_by
 from milters.engines.clamd import Clamd as Client
@@ -27,19 +34,22 @@ from milters.engines.scanner import EICAR, Octets, Verdict
 from tests import samples
 from tests.contentfilter import ContentFilter, stream
 from tests.integration.conftest import Fresh
+from tests.integration.directory import tree
 from tests.integration.stack.clamd import STREAM, Clamd
 from tests.integration.stack.faults import hanging
 from tests.integration.stack.ground import Ground, running
 from tests.integration.stack.icap import Icap as IcapServer
 from tests.integration.stack.imap import Mailbox
-from tests.integration.stack.mailsystem import MailSystem
+from tests.integration.stack.mailsystem import HOSTNAME, POSTMASTER, MailSystem
 from tests.integration.stack.postfix import Queued
+from tests.integration.stack.slapd import BASE
+from tests.integration.stack.smtp import Client as Submission
 from tests.integration.stack.smtp import Reply, send
 from tests.tricks.octets import TRICKS
 from tests.waiting import eventually
 
 FAR = "someone@elsewhere.example"
-PARTNER = "203.0.113.201"
+PARTNER, TOLD = "203.0.113.201", "203.0.113.209"
 SENDER = "a@sender.example"
 SETTINGS = """
 [checks.virus]
@@ -53,8 +63,17 @@ engines = {{ clamav = {{ kind = "clamd", server = "{server}" }} }}
 [checks.virus.matrix.office]
 local = {{ infected = "quarantine" }}
 
+[checks.virus.matrix.submission]
+"*" = {{ notify = ["postmaster", "sender"] }}
+
+[checks.virus.matrix.told]
+local = {{ infected = "quarantine", notify = ["recipient", "sender"] }}
+
 [channels.office]
 networks = ["203.0.113.200/29"]
+
+[channels.told]
+networks = ["203.0.113.208/29"]
 """
 LOCKED = samples.mixed(samples.TEXT, samples.part(samples.encrypted(b"x" * 100)))
 
@@ -180,7 +199,8 @@ def world(scanning: MailSystem, fresh: Fresh) -> World:
 def test_nothing_is_wrong_with_the_settings(scanning: MailSystem) -> None:
     assert b"nothing is wrong" in scanning.iems("check", "--strict")
     table = scanning.iems("virus-matrix", "show").decode().splitlines()
-    assert "office      local        quarantine  tag        quarantine  defer" in table
+    assert "office      local        quarantine  tag        quarantine  defer      -" in table
+    assert any(line.endswith("  postmaster, sender") for line in table)
 
 
 def test_a_virus_is_refused_and_clean_mail_delivered(world: World) -> None:
@@ -252,6 +272,70 @@ def test_bounces_of_our_own_are_scanned_and_delivered(world: World) -> None:
     system.postfix.sendmail("-f", user, nobody, message=b"Subject: x\n\ntext\n")
     assert b"Undelivered Mail" in world.alice.wait()[0]
     system.postfix.wait_empty()
+
+
+def notice(message: bytes) -> EmailMessage:
+    """What somebody is told."""
+    return email.message_from_bytes(message, policy=email.policy.default)
+
+
+def text_of(message: EmailMessage) -> str:
+    body = message.get_body(("plain",))
+    assert body is not None
+    return str(body.get_content())
+
+
+@pytest.fixture
+def postmaster(scanning: MailSystem) -> Iterator[Mailbox]:
+    """A mailbox of his, for the time of the test."""
+    scanning.slapd.add(tree.domain(HOSTNAME))
+    yield scanning.add_user(POSTMASTER)
+    scanning.slapd.delete(f"iemsDomainName={HOSTNAME},ou=domains,{BASE}")
+
+
+def test_who_is_told_and_that_never_one_whom_somebody_else_has_named(
+    world: World, postmaster: Mailbox
+) -> None:
+    """Postmaster and alice of what she sent with her login, bob of what came in her name."""
+    system, alice = world.system, world.alice
+    bob = system.add_user(world.fresh.address("bob"))
+    system.iems("user", "set", alice.user, "--language", "de")
+    forged = send(
+        *(system.port(), alice.user, [bob.user], samples.ATTACHED),
+        client=(TOLD, "mx.sender.example"),
+    )
+    with Submission(system.port("submission")) as smtp:
+        smtp.starttls()
+        smtp.login(alice.user, system.password(alice.user))
+        own = smtp.send(alice.user, [FAR], samples.ATTACHED)
+    assert forged.data is not None
+    assert own.data is not None
+    assert (forged.data.code, own.data.code) == (250, 550)
+    told = notice(alice.wait()[0])
+    assert told["Subject"] == "Nachrichten mit einem Virus: 1"
+    assert (told["Return-Path"], told["Auto-Submitted"]) == ("<>", "auto-generated")
+    assert "Von Ihnen" in text_of(told)
+    assert "Test.Eicar.UNOFFICIAL: abgelehnt" in text_of(told)
+    assert f"Empfänger: {FAR}" in text_of(told)
+    told = notice(bob.wait()[0])
+    assert f"Sender: {alice.user}" in text_of(told)
+    assert "Test.Eicar.UNOFFICIAL: in quarantine" in text_of(told)
+    assert len(system.quarantined_for(bob.user)) == 1
+
+    def told_postmaster() -> list[EmailMessage]:
+        """Of servers that earlier tests stopped he may be told as well."""
+        notices = map(notice, postmaster.messages())
+        return [one for one in notices if one["Subject"] == "Messages with a virus: 1"]
+
+    (told,) = eventually(told_postmaster, 20)
+    assert f"Sender: {alice.user}" in text_of(told)
+    assert f"Recipients: {FAR}" in text_of(told)
+    state = system.site.milter_state
+    with as_owner(state), closing(Owed(state / FILE)) as owed:
+        left = [owed.take(one.user, time.time()) for one in (alice, bob)]
+    assert left == [([], 0), ([], 0)]
+    system.postfix.wait_empty()
+    assert (len(alice.messages()), len(bob.messages())) == (1, 1)
 
 
 def lying(link: socket.socket, _over: threading.Event) -> None:

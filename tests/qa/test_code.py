@@ -40,6 +40,7 @@ _TIME_OF_DAY = {
     "iems.notices.outages": "at most one notice of a server a day, over restarts",
     "iems.notices.passwords": "compared with the end of a password",
     "iems.notices.shadow": "outlives the process: one notice a day",
+    "iems.notices.viruses": "outlives the process: one notice a person an hour",
     "iems.serve.children": "told in the status",
     "iems.serve.meter": "told of an error",
     "iems.serve.status": "compared with what was told",

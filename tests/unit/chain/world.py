@@ -104,6 +104,9 @@ class Log:
     def error(self, text: str, **fields: object) -> None:
         self.lines.append({"error": text, **fields})
 
+    def warning(self, text: str, **fields: object) -> None:
+        self.lines.append({"warning": text, **fields})
+
 
 @dataclass
 class Counters:

@@ -20,8 +20,10 @@ mode = "enforce"
 engines = { clamav = { kind = "clamd", server = "unix:/run/clamav/clamd.ctl" } }
 """
 MATRIX = """
+notify = ["postmaster"]
 [checks.virus.matrix.partners]
-local = { infected = "tag", temperror = "deliver" }
+local = { infected = "tag", temperror = "deliver", notify = ["sender", "recipient"] }
+"*" = { notify = [] }
 [checks.virus.matrix."*"]
 local = { infected = "quarantine" }
 internet = { infected = "reject" }
@@ -37,17 +39,17 @@ def show(folder: Path, settings: str, *words: str) -> int:
 def test_the_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert show(tmp_path, SITE + VIRUS + MATRIX) == OK
     assert capsys.readouterr().out == (
-        "source      destination  infected    encrypted  unscanned   temperror\n"
-        "internet    local        quarantine  deliver    quarantine  defer\n"
-        "internet    internet     reject      deliver    reject      defer\n"
-        "submission  local        quarantine  deliver    quarantine  defer\n"
-        "submission  internet     reject      deliver    reject      defer\n"
-        "local       local        quarantine  deliver    quarantine  defer\n"
-        "local       internet     hold        deliver    hold        hold\n"
-        "partners    local        tag         deliver    quarantine  deliver\n"
-        "partners    internet     reject      deliver    reject      defer\n"
-        "*           local        quarantine  deliver    quarantine  defer\n"
-        "*           internet     reject      deliver    reject      defer\n"
+        "source      destination  infected    encrypted  unscanned   temperror  notify\n"
+        "internet    local        quarantine  deliver    quarantine  defer      postmaster\n"
+        "internet    internet     reject      deliver    reject      defer      postmaster\n"
+        "submission  local        quarantine  deliver    quarantine  defer      postmaster\n"
+        "submission  internet     reject      deliver    reject      defer      postmaster\n"
+        "local       local        quarantine  deliver    quarantine  defer      postmaster\n"
+        "local       internet     hold        deliver    hold        hold       postmaster\n"
+        "partners    local        tag         deliver    quarantine  deliver    recipient, sender\n"
+        "partners    internet     reject      deliver    reject      defer      -\n"
+        "*           local        quarantine  deliver    quarantine  defer      postmaster\n"
+        "*           internet     reject      deliver    reject      defer      postmaster\n"
     )
 
 
@@ -62,6 +64,7 @@ def test_for_programs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Non
         "encrypted": "deliver",
         "unscanned": "quarantine",
         "temperror": "defer",
+        "notify": [],
     }
 
 

@@ -131,9 +131,10 @@ def test_the_mail_is_ascii_on_the_wire_and_comes_back(text: str, language: str) 
     assert body.get_content() == letter(text, text, text).plain(texts(language))
 
 
+@pytest.mark.parametrize("name", ["digest", "virus"])
 @pytest.mark.parametrize("language", LANGUAGES)
-def test_no_language_lacks_a_word_or_a_value(language: str) -> None:
-    ours, english = texts(language), texts("en")
+def test_no_language_lacks_a_word_or_a_value(language: str, name: str) -> None:
+    ours, english = texts(language, name), texts("en", name)
     assert ours.keys() == english.keys()
     for name, text in ours.items():
         assert Template(text).is_valid()

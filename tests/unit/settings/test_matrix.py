@@ -87,6 +87,27 @@ def test_a_hole_is_refused(matrix: object, missing: list[str]) -> None:
     assert all("is missing, and no cell with * stands in for it" in one for one in found)
 
 
+def notified(settings: Settings, source: str, destination: str) -> set[str]:
+    return {one.value for one in settings.checks[0].matrix.notified(source, destination)}
+
+
+def test_the_most_exact_cell_that_names_anybody_says_who_is_told() -> None:
+    settings = site(
+        notify=["postmaster"],
+        matrix={
+            "submission": {"local": {"notify": []}, "*": {"notify": ["sender", "postmaster"]}},
+            "*": {"local": {"notify": ["recipient"]}, **ALL[ANY]},
+        },
+    )
+    assert notified(settings, "submission", "local") == set()
+    assert notified(settings, "submission", "internet") == {"sender", "postmaster"}
+    assert notified(settings, "other", "local") == {"recipient"}
+    assert notified(settings, "other", "internet") == {"postmaster"}
+    assert action(settings, "submission", "local") == "reject", "of the cell that names it"
+    assert notified(site(notify=["sender"]), "x", "local") == {"sender"}
+    assert notified(site(), "internet", "local") == set()
+
+
 @pytest.mark.parametrize(
     ("virus", "fault"),
     [
@@ -109,6 +130,17 @@ def test_a_hole_is_refused(matrix: object, missing: list[str]) -> None:
             f"{KEY}.matrix.x.outside is no destination; expected local, internet, *",
         ),
         ({"matrix": {**ALL, "x": {"*": {"virus": "tag"}}}}, f'{KEY}.matrix.x."*".virus is no band'),
+        ({"notify": "sender"}, f"{KEY}.notify is 'sender'; expected a list of postmaster, "),
+        ({"notify": [1]}, f"{KEY}.notify is [1]; expected a list of postmaster, "),
+        ({"notify": [["sender"]]}, f"{KEY}.notify is [['sender']]; expected a list of "),
+        (
+            {"matrix": {**ALL, "x": {"*": {"notify": ["nobody"]}}}},
+            f"{KEY}.matrix.x.\"*\".notify is ['nobody']; expected a list of postmaster, ",
+        ),
+        (
+            {"matrix": {**ALL, "internet": {"local": {"notify": ["sender"]}}}},
+            f"{KEY}.matrix.internet.local.notify has 'sender', who is never ours in mail from",
+        ),
         (
             {"matrix": {"*": {"*": {"infected": "remove"}}}},
             f'{KEY}.matrix."*"."*".infected is \'remove\'; parts of messages are not removed',
