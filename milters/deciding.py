@@ -10,13 +10,13 @@ from collections.abc import Sequence
 from iems.codec.delivered import delivered_to
 from iems.directory.resolve import Destination
 from iems.model.address import Address
-from iems.model.envelope import INTERNET, LOCAL
+from iems.model.envelope import LOCAL
 from iems.model.finding import Finding
 from iems.model.policy import Action, Decision, Layer, Ruling, allowed, decide, rule, through
 from iems.settings.schema import Settings
 from milters.checks.protocol import Stage
 from milters.edits import leaving
-from milters.state import Message
+from milters.state import Message, direction
 
 _REFUSED = frozenset({Action.REJECT, Action.DEFER})
 
@@ -32,9 +32,7 @@ def decided(
 ) -> list[tuple[Destination, Decision]]:
     """The decision about each of these; `hope` is for what is still to be found."""
     reached = [one for _address, destinations in accepted for one in destinations]
-    # One direction for all: of what goes to outside as well no copy must slip through there.
-    inside = all(one.channel == LOCAL for one in reached)
-    above = settings.layers(message.channel, LOCAL if inside else INTERNET)
+    above = settings.layers(message.channel, direction(reached))
     facts = None
     if any(one.listed for one in reached):
         weighed = settings.weighed(seen)
