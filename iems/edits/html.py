@@ -31,16 +31,30 @@ _ATTRIBUTES = re.compile(_SOME, _FLAGS)
 _RAW = "iframe|noembed|noframes|script|style|template|textarea|title|xmp"
 """What stands between these tags is no markup or not shown, and ends no body."""
 
-_PASSED = {
-    quote: re.compile(
-        rf"""(?: [^<]++ | <(?![a-z!/?])
-           | </?(?! (?:{_RAW}|plaintext|body|html{"|blockquote|div|hr" * quote}) [\s/>])
-             [a-z][^\s/>]*+ {_SOME} > ){{0,100}}""",
-        _FLAGS,
-    )
+_DECIDES = {
+    quote: rf"""(?=[bhinpstx{"d" * quote}])
+        (?:{_RAW}|plaintext|body|html{"|blockquote|div|hr" * quote}) [\s/>]"""
     for quote in (False, True)
 }
-"""Text and tags that decide nothing, or nothing but where a quote begins."""
+"""Names of tags that decide where a text goes, or where a quote begins, too."""
+
+_PASSED = {
+    quote: re.compile(
+        rf"""(?: [^<]*+ (?: <(?![a-z!/?]) | </?(?!{names})[a-z][^\s/>]*+ {_SOME} > ) ){{0,100}}""",
+        _FLAGS,
+    )
+    for quote, names in _DECIDES.items()
+}
+"""Text and tags that decide nothing."""
+
+_GOES_ON = re.compile(r"""=\s*+(?:"[^">]*+>|'[^'>]*+>)""", _FLAGS)
+"""A `>` within a value. In a page without one each tag ends at the next `>`, whatever is in it."""
+
+_NEXT = {
+    quote: re.compile(rf"<(?: [!?] | /(?![a-z]) | /?{names} )", _FLAGS)
+    for quote, names in _DECIDES.items()
+}
+"""What is not passed over, if it is no part of a tag."""
 
 _COMMENT = re.compile(r"<!--(?:-?>|.*?--!?>) | <(?:!(?!--)|\?|/(?![a-z]))[^>]*+>", _FLAGS)
 _RAW_ENDS = {name: re.compile(rf"</{name}(?=[\s/>])", _FLAGS) for name in _RAW.split("|")}
@@ -171,18 +185,29 @@ def _shows(text: str, start: int, end: int) -> bool:
 
 def _marks(text: str, *, quote: bool) -> Iterator[_Mark]:
     """Comments, tags that decide and what has no end, in the order in which they stand."""
-    at, passed = 0, _PASSED[quote]
-    while True:
-        while (some := passed.match(text, at)) is not None and some.end() > at:
-            at = some.end()
-        if (found := _OPEN.search(text, at)) is None:
-            return
-        mark = _mark(text, found.start())
+    at, simple = 0, _GOES_ON.search(text) is None
+    while (start := _next(text, at, quote=quote, simple=simple)) is not None:
+        mark = _mark(text, start)
         if mark is None:
-            yield _Mark(_UNENDED, found.start(), len(text))
+            yield _Mark(_UNENDED, start, len(text))
             return
         yield mark
         at = mark.end
+
+
+def _next(text: str, at: int, *, quote: bool, simple: bool) -> int | None:
+    """Where the next of them is; in a simple page only what is behind the last `>` is gone into."""
+    found, passed = None, _PASSED[quote]
+    if simple:
+        found = _NEXT[quote].search(text, at)
+        end = len(text) if found is None else found.start()
+        at = max(at, text.rfind(">", at, end) + 1)
+        found = _OPEN.search(text, at, end) or found
+    else:
+        while (some := passed.match(text, at)) is not None and some.end() > at:
+            at = some.end()
+        found = _OPEN.search(text, at)
+    return None if found is None else found.start()
 
 
 def _mark(text: str, at: int) -> _Mark | None:

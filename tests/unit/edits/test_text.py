@@ -202,7 +202,10 @@ def test_a_long_line_of_the_block_keeps_the_limit() -> None:
 
 @pytest.mark.parametrize(
     "body",
-    [b'<a b="', b"<a ", b"<script></script ", b'</script a="', b'<div class="', b"> x\n", b"x:\n"],
+    [
+        *(b'<a b="', b"<a ", b"<script></script ", b'</script a="', b'<div class="', b"> x\n"),
+        *(b"x:\n", b'="', b"= '", b"</a><b "),
+    ],
 )
 @pytest.mark.parametrize("kind", [b"html", b"plain"])
 def test_hostile_texts_take_no_time(kind: bytes, body: bytes) -> None:
