@@ -41,6 +41,8 @@ from iems.store.spool import HEADER_LIMIT
 from lmtp.release import FORBIDDEN
 
 _LINE = "{at} {id} {recipient} <{sender}> {check}:{band}"
+_ORIGINAL = "delivered without parts"
+"""Of what is kept as it was."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -189,7 +191,8 @@ def _list(arguments: argparse.Namespace, desk: Desk) -> int:
         print("\n]" if before == "," else "[]")
         return entries.OK
     for row in rows:
-        print(entries.shown(_LINE.format(**row, at=_time(row["time"]))))
+        line = _LINE.format(**row, at=_time(row["time"]))
+        print(entries.shown(f"{line} {_ORIGINAL}" if row["original"] else line))
     return entries.OK
 
 
@@ -220,6 +223,7 @@ def _rows(name: str, arguments: argparse.Namespace, desk: Desk) -> Iterator[dict
                 "check": rule[0],
                 "band": rule[1],
                 "reference": message.reference,
+                "original": message.original,
             }
 
 
@@ -241,7 +245,7 @@ def _show(message: Held, arguments: argparse.Namespace, desk: Desk) -> int:
         rows = told["recipients"]
         told["recipients"] = [row for row in rows if row["address"] in mine]
         return entries.listed((), told, as_json=True)
-    print(f"{message.id}, {size} bytes")
+    print(f"{message.id}, {size} bytes" + (f", {_ORIGINAL}" if message.original else ""))
     for one in message.recipients:
         print("\n".join(explain(_record(message, one))))
     print()
@@ -255,7 +259,7 @@ def _record(message: Held, whom: HeldFor) -> Record:
     return Record(
         reference=message.reference,
         stage="kept",
-        action=Action.QUARANTINE.word,
+        action=(Action.REMOVE if message.original else Action.QUARANTINE).word,
         recipient=whom.address,
         subject=whom.subject,
         queue_id=message.queue_id,

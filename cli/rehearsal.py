@@ -42,6 +42,7 @@ from lmtp.agent import Agent
 from lmtp.client import Delivered, Parcel
 from lmtp.commands import Mail, Recipient
 from lmtp.dsn import Reports
+from lmtp.editing import Editor
 from lmtp.provenance import Origin
 from lmtp.reply import reply
 from lmtp.transaction import Transaction
@@ -260,6 +261,8 @@ def _agent(runtime: Runtime, recorder: Recorder, log: Log, folder: Path, outcome
         recorder=recorder,
         quarantine=Quarantine(folder / "quarantine"),
         reports=Reports("", site.hostname, log),
+        spool=runtime.spool,
+        editor=Editor.of(site),
         log=log,
         meter=Meter(),
     )

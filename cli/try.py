@@ -136,7 +136,7 @@ def _written(copies: Iterable[Copy], folder: Path) -> list[Path]:
 
 
 def _code(outcome: Outcome) -> int:
-    kept = {"deliver", "tag", "junk", "quarantine"}
+    kept = {"deliver", "remove", "tag", "junk", "quarantine"}
     if outcome.relayed or any(
         one.stage == "delivery" and one.action in kept for one in outcome.records
     ):

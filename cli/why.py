@@ -102,6 +102,8 @@ def _lines(record: Record) -> Iterable[str]:
     name, by, past = (record.details.get(one) for one in ("released", "by", "past"))
     if name:
         yield f"    released from quarantine by {by}, past {past}: {name}"
+    if original := record.details.get("original"):
+        yield f"    kept in quarantine as it was: {original}"
     notes = record.details.get("notes")
     for note in notes if isinstance(notes, list) else []:
         yield f"    note: {note}"

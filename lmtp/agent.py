@@ -11,11 +11,10 @@ from __future__ import annotations
 import functools
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Protocol
+from dataclasses import dataclass, replace
+from typing import Protocol, Self
 
 from iems.codec.delivered import delivered_to
-from iems.codec.findings import rows_of
 from iems.codec.headers import OwnFindings
 from iems.codec.printable import printable
 from iems.codec.senders import facts
@@ -24,19 +23,23 @@ from iems.directory.reader import Directory, DirectoryUnavailable
 from iems.dns.suffixes import shared
 from iems.model.address import Address, AddressError
 from iems.model.envelope import LOCAL
-from iems.model.policy import Action, Decision
+from iems.model.policy import Action
 from iems.model.senders import Facts
 from iems.serve.deadline import Deadline
 from iems.serve.log import Log
 from iems.serve.meter import Meter
 from iems.settings.schema import Settings
 from iems.store.quarantine import Quarantine
-from iems.store.records import Record, Recorder, RecordsError, details
+from iems.store.records import Recorder, details
+from iems.store.spool import Spool, Spooled
 from lmtp import headers
+from lmtp.account import Account, Result
 from lmtp.client import Delivered, Parcel
 from lmtp.dsn import Reports, Row
+from lmtp.editing import Copies, Editor
 from lmtp.grouping import Copy, Group, group
-from lmtp.outcome import Outcome, outcome
+from lmtp.originals import Originals
+from lmtp.outcome import LATE, Outcome, is_late, outcome
 from lmtp.provenance import Origin, Provenance
 from lmtp.reply import Reply, reply
 from lmtp.subjects import Target, find_targets
@@ -46,32 +49,13 @@ TOTAL = 540.0
 """Seconds for one transaction, a tenth below Postfix's `lmtp_data_done_timeout`."""
 
 DIRECTORY = 15.0
-RECORDS = 15.0
-"""Seconds; a directory or disk that takes longer is as good as gone."""
+"""Seconds; a directory that takes longer is as good as gone."""
 
 NO_DIRECTORY = reply(451, "4.3.0", "Directory is not available")
 _NO_QUARANTINE = reply(451, "4.3.1", "Quarantine is not available")
-_NO_RECORD = reply(451, "4.3.0", "Verdict cannot be recorded")
 UNKNOWN = reply(550, "5.1.1", "User unknown")
 
-FORWARDED = (Action.DELIVER, Action.TAG, Action.JUNK)
-
-
-@dataclass(frozen=True, slots=True)
-class Result:
-    """What became of the message for one mailbox.
-
-    `binding` says that the record must be on disk before the reply, `owed` that the sender may ask
-    for a report of this delivery and nobody but us will give it.
-    """
-
-    target: Target
-    reply: Reply
-    action: str
-    details: dict[str, object] = field(default_factory=dict)
-    decision: Decision = field(default_factory=Decision)
-    binding: bool = False
-    owed: bool = False
+FORWARDED = (Action.DELIVER, Action.REMOVE, Action.TAG, Action.JUNK)
 
 
 class NextHop(Protocol):
@@ -93,18 +77,24 @@ class Agent:
     recorder: Recorder
     quarantine: Quarantine
     reports: Reports
+    spool: Spool
+    editor: Editor
     log: Log
     meter: Meter
     now: Callable[[], float] = time.time
 
     def deliver(self, transaction: Transaction) -> Sequence[Reply]:
         """One reply for each recipient; recipients that are one mailbox share the delivery."""
-        with self.meter.timed("stage_seconds", stage="delivery"):
-            return Delivery(self, transaction).run()
+        timed = self.meter.timed("stage_seconds", stage="delivery")
+        with timed, Delivery(self, transaction) as delivery:
+            return delivery.run()
 
 
 class Delivery:
-    """One transaction on its way through the agent; `marks` stand in its records and log lines."""
+    """One transaction on its way through the agent; `marks` stand in its records and log lines.
+
+    Leaving the `with` block frees the copies that were made.
+    """
 
     stage = "delivery"
     past: Collection[tuple[str, str]] = ()
@@ -121,7 +111,28 @@ class Delivery:
         self._provenance: Provenance = provenance or agent.origin.of(self._block, ident)
         fault = self._provenance.fault
         self.marks: dict[str, object] = {"fault": fault} if fault else {}
-        self._cleaned = headers.clean(self._block, agent.settings.hostname if fault else "")
+        self._forged = agent.settings.hostname if fault else ""
+        self._cleaned = headers.clean(self._block, self._forged)
+        message = Spooled(self._cleaned.copy(b""), transaction.message.body)
+        self._copies = Copies(agent.spool, message, self._deadline)
+        self._originals = Originals(agent.quarantine, agent.log)
+        self._account = Account(
+            agent.recorder,
+            agent.quarantine,
+            agent.log,
+            agent.meter,
+            self.stage,
+            self._provenance,
+            transaction,
+            headers.message_id(self._block),
+            self.marks,
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._copies.__exit__(*error)
 
     def run(self) -> Sequence[Reply]:
         """Find the subjects, decide, carry out, record, report."""
@@ -132,7 +143,7 @@ class Delivery:
         except DirectoryUnavailable as error:
             self._agent.log.warning("directory is not available", error=printable(str(error)))
             lost = [Target(recipient, None, LOCAL) for recipient in recipients]
-            self._log(Result(target, NO_DIRECTORY, "tempfail") for target in lost)
+            self._account.told(Result(target, NO_DIRECTORY, "tempfail") for target in lost)
             return [NO_DIRECTORY] * len(recipients)
         unique: dict[str, Target] = {}
         for target in targets:
@@ -140,7 +151,7 @@ class Delivery:
             unique[target.key] = present.joined(target) if present else target
         results = {one.target.key: one for one in self._results(unique.values())}
         self._report([results[target.key] for target in targets])
-        self._log(results.values())
+        self._account.told(results.values())
         return [results[target.key].reply for target in targets]
 
     def _results(self, targets: Iterable[Target]) -> list[Result]:
@@ -150,11 +161,12 @@ class Delivery:
             if not target.known:
                 results.append(_unknown(target))
             else:
-                one = self._outcome(target)
+                one = self._changed(self._outcome(target))
                 decided.setdefault(one.action, []).append(one)
         results += self._kept_back(decided)
-        recorded = self._recorded(results)
-        return recorded + self._recorded(self._forwarded(decided))
+        recorded = self._account.recorded(results, self._deadline)
+        forwarded = [one for action in FORWARDED for one in decided.get(action, ())]
+        return recorded + self._account.recorded(self._forwarded(forwarded), self._deadline)
 
     def _outcome(self, target: Target) -> Outcome:
         """What is done for a recipient who is known."""
@@ -204,7 +216,7 @@ class Delivery:
                     one.target,
                     told,
                     action.word,
-                    self._details(one),
+                    self._account.details(one),
                     one.decision,
                     binding=True,
                 )
@@ -217,31 +229,80 @@ class Delivery:
         answer = reply(250, "2.0.0", f"Taken; ref={self._provenance.reference}")
         name = ""
         try:
-            name = self._agent.quarantine.put(self._pieces(b""), self._description(outcomes))
+            name = self._agent.quarantine.put(
+                self._pieces(b""), self._account.description(outcomes, self._agent.now())
+            )
         except OSError as error:
             self._agent.log.warning("quarantine is not available", error=printable(str(error)))
             answer = _NO_QUARANTINE
         for one in outcomes:
-            told = {**self._details(one), "quarantine": name}
+            told = {**self._account.details(one), "quarantine": name}
             yield Result(one.target, answer, one.action.word, told, one.decision, binding=True)
 
-    def _forwarded(self, decided: Mapping[Action, list[Outcome]]) -> Iterator[Result]:
-        """What goes on to the next hops, recipients with equal bytes together."""
-        outcomes = [one for action in FORWARDED for one in decided.get(action, ())]
+    def _changed(self, one: Outcome) -> Outcome:
+        """The outcome with what is changed in the copy; it is kept back where that cannot be."""
+        if one.action not in FORWARDED:
+            return one
+        editor, removals = self._agent.editor, one.decision.removals
+        try:
+            changes = editor.changes(removals, one.target.language, self._originals.name)
+        except KeyError as error:
+            note = f"there is no rule {error.args[0]} any more"
+            return one.kept_back(Action.QUARANTINE, note)
+        made = self._copies.made(changes)
+        if made.refused:
+            return one.kept_back(Action.QUARANTINE, f"cannot be changed: {made.refused}")
+        if made.unable and is_late(self._provenance, self._agent.now()):
+            return one.kept_back(Action.QUARANTINE, LATE)
+        if made.unable:
+            return one.kept_back(Action.DEFER, f"cannot be changed now: {made.unable}")
+        if made.message is None:
+            return one
+        original = self._originals.name if editor.keeps(removals) else ""
+        return replace(one, changes=changes, original=original)
+
+    def _forwarded(self, outcomes: Sequence[Outcome]) -> Iterator[Result]:
+        """What goes on to the next hops, recipients with equal bytes together.
+
+        Before that the message is kept as it was for whom parts are removed. Who has not got his
+        copy has nothing there.
+        """
+        originals = [one for one in outcomes if one.original]
+        now = self._agent.now()
+        if originals and not self._originals.put(self._pieces(b""), self._account, originals, now):
+            yield from (self._result(one, _NO_QUARANTINE) for one in originals)
+            outcomes = [one for one in outcomes if not one.original]
+            originals = []
         by_key = {one.target.key: one for one in outcomes}
+        lost: set[str] = set()
         for parcel in group(self._copy(one) for one in outcomes):
             delivered = self._forward(parcel)
             for target, answer in zip(parcel.targets, delivered.replies, strict=True):
-                one = by_key[target.key]
+                lost |= set() if answer.positive else {target.recipient.address}
                 owed = answer.positive and not delivered.reports
-                told = self._details(one)
-                yield Result(target, answer, one.action.word, told, one.decision, owed=owed)
+                yield replace(self._result(by_key[target.key], answer), owed=owed)
+        if originals and lost:
+            self._originals.forget(lost)
+
+    def _result(self, one: Outcome, answer: Reply) -> Result:
+        told = {
+            **self._account.details(one),
+            **({"original": one.original} if one.original else {}),
+        }
+        return Result(one.target, answer, one.action.word, told, one.decision)
 
     def _forward(self, parcel: Group) -> Delivered:
-        message = self._transaction.message
+        changed = self._copies.made(parcel.changes).message
+        message, cleaned = self._transaction.message, self._cleaned
+        if changed is not None:
+            message, cleaned = changed, headers.clean(headers.read(changed.header), self._forged)
         size = len(parcel.fields) + message.size
         recipients = tuple(target.recipient for target in parcel.targets)
-        pieces = functools.partial(self._pieces, parcel.fields)
+
+        def pieces() -> Iterator[bytes]:
+            yield cleaned.copy(parcel.fields)
+            yield from message.body.pieces()
+
         wanted = Parcel(self._transaction.mail, recipients, size, pieces)
         return self._agent.upstreams[parcel.upstream].deliver(wanted, self._deadline)
 
@@ -250,82 +311,11 @@ class Delivery:
         original = headers.original_field(target.recipient.original, target.address)
         fields = headers.verdict_field(one.action, self._provenance.reference) + original
         upstream = target.channel if target.channel in self._agent.upstreams else LOCAL
-        return Copy(target, upstream, fields, alone=bool(original))
+        return Copy(target, upstream, fields, bool(original), one.changes)
 
     def _pieces(self, fields: bytes) -> Iterator[bytes]:
         yield self._cleaned.copy(fields)
         yield from self._transaction.message.body.pieces()
-
-    def _recorded(self, results: Iterable[Result]) -> list[Result]:
-        """The results with their records written; a binding one fails with its record."""
-        done = list(results)
-        binding = [self._record(one) for one in done if one.binding]
-        for one in done:
-            if not one.binding:
-                self._agent.recorder.add(self._record(one))
-        if not binding:
-            return done
-        try:
-            self._agent.recorder.commit(binding, self._deadline.sooner(RECORDS))
-        except RecordsError as error:
-            self._agent.log.warning("records are not available", error=printable(str(error)))
-            self._withdraw(done)
-            return [
-                replace(one, reply=_NO_RECORD, action="tempfail") if one.binding else one
-                for one in done
-            ]
-        return done
-
-    def _withdraw(self, results: Iterable[Result]) -> None:
-        """Take out of quarantine what the sender keeps: with every new try there would be more."""
-        for name in {str(one.details.get("quarantine", "")) for one in results} - {""}:
-            try:
-                self._agent.quarantine.remove(name)
-            except OSError as error:
-                self._agent.log.warning("left in quarantine", id=name, error=printable(str(error)))
-
-    def _record(self, one: Result) -> Record:
-        provenance = self._provenance
-        return Record(
-            reference=provenance.reference,
-            stage=self.stage,
-            action=one.action,
-            reply=str(one.reply),
-            recipient=one.target.recipient.address,
-            subject=str(one.target.subject or ""),
-            queue_id=provenance.queue_id,
-            message_id=headers.message_id(self._block),
-            channel=provenance.channel,
-            client=self._transaction.forward.get("ADDR", ""),
-            sender=self._transaction.mail.sender,
-            details=one.details,
-        )
-
-    def _details(self, one: Outcome) -> dict[str, object]:
-        return {**details(one.decision, self._provenance.findings), **self.marks}
-
-    def _description(self, outcomes: list[Outcome]) -> dict[str, object]:
-        provenance, mail = self._provenance, self._transaction.mail
-        return {
-            "reference": provenance.reference,
-            "queue_id": provenance.queue_id,
-            "channel": provenance.channel,
-            "client": self._transaction.forward.get("ADDR", ""),
-            "time": self._agent.now(),
-            "sender": mail.sender,
-            "smtputf8": mail.utf8,
-            "eight_bit": mail.eight_bit,
-            "passed": rows_of(provenance.findings),
-            "recipients": [
-                {
-                    "address": one.target.recipient.address,
-                    "orcpt": one.target.recipient.orcpt,
-                    "subject": str(one.target.subject or ""),
-                    **self._details(one),
-                }
-                for one in outcomes
-            ],
-        }
 
     def _report(self, results: Sequence[Result]) -> None:
         """The "delivered" report for those recipients whose NOTIFY asks for it (RFC 3461)."""
@@ -337,38 +327,12 @@ class Delivery:
         if rows and self._transaction.mail.sender:
             self._agent.reports.send(self._transaction.mail, rows, self._cleaned.copy(b""))
 
-    def _log(self, results: Iterable[Result]) -> None:
-        provenance = self._provenance
-        for one in results:
-            self._agent.log.event(
-                provenance.reference,
-                provenance.queue_id,
-                recipient=one.target.recipient.address,
-                action=one.action,
-                reply=one.reply,
-                channel=provenance.channel,
-                **self.marks,
-            )
-            self._agent.meter.count("verdicts_total", stage=self.stage, **_labels(one))
-
 
 def _address(text: str) -> Address | None:
     try:
         return Address.parse(text)
     except AddressError:
         return None
-
-
-def _labels(one: Result) -> dict[str, str]:
-    """What a verdict is counted by; check and band are those that decided, where any did."""
-    decisive = one.decision.decisive
-    finding = decisive.finding if decisive else None
-    return {
-        "action": one.action,
-        "check": finding.counted if finding else "",
-        "band": finding.band if finding else "",
-        "reply": f"{one.reply.code // 100}xx",
-    }
 
 
 def _closed(one: Outcome, reference: str) -> Reply | None:

@@ -37,6 +37,7 @@ from iems.store.spool import Spool
 from lmtp.agent import Agent
 from lmtp.bymail import ByMail
 from lmtp.dsn import Reports
+from lmtp.editing import Editor
 from lmtp.provenance import Origin
 from lmtp.release import Releases
 from lmtp.server import Server
@@ -85,7 +86,7 @@ class AgentService:
         settings = written.settings
         # Before all else: what changes meanwhile is then another one, and not overlooked.
         fingerprint = written.fingerprint(settings.agent)
-        generation = AgentGeneration(settings, _keyring(settings), fingerprint)
+        generation = AgentGeneration(settings, _keyring(settings), Editor.of(settings), fingerprint)
         generation.directory(lambda _note: None)
         return generation
 
@@ -96,6 +97,7 @@ class AgentGeneration:
 
     settings: Settings
     keyring: Keyring
+    editor: Editor
     fingerprint: str
 
     @property
@@ -111,7 +113,7 @@ class AgentGeneration:
         spool = Spool(folder)
         limits = Limits(message=self.settings.agent.max_message + _GROWTH)
         recorder = Recorder(state / "records.sqlite")
-        agent = self._agent(recorder, log, control.meter)
+        agent = self._agent(recorder, spool, log, control.meter)
         releases = Releases(agent, spool, self.keyring.secret)
         secrets = [key.secret for key in self.keyring.keys.values()]
         front = ByMail(agent, releases, secrets, state / FILE, self._postmaster(), audit(log))
@@ -198,7 +200,7 @@ class AgentGeneration:
         own = self.settings.agent
         return connect(self.settings.directory, own.ldap_dn, own.ldap_password_file, note)
 
-    def _agent(self, recorder: Recorder, log: Log, meter: Meter) -> Agent:
+    def _agent(self, recorder: Recorder, spool: Spool, log: Log, meter: Meter) -> Agent:
         settings = self.settings
         missing = missing_findings(settings.checks)
         upstreams = {
@@ -213,6 +215,8 @@ class AgentGeneration:
             recorder=recorder,
             quarantine=Quarantine(settings.agent.state / "quarantine"),
             reports=Reports(settings.notices.smtp, settings.hostname, log),
+            spool=spool,
+            editor=self.editor,
             log=log,
             meter=meter,
         )

@@ -2,7 +2,7 @@
 
 Pure. The message is queued already, so a rejection would make a bounce to whoever the sender claims
 to be. It becomes what the site says (`reject_after_queue`), unless the sender is one of our own; of
-what carries a virus it is quarantine. A removal that nobody has made is quarantine, too. A deferral
+what carries a virus it is quarantine. So is its removal, which is the milter's affair. A deferral
 ends after 24 hours in quarantine, because Postfix would bounce the message in the end.
 """
 
@@ -17,11 +17,14 @@ from iems.model.policy import BLOCKED, Action, Decision, Layer, Ruling, decide, 
 from iems.model.senders import Facts
 from iems.settings.policy import MATRICES
 from iems.settings.schema import Settings
+from lmtp.editing import Change
 from lmtp.provenance import Provenance
 from lmtp.subjects import Target
 
 DEFER_LIMIT = 24 * 3600
 """Seconds; well below `maximal_queue_lifetime` (5 days), after which Postfix bounces."""
+
+LATE = "deferred for 24 hours"
 
 _AFTER_QUEUE = {
     "junk": Action.JUNK,
@@ -32,11 +35,22 @@ _AFTER_QUEUE = {
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """`action` is carried out; `decision` led to it, its notes say why they differ."""
+    """`action` is carried out; `decision` led to it, its notes say why they differ.
+
+    A copy that goes on has these `changes`; `original` is under what name the message is kept as it
+    was, if it is.
+    """
 
     target: Target
     decision: Decision
     action: Action
+    changes: tuple[Change, ...] = ()
+    original: str = ""
+
+    def kept_back(self, action: Action, note: str) -> Outcome:
+        """What is done where his copy cannot be made."""
+        decision = replace(self.decision, notes=(*self.decision.notes, note))
+        return Outcome(self.target, decision, action)
 
 
 def outcome(
@@ -88,13 +102,19 @@ def _possible(
     if action is Action.REJECT:
         action, note = _after_queue(decision, target, provenance, settings)
         notes += [note] if note else []
-    if decision.removals and action < Action.QUARANTINE:
+    viruses = any(one.finding.check in MATRICES for one in decision.removals)
+    if viruses and action < Action.QUARANTINE:
         action = Action.QUARANTINE
-        notes.append("remove is quarantine of what nobody has removed")
-    if action is Action.DEFER and now - provenance.time > DEFER_LIMIT:
+        notes.append("remove is quarantine of a virus that nobody has removed")
+    if action is Action.DEFER and is_late(provenance, now):
         action = Action.QUARANTINE
-        notes.append("deferred for 24 hours")
+        notes.append(LATE)
     return action, "; ".join(notes)
+
+
+def is_late(provenance: Provenance, now: float) -> bool:
+    """Whether a message has waited for as long as it may."""
+    return now - provenance.time > DEFER_LIMIT
 
 
 def _after_queue(

@@ -102,7 +102,8 @@ class Releases:
             mail = Mail(message.sender, size, message.eight_bit, message.utf8)
             forward = {"ADDR": message.client}
             taken = Transaction(mail, (recipient,), forward, incoming.finish())
-            answer = _Released(self.agent, taken, message, whom, wanted).carry_out(deadline)
+            with _Released(self.agent, taken, message, whom, wanted) as released:
+                answer = released.carry_out(deadline)
         if answer.positive:
             self._spent(wanted)
         return answer
@@ -144,6 +145,7 @@ class _Released(Delivery):
         self.marks["past"] = " ".join(f"{check}:{band}" for check, band in wanted.rules)
         self._enforced = {why.rule for why in whom.reasons if why.enforced}
         self._wanted = wanted
+        self._message = message
 
     def carry_out(self, deadline: Deadline) -> Reply:
         """Deliver, if the recipient is still one and nothing else keeps the message."""
@@ -155,12 +157,12 @@ class _Released(Delivery):
             return NO_DIRECTORY
         if not target.known:
             return UNKNOWN
-        one = self._outcome(target)
-        refusal = self._forbidden(target) or _kept(one)
+        one = self._changed(self._outcome(target))
+        refusal = self._forbidden(target) or _held(one, original=self._message.original)
         if refusal:
             return refusal
-        results = self._recorded(self._forwarded({one.action: [one]}))
-        self._log(results)
+        results = self._account.recorded(self._forwarded([one]), self._deadline)
+        self._account.told(results)
         [answer] = (result.reply for result in results)
         return answer
 
@@ -181,14 +183,20 @@ class _Released(Delivery):
         return None
 
 
-def _kept(one: Outcome) -> Reply | None:
-    """What else keeps the message where it is; a rejection does, too: nobody waits to be told."""
-    decisive = one.decision.decisive
-    if one.decision.action in FORWARDED or decisive is None:
+def _held(one: Outcome, *, original: bool) -> Reply | None:
+    """What else keeps the message where it is; a rejection does, too: nobody waits to be told.
+
+    What was kept as it was is not delivered without parts once more.
+    """
+    rests = one.decision.removals if original else ()
+    if one.action in FORWARDED and one.decision.action in FORWARDED and not rests:
         return None
-    found = decisive.finding
+    why = next(iter(rests), one.decision.decisive)
+    if why is None:
+        return reply(550, "5.7.0", printable("; ".join(("Still held", *one.decision.notes))))
+    found = why.finding
     told = (
-        f"Still held: {found.check}:{found.band} {decisive.action.word}, "
-        f"{'enforced' if decisive.enforced else 'chosen'} by {decisive.layer}; {found.reason}"
+        f"Still held: {found.check}:{found.band} {why.action.word}, "
+        f"{'enforced' if why.enforced else 'chosen'} by {why.layer}; {found.reason}"
     )
     return reply(550, "5.7.0", printable(told))

@@ -36,6 +36,8 @@ class Target:
     closed: Decision | None = None
     """The refusal of an account that takes no mail."""
     lists: tuple[MailingList, ...] = ()
+    language: str = ""
+    """The languages that he prefers, as the directory has them."""
 
     @property
     def speakers(self) -> tuple[Layer, ...]:
@@ -84,7 +86,10 @@ def find_targets(
         layers = (user.domain_layer, user.layer) if user else (domains[address.domain],)
         refusal = closed(user) if user else None
         passed = lists.passed(recipient, address)
-        targets.append(Target(recipient, address, LOCAL, layers, bool(found), refusal, passed))
+        language = user.language if user else ""
+        targets.append(
+            Target(recipient, address, LOCAL, layers, bool(found), refusal, passed, language)
+        )
     return targets
 
 

@@ -14,6 +14,7 @@ from iems.directory.connect import connect
 from iems.dns.servers import servers
 from iems.dns.stub import StubResolver
 from iems.model.finding import ATTACHMENT
+from iems.notices.removed import load as load_words
 from iems.settings.load import Written
 from iems.settings.read import SettingsError
 from iems.settings.schema import Settings
@@ -46,6 +47,7 @@ def _checks(written: Written) -> Iterable[str]:
         return
     try:
         build_checks(Tools.within(settings, resolver, settings.milter.state))
+        load_words(settings.attachments)
     except SettingsError as error:
         yield from error.faults
 

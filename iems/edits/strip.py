@@ -43,14 +43,18 @@ class Removal:
     notice: str = NOTICE
     """With $name, $type, $size and $rule; $$ is a dollar sign."""
 
+    release: str = ""
+    """By what the message as it was can be asked for: $release, where there is any."""
+
     def __post_init__(self) -> None:
         """Say what is wrong with it."""
         template = Template(self.notice)
-        unknown = sorted(set(template.get_identifiers()) - _FIELDS)
+        known = _FIELDS | {"release"} if self.release else _FIELDS
+        unknown = sorted(set(template.get_identifiers()) - known)
         if not self.rules:
             raise ValueError("there is no rule")
         if not self.notice.strip() or not template.is_valid() or unknown:
-            fields = ", ".join(f"${one}" for one in sorted(_FIELDS))
+            fields = ", ".join(f"${one}" for one in sorted(known))
             raise ValueError(f"the notice: expected a text with {fields}, and $$ for a dollar sign")
 
 
@@ -215,6 +219,7 @@ def _said(match: _Match, removal: Removal) -> str:
         type="".join(letter if " " < letter <= "~" else "?" for letter in declared[:_NAME]),
         size="?" if file.size is None else file.size,
         rule=match.rule.label,
+        release=removal.release,
     )
 
 

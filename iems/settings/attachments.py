@@ -1,15 +1,29 @@
-"""Rules about attachments as settings: the options of each, and what they all share."""
+"""Rules about attachments as settings: the options of each, and what they all share.
+
+Milter and agent read them, the one to find what a rule matches and the other to take it out.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from iems.edits.rules import Rule
+from iems.model.finding import ATTACHMENT
 from iems.settings import read
-from iems.settings.read import SettingsError, Table, Where, setting, somewhere
+from iems.settings.policy import CheckSettings
+from iems.settings.read import LANGUAGES, SettingsError, Table, Where, reads, setting, somewhere
 
 MOST = 64 << 20
 """Bytes of a message that is looked at: up to four times as many are in memory then."""
+
+
+@reads("table: language to absolute path")
+def _files(value: object) -> Mapping[str, Path]:
+    if not isinstance(value, Mapping) or set(value) - set(LANGUAGES):
+        raise ValueError(f"expected a table with keys of {', '.join(LANGUAGES)}")
+    return {language: read.path(file) for language, file in value.items()}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,6 +35,17 @@ class AttachmentSettings:
         "bound on one message; archives that are left then make it `temperror`",
         20.0,
         "s",
+    )
+    language: str = setting(
+        read.one_of(*LANGUAGES),
+        "of notices in mail that leaves, and to users who prefer none that we have",
+        LANGUAGES[0],
+    )
+    notices: Mapping[str, Path] = setting(
+        _files,
+        "files with other words for notices, by language (docs/checks/attachment.md#notices)",
+        {},
+        example='{ de = "/etc/iems/removed.de.toml" }',
     )
 
 
@@ -61,6 +86,11 @@ class RuleSettings:
     larger: int = setting(
         read.integer(0, 1 << 40), "it has more; 0: of any size", 0, "bytes", example="1000000"
     )
+    keep: bool = setting(
+        read.flag,
+        "whether the message as it was is kept in quarantine where a mailbox gets it without parts",
+        default=True,
+    )
 
     def rule(self, label: str) -> Rule:
         """The rule; ValueError where it cannot be meant."""
@@ -82,3 +112,30 @@ def parse(options: Table, key: str, where: Where = somewhere) -> RuleSettings:
         why = str(error).removeprefix("rule x: ")
         raise SettingsError([f"{where(key)}: {key}: {why}"]) from None
     return settings
+
+
+@dataclass(frozen=True, slots=True)
+class Removable:
+    """What one rule finds, and whether the message is kept as it was where that is removed."""
+
+    rule: Rule
+    keep: bool
+
+
+def removables(checks: Iterable[CheckSettings]) -> Mapping[str, Removable]:
+    """The rules by the names of their checks; SettingsError tells all that is wrong."""
+    found: dict[str, Removable] = {}
+    faults: list[str] = []
+    for check in checks:
+        if check.family != ATTACHMENT:
+            continue
+        try:
+            one = parse(check.options, check.key, check.where)
+        except SettingsError as error:
+            faults += error.faults
+        else:
+            label = check.name.partition("/")[2]
+            found[check.name] = Removable(one.rule(label), one.keep)
+    if faults:
+        raise SettingsError(faults)
+    return found

@@ -44,7 +44,7 @@ class Written:
         """The digest of all that `program` reads when it starts: secrets and directory, too."""
         directory, counters = self.settings.directory, self.settings.counters
         own = program.ldap_password_file if directory.kind == "ldap" else directory.file
-        files = [self.settings.keys.findings, own]
+        files = [self.settings.keys.findings, own, *self.settings.attachments.notices.values()]
         if isinstance(program, MilterSettings):
             files += sorted(self.settings.signing.keys.glob("*.toml"))
             if counters.shared and counters.user:

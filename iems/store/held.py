@@ -70,6 +70,8 @@ class Held:
     findings: tuple[Finding, ...]
     fault: str
     recipients: tuple[HeldFor, ...]
+    original: bool = False
+    """Whether its recipients have got it without the parts that these rules have removed."""
 
 
 def held(told: Mapping[str, object]) -> Held:
@@ -96,6 +98,7 @@ def _held(told: Mapping[str, Any]) -> Held:
         findings=of_rows(told["passed"]) if "passed" in told else tuple(_plain(details)),
         fault=_text(details, "fault", ""),
         recipients=recipients,
+        original=bool(told.get("original", False)),
     )
 
 

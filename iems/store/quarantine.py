@@ -40,11 +40,11 @@ class Quarantine:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
-    def put(self, pieces: Iterable[bytes], description: Mapping[str, object]) -> str:
-        """Store a message; the id is 12 characters of base64url, the first of them no hyphen."""
-        name = "-"
-        while name.startswith("-"):  # a command would take it for an option
-            name = secrets.token_urlsafe(_ID_BYTES)
+    def put(
+        self, pieces: Iterable[bytes], description: Mapping[str, object], name: str = ""
+    ) -> str:
+        """Store a message under a `new_name`, which is its id."""
+        name = name or new_name()
         self._folder.mkdir(mode=0o750, exist_ok=True)
         text = _text({"id": name, **description})
         written: list[Path] = []
@@ -179,6 +179,14 @@ class Quarantine:
         if not isinstance(parsed, dict):
             raise ValueError("its description is none")
         return parsed
+
+
+def new_name() -> str:
+    """An id that is free: 12 characters of base64url, the first of them no hyphen."""
+    name = "-"
+    while name.startswith("-"):  # a command would take it for an option
+        name = secrets.token_urlsafe(_ID_BYTES)
+    return name
 
 
 def _text(description: Mapping[str, object]) -> bytes:

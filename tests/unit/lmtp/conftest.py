@@ -19,10 +19,11 @@ from iems.settings.policy import missing_findings
 from iems.settings.schema import Settings
 from iems.store.quarantine import Quarantine
 from iems.store.records import Record, Recorder, search
-from iems.store.spool import MemoryBody, Spooled
+from iems.store.spool import MemoryBody, Spool, Spooled
 from lmtp.agent import Agent
 from lmtp.commands import Mail, parse_rcpt
 from lmtp.dsn import Reports, Row
+from lmtp.editing import Editor
 from lmtp.provenance import Origin
 from lmtp.transaction import Transaction
 from lmtp.upstream import Upstream
@@ -31,6 +32,7 @@ from tests.unit.lmtp.parts import Heard, Hop, Taken
 SECRET = b"k" * 32
 NOW = int(time.time())
 ACTIONS = ("deliver", "tag", "junk", "quarantine", "defer", "discard", "reject")
+BODY = b"\r\nbody\r\n"
 LISTED = Finding("dnsbl/one", "fail", "listed", "on it")
 DIRECTORY = """
 [domains."b.test"]
@@ -98,12 +100,18 @@ class Office:
         at: float = NOW,
         ident: str = "4XyZ",
         client: str = "192.0.2.1",
+        body: bytes = BODY,
     ) -> list[str]:
         """The replies for RCPT arguments such as `<a@b.test> ORCPT=...`."""
         passed = Passed("ref012345678", "4XyZ", channel, sender, int(at), tuple(findings))
         field = b"X-IEMS-Findings:" + encode(passed, "k1", SECRET) + b"\r\n"
         return self.send(
-            *recipients, header=field + header, sender=sender, ident=ident, client=client
+            *recipients,
+            header=field + header,
+            sender=sender,
+            ident=ident,
+            client=client,
+            body=body,
         )
 
     def send(
@@ -113,12 +121,13 @@ class Office:
         sender: str = "s@x.test",
         ident: str = "4XyZ",
         client: str = "192.0.2.1",
+        body: bytes = BODY,
     ) -> list[str]:
         """The same without findings."""
         written = [one if one.startswith("<") else f"<{one}@b.test>" for one in recipients]
         parsed = tuple(parse_rcpt(f"TO:{one}", utf8=True) for one in written)
         block = header + b"Message-ID: <m@x.test>\r\nSubject: x\r\n"
-        message = Spooled(block, MemoryBody(b"\r\nbody\r\n"))
+        message = Spooled(block, MemoryBody(body))
         forward = {"IDENT": ident, "ADDR": client}
         one = Transaction(Mail(sender, utf8=True), parsed, forward, message)
         return [str(answer) for answer in self.agent.deliver(one)]
@@ -161,6 +170,8 @@ def office(tmp_path: Path) -> Iterator[Office]:
             recorder=recorder,
             quarantine=Quarantine(tmp_path / "quarantine"),
             reports=Sent("127.0.0.1:1", made.hostname, log),
+            spool=Spool(tmp_path),
+            editor=Editor.of(made),
             log=log,
             meter=Meter(),
         )

@@ -13,6 +13,7 @@ from iems.serve.meter import Meter
 from iems.settings.read import SettingsError
 from iems.store import keys
 from iems.store.records import Recorder, new_reference
+from iems.store.spool import Spool
 from lmtp.main import AgentService, main
 from tests.unit.lmtp.parts import Heard
 
@@ -65,7 +66,7 @@ def test_what_is_wrong_is_found_in_time(
 
 def test_only_delegated_checks_are_missed(service: AgentService, tmp_path: Path) -> None:
     recorder = Recorder(tmp_path / "records.sqlite")
-    agent = service.prepare()._agent(recorder, Heard(), Meter())
+    agent = service.prepare()._agent(recorder, Spool(tmp_path), Heard(), Meter())
     recorder.close(Deadline.after(5))
     assert [(one.check, one.band) for one in agent.origin.missing] == [("dnsbl/asked", TEMPERROR)]
 

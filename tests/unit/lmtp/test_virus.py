@@ -115,4 +115,4 @@ def test_a_removal_that_nobody_has_made_is_quarantine(office: Office, other: str
     )
     assert quarantined(one, one.deliver(other, findings=[LISTED, INFECTED]))
     (record,) = one.records()
-    assert "remove is quarantine of what nobody has removed" in str(record.details)
+    assert "remove is quarantine of a virus that nobody has removed" in str(record.details)

@@ -1,0 +1,153 @@
+"""What is changed in the copies of a message, and the copies that come of it.
+
+A change is a value: recipients with equal ones share a copy, which is made once and lies in the
+spool until the message is done. What cannot be changed as it should is told and not delivered:
+`refused` for good, `unable` where another try may do better. A process changes one message at a
+time, for that costs memory; a larger one than is looked at is `refused`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from iems.codec.printable import printable
+from iems.edits.edit import Edit
+from iems.edits.strip import Removal, strip
+from iems.model.policy import Reason
+from iems.notices.letter import language_of
+from iems.notices.removed import Words, load
+from iems.serve.deadline import Deadline
+from iems.settings.attachments import MOST, Removable, removables
+from iems.settings.schema import Settings
+from iems.store.spool import PIECE, Spool, Spooled, TooLargeError
+
+SECONDS = 120.0
+"""For all changes of one message; archives take most of it."""
+
+_turn = threading.Lock()
+
+
+class Change(Protocol):
+    """One change: hashable, and equal where it makes the same of the same bytes."""
+
+    def of(self, data: bytes, deadline: Deadline) -> Edit:
+        """What it makes of a message."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Strip:
+    """Attachments are taken out."""
+
+    removal: Removal
+    timeout: float
+
+    def of(self, data: bytes, deadline: Deadline) -> Edit:
+        """The message without them."""
+        return strip(data, self.removal, deadline.sooner(self.timeout).at)
+
+
+@dataclass(frozen=True, slots=True)
+class Editor:
+    """Which changes there are, by the settings of the site."""
+
+    removables: Mapping[str, Removable]
+    words: Mapping[str, Words]
+    language: str
+    timeout: float
+
+    @classmethod
+    def of(cls, settings: Settings) -> Editor:
+        """That of a site; SettingsError where its rules or files cannot be used."""
+        shared = settings.attachments
+        words = load(shared)
+        return cls(removables(settings.checks), words, shared.language, shared.timeout)
+
+    def changes(
+        self, removals: Iterable[Reason], language: str, release: str
+    ) -> tuple[Change, ...]:
+        """The changes that these reasons ask for; KeyError for a rule that is none of ours.
+
+        `release` is the name by which the message would be kept as it was.
+        """
+        found = [self.removables[name] for name in _names(removals)]
+        if not found:
+            return ()
+        keep = any(one.keep for one in found)
+        notice = self.words[language_of(language, self.language)].notice(kept=keep)
+        rules = tuple(one.rule for one in found)
+        return (Strip(Removal(rules, notice, release if keep else ""), self.timeout),)
+
+    def keeps(self, removals: Iterable[Reason]) -> bool:
+        """Whether the message is kept as it was, if anything is taken out."""
+        return any(self.removables[name].keep for name in _names(removals))
+
+
+def _names(removals: Iterable[Reason]) -> list[str]:
+    return sorted({one.finding.check for one in removals})
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """What came of it: another message, or none where nothing was to change."""
+
+    message: Spooled | None = None
+    refused: str = ""
+    unable: str = ""
+
+
+class Copies:
+    """Those of one message; leaving the `with` block frees what they hold."""
+
+    def __init__(self, spool: Spool, message: Spooled, deadline: Deadline) -> None:
+        self._spool = spool
+        self._message = message
+        self._deadline = deadline.sooner(SECONDS)
+        self._made: dict[tuple[Change, ...], Made] = {(): Made()}
+        self._open = contextlib.ExitStack()
+
+    def __enter__(self) -> Copies:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self._open.close()
+
+    def made(self, changes: tuple[Change, ...]) -> Made:
+        """What comes of these changes, one after the other."""
+        if changes not in self._made:
+            self._made[changes] = self._make(changes)
+        return self._made[changes]
+
+    def _make(self, changes: tuple[Change, ...]) -> Made:
+        if self._message.size > MOST:
+            return Made(refused=f"it has more than {MOST} bytes")
+        if not _turn.acquire(timeout=self._deadline.remaining()):
+            return Made(unable="other messages take too long")
+        try:
+            return self._edited(changes)
+        except TooLargeError as error:
+            return Made(refused=str(error))
+        except OSError as error:
+            return Made(unable=printable(str(error)))
+        finally:
+            _turn.release()
+
+    def _edited(self, changes: tuple[Change, ...]) -> Made:
+        data, changed = b"".join((self._message.header, *self._message.body.pieces())), False
+        for one in changes:
+            edit = one.of(data, self._deadline)
+            if edit.rejected:
+                return Made(refused=edit.reason)
+            if edit.late:
+                return Made(unable="there was no time for it")
+            data, changed = edit.of(data), changed or bool(edit.splices)
+        if not changed:
+            return Made()
+        incoming = self._open.enter_context(self._spool.receive(len(data)))
+        for at in range(0, len(data), PIECE):
+            incoming.write(data[at : at + PIECE])
+        return Made(incoming.finish())
