@@ -10,6 +10,7 @@ setup(
         "iems.codec",
         "iems.directory",
         "iems.dns",
+        "iems.editing",
         "iems.edits",
         "iems.mime",
         "iems.model",

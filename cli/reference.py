@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from iems.editing.assembly import OPTIONS as EDITS
 from iems.model.envelope import INTERNET, LOCAL, SUBMISSION
 from iems.model.policy import Action
 from iems.settings.policy import (
@@ -89,6 +90,17 @@ def sections() -> Iterator[Section]:
     )
     for family in BANDS:
         yield _check(family)
+    for name, options in EDITS.items():
+        table = f"edits.{name}"
+        yield Section(
+            f"`[{table}.LABEL]`",
+            (
+                f"One table for each of any number; the edit is named `{name}/LABEL`, and LABEL is "
+                "of letters, digits, `-` and `.`. They follow each other as they stand.",
+            ),
+            f"[{table}.footer]",
+            _keys(options),
+        )
     yield Section(
         "`[channels.CHANNEL]`: source channels by network",
         (
@@ -191,6 +203,8 @@ def _key(field: dataclasses.Field[Any]) -> Key:
 def toml(value: object) -> str:
     """A value as TOML writes it."""
     match value:
+        case None:
+            return '""'
         case bool():
             return str(value).lower()
         case Action():

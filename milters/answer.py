@@ -83,6 +83,14 @@ class Answers:
         record = self.account.bound(message, "end-of-message", refused_by(found), line(reply))
         return self.refuse(message, reply, [record], found.check)
 
+    def unwanted(self, message: Message, edit: str, why: str) -> Reply:
+        """What an edit would have to change, and must not."""
+        found = Finding(edit, "fail", "unchangeable", f"such mail is not taken: {why}")
+        decision = refused_by(found)
+        reply = refusal(None, decision, self.contact, message.reference, rejected=True)
+        record = self.account.bound(message, "end-of-message", decision, line(reply))
+        return self.refuse(message, reply, [record], edit)
+
     def refuse(
         self, message: Message, reply: Reject | TempFail, records: list[Record], checks: str
     ) -> Reply:

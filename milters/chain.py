@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from iems.codec.printable import printable
 from iems.directory.reader import Directory, DirectoryUnavailable
 from iems.directory.resolve import Destination, resolve
+from iems.editing.assembly import Plan
 from iems.model.address import Address, AddressError
 from iems.model.envelope import INTERNET, LOCAL, SUBMISSION, Client
 from iems.model.finding import Finding
@@ -34,6 +35,7 @@ from milters.answer import Answers
 from milters.checks.protocol import Check, Stage, View
 from milters.deciding import decided, of_all, refused, stopping
 from milters.draft import Draft
+from milters.editing import Editing
 from milters.edits import forged, holds, insertions, leaving
 from milters.exact import Exact
 from milters.reply import Continue, Edit, Reply
@@ -61,6 +63,9 @@ class Runtime:
     signing_keys: Mapping[str, DomainKeys] = field(default_factory=dict)
     """By domain; none where nothing is sent on."""
 
+    plan: Plan = field(default_factory=Plan)
+    """The edits of the site."""
+
     @functools.cached_property
     def due(self) -> Mapping[Stage, tuple[Check, ...]]:
         """The checks by the stage that begins them."""
@@ -78,6 +83,11 @@ class Runtime:
         """Who signs."""
         return Signing(self.settings, self.signing_keys, self.directory)
 
+    @functools.cached_property
+    def editing(self) -> Editing:
+        """Who edits."""
+        return Editing(self.plan, self.directory, self.settings.directory.timeout)
+
 
 class Chain:
     """The way of one connection; the methods are named after what the MTA says."""
@@ -93,14 +103,18 @@ class Chain:
     @property
     def reads_bodies(self) -> bool:
         """Whether anybody wants to see bodies."""
-        tagged = self._run.settings.milter.tag_spam_bounces
-        return tagged or self._run.signing.on or bool(self._readers)
+        run = self._run
+        tagged = run.settings.milter.tag_spam_bounces
+        return tagged or run.signing.on or run.editing.on or bool(self._readers)
+
+    def _changes(self, message: Message) -> bool:
+        """Whether the message may be edited or signed, for which its body is needed."""
+        return self._run.signing.wants(message) or self._run.editing.wants(message)
 
     def _needs_body(self, message: Message) -> bool:
-        """Whether a check reads it that is not in shadow, or a signature covers it."""
+        """Whether a check reads it that is not in shadow, or it may be changed."""
         judged = self._readers - self._run.settings.shadows
-        signs = message.channel != LOCAL and self._run.signing.wants(message)
-        return bool(judged) or signs
+        return bool(judged) or (message.channel != LOCAL and self._changes(message))
 
     @property
     def reference(self) -> str:
@@ -199,7 +213,7 @@ class Chain:
         self._start(Stage.HEADERS, message.started)
         if self._run.settings.milter.tag_spam_bounces:
             message.keep_report(bounces.LIMIT)
-        if self._readers or self._run.signing.wants(message):
+        if self._readers or self._changes(message):
             message.keep(self._run.spool, self._run.settings.agent.max_message)
         return Continue()
 
@@ -236,28 +250,36 @@ class Chain:
             if not isinstance(answer, Continue):
                 self._run.telling.tell(message, seen, REFUSED)
                 return answer, ()
-        draft = message.draft().without(fakes)
-        signed = self._signed(message, draft)
-        if not isinstance(signed, Signed):
-            return signed, ()
+        sealed = self._sealed(message, message.draft().without(fakes))
+        if not isinstance(sealed, tuple):
+            return sealed, ()
+        signed, told = sealed
         held = holds(stopped)
         spam, note = bounces.verdict(message, settings, self._run.keyring.secret)
-        notes = (note, *(f"held in the queue: {one.reason}" for one in held), signed.note)
-        self._run.account.let_in(message, seen, *filter(None, notes))
+        why = (f"held in the queue: {one.reason}" for one in held)
+        self._run.account.let_in(message, seen, note, *why, *told, signed.note)
         self._run.telling.tell(message, seen, HELD if held else "")
         passed = message.passed(settings.shown(seen), self._run.account.clock())
         ours = insertions(passed, settings.weighed(seen), key, settings.hostname, spam=spam)
         return Continue(), (*signed.draft.difference(), *ours, *held, *signed.edits)
 
-    def _signed(self, message: Message, draft: Draft) -> Signed | Reply:
+    def _sealed(self, message: Message, draft: Draft) -> tuple[Signed, tuple[str, ...]] | Reply:
+        """The message as it goes on, edited and then signed, and what edits told; or a refusal."""
+        run = self._run
         try:
-            return self._run.signing.sign(message, draft, int(self._run.account.clock()))
+            edited = run.editing.edited(message, draft)
+            signed = run.signing.sign(message, edited.draft, int(run.account.clock()))
         except DirectoryUnavailable as error:
             cause, why = "directory", str(error)
         except OSError as error:
             cause, why = "spool", str(error)
+        else:
+            refused = edited.rejected
+            return self._answers.unwanted(message, *refused) if refused else (signed, edited.notes)
         answer = self._answers.unavailable(message, cause, why)
-        return Signed(draft, note=f"not signed: {why}") if isinstance(answer, Continue) else answer
+        if not isinstance(answer, Continue):
+            return answer
+        return Signed(draft, note=f"not signed: {why}"), (f"not edited: {why}",)
 
     def _unread(self, message: Message, fault: Exception) -> tuple[Reply, tuple[Edit, ...]]:
         """The message could not be kept for the checks that read it."""

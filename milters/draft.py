@@ -48,7 +48,12 @@ class Draft:
         """Why it cannot be edited, if it cannot."""
         if self.body is None:
             return "its body could not be kept"
-        return f"it has more than {LIMIT} bytes" if self._size(self.body) > LIMIT else ""
+        return f"it has more than {LIMIT} bytes" if self.size > LIMIT else ""
+
+    @property
+    def size(self) -> int:
+        """Bytes, as far as it was kept."""
+        return len(self.header.raw) + (self.body.size if self.body else 0)
 
     @cached_property
     def data(self) -> bytes:
@@ -90,9 +95,6 @@ class Draft:
         ]
         body = (ReplaceBody(b"".join(self.content())),) if self._replaced else ()
         return (*changed, *reversed(gone), *_insertions(steps), *body)
-
-    def _size(self, body: Body) -> int:
-        return len(self.header.raw) + body.size
 
     def _settled(self, header: HeaderBlock) -> HeaderBlock:
         """The header as it is once Postfix has written the fields that are new."""

@@ -18,6 +18,7 @@ from iems.directory.connect import connect, unavailable
 from iems.directory.reader import Directory
 from iems.dns.servers import servers
 from iems.dns.stub import StubResolver
+from iems.editing.assembly import Plan, build_edits
 from iems.notices import holds, outages, viruses
 from iems.notices.holds import HoldNotices
 from iems.notices.postmaster import Postmaster
@@ -94,7 +95,8 @@ class MilterService:
         except (ValueError, KeyringError, SigningKeyError) as error:
             raise SettingsError([str(error)]) from None
         build_checks(Tools.within(settings, StubResolver(dns_servers, 0.0), settings.milter.state))
-        generation = MilterGeneration(settings, keyring, signing_keys, fingerprint)
+        plan = build_edits(settings)
+        generation = MilterGeneration(settings, keyring, signing_keys, plan, fingerprint)
         generation.directory(lambda _note: None)
         generation.counters()
         return generation
@@ -107,6 +109,7 @@ class MilterGeneration:
     settings: Settings
     keyring: Keyring
     signing_keys: Mapping[str, DomainKeys]
+    plan: Plan
     fingerprint: str
 
     @property
@@ -135,6 +138,7 @@ class MilterGeneration:
             counters=counters,
             new_reference=new_reference,
             signing_keys=self.signing_keys,
+            plan=self.plan,
         )
         control.meter.watch("records_dropped_total", lambda: recorder.dropped)
         adapter.serve(lambda: Chain(runtime), listener, control, log)

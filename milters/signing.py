@@ -16,9 +16,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from iems.codec.author import authors
 from iems.directory.ownership import owns
 from iems.directory.reader import Alias, Directory
+from iems.editing.choice import author
 from iems.edits.dkim_sign import NAME, Signer, UnsignableError, body_digest, signature
 from iems.edits.edit import EditError
 from iems.edits.seven_bit import LONGEST, Survey, seven_bit, survey
@@ -34,9 +34,6 @@ from milters.reply import Edit, InsertHeader
 from milters.state import Message
 
 _DAY = 24 * 60 * 60
-PASSED_ON = (b"received", b"x-sieve")
-"""Fields of mail that was delivered before, or that a Sieve script made: no milter sees the first
-Received, which is that of this machine, and Pigeonhole marks by the other what it sends."""
 
 
 class UnsignedError(Exception):
@@ -73,13 +70,13 @@ class Signing:
 
     def sign(self, message: Message, draft: Draft, now: int) -> Signed:
         """The draft of a message that is whole, in the form that is signed, and the signatures."""
-        author, signers = self._candidates(message, draft.header)
-        if author is None or not signers:
+        whose, signers = self._candidates(message, draft.header)
+        if whose is None or not signers:
             return Signed(draft)
         if draft.body is None:
             return Signed(draft, note=f"not signed: {draft.fault}")
         try:
-            self._allow(message, author)
+            self._allow(message, whose)
             sealed, note = _sealed(draft)
             digest = body_digest(sealed.content())
             values = [signature(one, sealed.header, digest, now) for one in signers]
@@ -95,10 +92,10 @@ class Signing:
         """Whom From names, and who may sign for his domain or one above it."""
         if not self._signers or message.channel not in {SUBMISSION, LOCAL, LIST}:
             return None, ()
-        author = _author(header)
-        labels = author.domain.split(".") if author else []
+        found = author(header)
+        labels = found.domain.split(".") if found else []
         names = (".".join(labels[at:]) for at in range(len(labels)))
-        return author, next((self._signers[name] for name in names if name in self._signers), ())
+        return found, next((self._signers[name] for name in names if name in self._signers), ())
 
     def _allow(self, message: Message, author: Address) -> None:
         """UnsignedError unless who sent the message may send with this address."""
@@ -120,7 +117,7 @@ class Signing:
 
     def _allow_machine(self, message: Message, author: Address) -> None:
         """Its accounts own ACCOUNT@HOSTNAME; nobody has logged in as a user of the directory."""
-        if any(message.block.named(name) for name in PASSED_ON):
+        if message.sent_on:
             raise UnsignedError("it was sent on, or by a Sieve script")
         sender = message.sender_address
         own = author.domain == self._settings.hostname
@@ -158,14 +155,3 @@ def _signers(keys: Mapping[str, DomainKeys], lifetime: int) -> Mapping[str, tupl
         for domain, one in keys.items()
     }
     return {domain: signers for domain, signers in found.items() if signers}
-
-
-def _author(header: HeaderBlock) -> Address | None:
-    """The one address in From; None where there is another number of them."""
-    found = authors([field.value for field in header.named(b"from")])
-    if not found.sole:
-        return None
-    try:
-        return Address.parse("{}@{}".format(*found.addresses[0]))
-    except AddressError:
-        return None

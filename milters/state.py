@@ -37,6 +37,10 @@ not their number. A larger one is refused here, since a refusal by the agent wou
 MAX_FIELDS = 10_000
 """Header fields: 1 MiB of the shortest ones took 70 MB of memory for one message in the agent."""
 
+_PASSED_ON = (b"received", b"x-sieve")
+"""Fields of mail that was delivered before, or that a Sieve script made: no milter sees the first
+Received, which is that of this machine, and Pigeonhole marks by the other what it sends."""
+
 Pairs: TypeAlias = list[tuple[Check, Pending]]
 Started: TypeAlias = dict[Stage, Pairs]
 """The checks under way by the stage that began them."""
@@ -104,6 +108,11 @@ class Message:
         """The destination that counts for all: of what goes to outside as well no copy must slip
         through there."""
         return direction(one for _address, destinations in self.accepted for one in destinations)
+
+    @property
+    def sent_on(self) -> bool:
+        """Whether mail of this machine was delivered before, or made by a Sieve script."""
+        return self.channel == LOCAL and any(self.block.named(name) for name in _PASSED_ON)
 
     @property
     def leaves(self) -> bool:

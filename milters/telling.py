@@ -25,7 +25,6 @@ from iems.serve.log import Log
 from iems.settings.matrix import INFECTED, Whom
 from iems.settings.schema import Settings
 from iems.store.owed import FILE, Event, Owed, OwedError
-from milters.signing import PASSED_ON
 from milters.state import Message
 
 REFUSED, HELD = "refused", "held"
@@ -109,7 +108,7 @@ def _sender(message: Message) -> str:
             return Address.parse(message.authenticated).key
         except AddressError:
             return ""
-    if message.channel != LOCAL or any(message.block.named(name) for name in PASSED_ON):
+    if message.channel != LOCAL or message.sent_on:
         return ""
     return message.sender_address.key if message.sender_address else ""
 

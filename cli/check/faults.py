@@ -13,6 +13,7 @@ from cli.postfix import Postfix, seconds
 from iems.directory.connect import connect
 from iems.dns.servers import servers
 from iems.dns.stub import StubResolver
+from iems.editing.assembly import build_edits
 from iems.model.finding import ATTACHMENT
 from iems.notices.removed import load as load_words
 from iems.settings.load import Written
@@ -31,6 +32,7 @@ from milters.checks.protocol import Tools
 def find(written: Written, postfix: Postfix | None) -> Iterator[str]:
     """All that is wrong with settings that could be read."""
     yield from _checks(written)
+    yield from _edits(written)
     yield from _secrets(written.settings)
     yield from _directory(written)
     if postfix is not None:
@@ -48,6 +50,13 @@ def _checks(written: Written) -> Iterable[str]:
     try:
         build_checks(Tools.within(settings, resolver, settings.milter.state))
         load_words(settings.attachments)
+    except SettingsError as error:
+        yield from error.faults
+
+
+def _edits(written: Written) -> Iterable[str]:
+    try:
+        build_edits(written.settings)
     except SettingsError as error:
         yield from error.faults
 

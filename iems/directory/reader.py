@@ -9,9 +9,10 @@ temporary failure (4xx) and never "no such user".
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol, TypeAlias
 
+from iems.directory.person import NOBODY, Person
 from iems.model.address import Address
 from iems.model.policy import Layer, MailingList
 from iems.serve.deadline import Deadline
@@ -26,7 +27,8 @@ class User:
     """A mailbox, with its owner's policy and that of its domain.
 
     `refusal` says why mail to it is refused (`iems.directory.account`); empty where it is taken.
-    `language` holds the languages that its owner prefers (RFC 2798 section 2.7).
+    `language` holds the languages that its owner prefers (RFC 2798 section 2.7), `person` what else
+    is known of him.
     """
 
     address: Address
@@ -34,6 +36,7 @@ class User:
     domain_layer: Layer
     refusal: str = ""
     language: str = ""
+    person: Person = field(default_factory=lambda: NOBODY, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from iems.directory.account import KINDS, POP3, refusal
+from iems.directory.person import ATTRIBUTES as PERSON
+from iems.directory.person import person
 from iems.directory.policy import MAX_SENDERS, with_headers
 from iems.directory.reader import Alias, CatchAll, Entry, User, user_of
 from iems.model.address import Address, AddressError, domain_name
@@ -22,7 +24,9 @@ from iems.settings.read import SettingsError, Table, action, actions, join, text
 
 _TABLES = frozenset({"domains", "users", "aliases", "lists"})
 _OF_LAYER = frozenset({"headers", "policy", "senders"})
-_OF_USER = frozenset({"policy", "senders", "disabled", "kind", "forward", "reads", "language"})
+_OF_USER = frozenset(
+    {"policy", "senders", "disabled", "kind", "forward", "reads", "language", "person"}
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,11 +141,19 @@ class _Reading:
             self._fault(f"{key}.language", language, "expected a language, as in 'de'")
         told = refusal(str(disabled), str(kind))
         layer = replace(self._layer(key, own, subject), sees_junk="reads" not in content)
-        user = User(address, layer, domain, told, str(language))
+        about = person(self._person(f"{key}.person", content.get("person", {})), address)
+        user = User(address, layer, domain, told, str(language), about)
         forward = (
             self._addresses(f"{key}.forward", content["forward"]) if "forward" in content else ()
         )
         return Alias(address, forward, user) if forward and not told else user
+
+    def _person(self, key: str, content: object) -> dict[str, str]:
+        known = content if isinstance(content, Mapping) else {"": None}
+        texts = {name: text for name, text in known.items() if isinstance(text, str)}
+        if texts.keys() != known.keys() or texts.keys() - PERSON.keys():
+            self._fault(key, content, f"expected a table of strings: {', '.join(PERSON)}")
+        return texts
 
     def _aliases(
         self, table: Table, entries: dict[str, Entry], layers: Mapping[str, Layer]

@@ -13,6 +13,8 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from iems.directory.account import POP3, refusal
+from iems.directory.person import ATTRIBUTES as PERSON
+from iems.directory.person import person
 from iems.directory.policy import read_policy, read_senders, with_headers
 from iems.directory.reader import Alias, CatchAll, DirectoryUnavailable, Entry, User, user_of
 from iems.directory.store import Attributes, Name, Reader, Row
@@ -30,7 +32,17 @@ NAME = "cn"
 ADMIN, PASSWORD, LOCKED = "iemsAdmin", "userPassword", "pwdAccountLockedTime"
 LANGUAGE = "preferredLanguage"
 _OF_USER = (DISABLED, KIND, FORWARD, READS, LANGUAGE)
-ATTRIBUTES = (CLASS, ADDRESS, TARGET, DOMAIN_NAME, POLICY, SENDER, HEADER, *_OF_USER)
+ATTRIBUTES = (
+    CLASS,
+    ADDRESS,
+    TARGET,
+    DOMAIN_NAME,
+    POLICY,
+    SENDER,
+    HEADER,
+    *_OF_USER,
+    *PERSON.values(),
+)
 
 Note = Callable[[str], None]
 
@@ -222,7 +234,14 @@ def _user(row: Row, layers: Mapping[str, Layer], note: Note) -> User:
     subject = Subject(Kind.USER, address.key)
     own = read_layer(row, subject, note)
     refused = refusal(_maybe(row, DISABLED), _maybe(row, KIND))
-    return User(address, own, layer, refused, _maybe(row, LANGUAGE))
+    told = {name: _first(row, attribute) for name, attribute in PERSON.items()}
+    return User(address, own, layer, refused, _maybe(row, LANGUAGE), person(told, address))
+
+
+def _first(row: Row, attribute: str) -> str:
+    """The first value of an attribute that may have several; empty where it has none."""
+    values = row.attributes.get(attribute, ())
+    return values[0].decode("utf-8", "replace") if values else ""
 
 
 def _targets(row: Row, note: Note) -> tuple[Address, ...]:

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from iems.model.envelope import INTERNET, LOCAL
 from iems.model.policy import Kind, Layer, Subject
+from iems.settings.edits import read_edits
 from iems.settings.policy import (
     Channel,
     DestinationTable,
@@ -44,7 +45,9 @@ class Written:
         """The digest of all that `program` reads when it starts: secrets and directory, too."""
         directory, counters = self.settings.directory, self.settings.counters
         own = program.ldap_password_file if directory.kind == "ldap" else directory.file
-        files = [self.settings.keys.findings, own, *self.settings.attachments.notices.values()]
+        edits = (file for edit in self.settings.edits for file in edit.files)
+        notices = self.settings.attachments.notices.values()
+        files = [self.settings.keys.findings, own, *notices, *edits]
         if isinstance(program, MilterSettings):
             files += sorted(self.settings.signing.keys.glob("*.toml"))
             if counters.shared and counters.user:
@@ -87,7 +90,12 @@ def from_table(table: Table, where: Where = somewhere) -> Settings:
     """The settings in a parsed table."""
     rest = dict(table)
     faults: list[str] = []
-    readers = {"checks": read_checks, "channels": _channels, "destinations": _destinations}
+    readers = {
+        "checks": read_checks,
+        "channels": _channels,
+        "destinations": _destinations,
+        "edits": read_edits,
+    }
     for name, read in readers.items():
         try:
             rest[name] = read(_table(rest.get(name, {}), name, where), where)

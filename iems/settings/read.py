@@ -217,6 +217,12 @@ def path(value: object) -> Path:
     return Path(value)
 
 
+@reads("absolute path, or empty")
+def path_if_any(value: object) -> Path | None:
+    """An absolute path, or none."""
+    return None if value == "" else path(value)
+
+
 @reads("`unix:/PATH` or `inet:ADDRESS:PORT`")
 def server(value: object) -> Server:
     """Where a server listens."""

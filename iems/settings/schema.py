@@ -18,6 +18,7 @@ from iems.model.policy import WHOLE, Action, Layer, Rule
 from iems.model.server import NOWHERE, Server
 from iems.settings import read
 from iems.settings.attachments import AttachmentSettings
+from iems.settings.edits import EditSettings
 from iems.settings.policy import Channel, CheckSettings, Mode, site_layer
 from iems.settings.read import AT_ONCE, LANGUAGES, RESTART, Network, section, setting
 
@@ -330,6 +331,7 @@ class Settings:
     channels: Mapping[str, Channel] = setting(read.elsewhere(), "source channels", {})
     destinations: Mapping[str, Layer] = setting(read.elsewhere(), "policy by destination", {})
     checks: tuple[CheckSettings, ...] = setting(read.elsewhere(), "the checks that run", ())
+    edits: tuple[EditSettings, ...] = setting(read.elsewhere(), "what is edited", ())
 
     @functools.cached_property
     def site_layer(self) -> Layer:

@@ -50,7 +50,7 @@ SAMPLES = (
     Sample("user kind", ALICE, "iemsKind", b"receive-only"),
     Sample("how a user reads", ALICE, "iemsReads", b"pop3"),
     Sample("language of a user", ALICE, "preferredLanguage", b"de"),
-    *(Sample("user name", ALICE, one, b"alice") for one in ("cn", "sn")),
+    *(Sample("user name", ALICE, one, b"alice") for one in ("cn", "sn", "title", "l")),
     Sample("lock of a user", LARS, "pwdAccountLockedTime", b"000001010000Z"),
     Sample("age of a password", BOB, "pwdPolicySubentry", RULES.encode()),
     Sample("rules of passwords", RULES, "pwdMaxAge", b"0"),
@@ -65,7 +65,7 @@ SAMPLES = (
     *(Sample("domain policy", dn, *one) for dn in (DOMAIN_DN, BOTH) for one in (*OWN, HEADER)),
     Sample("domain administrators", DOMAIN_DN, "iemsAdmin", DAN.encode()),
     Sample("top of the domains", f"ou=domains,{BASE}", "objectClass", b"organizationalUnit"),
-    Sample("everything else below the domains", ALICE, "description", b"tall"),
+    Sample("everything else below the domains", ALICE, "description", b"alice"),
     Sample("everything else", BASE, "o", b"iems"),
 )
 ACTORS = (
@@ -82,7 +82,8 @@ def populated(server: Slapd) -> Slapd:
     """The server with a domain, its users and administrator, an alias, and another domain."""
     rules = [f"{name}: {value.decode()}" for name, value in OWN]
     ruled = [*rules, f"{HEADER[0]}: {HEADER[1].decode()}"]
-    more = ("iemsForward: far@example.net", "iemsKind: receive-only", "description: tall")
+    more = [f"{name}: alice" for name in ("title", "l", "description")]
+    more += ["iemsForward: far@example.net", "iemsKind: receive-only"]
     server.add(
         tree.domain(DOMAIN, *ruled, f"iemsAdmin: {DAN}")
         + tree.domain("elsewhere.rights.test", f"iemsAdmin: {EVE}")
@@ -251,7 +252,7 @@ def test_readers_see_where_mail_goes(populated: Slapd, actor: str) -> None:
     assert {ALICE, BOB, BOTH, DOMAIN_DN} <= shown.keys()
     places = {"objectClass", "uid", "iemsAddress", "iemsTarget", "iemsForward", "iemsDomainName"}
     policy = {"iemsPolicy", "iemsSender", "iemsHeader", "iemsKind", "iemsDisabled", "iemsReads"}
-    own = set() if actor == "postfix" else policy | {"preferredLanguage"}
+    own = set() if actor == "postfix" else {*policy, "cn", "sn", "title", "l", "preferredLanguage"}
     assert set().union(*shown.values()) == places | own
 
 

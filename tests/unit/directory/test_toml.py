@@ -27,6 +27,15 @@ DOMAIN = '[domains."example.test"]\n'
             "expected one of send-only, receive-only",
         ),
         (DOMAIN + '[users."a@example.test"]\nreads = "imap"', "expected 'pop3' or nothing"),
+        (DOMAIN + '[users."a@example.test"]\nperson = 3', "expected a table of strings: name, "),
+        (
+            DOMAIN + '[users."a@example.test"]\nperson = { phone = 3 }',
+            "expected a table of strings: name, given_name, surname, title, ",
+        ),
+        (
+            DOMAIN + '[users."a@example.test"]\nperson = { fone = "3" }',
+            "users.\"a@example.test\".person is {'fone': '3'}; expected a table of strings",
+        ),
         (DOMAIN + '[users."a@example.test"]\nlanguage = 3', "expected a language, as in 'de'"),
         (DOMAIN + '[users."a@example.test"]\ndisabled = true', "expected the reason as a string"),
         (DOMAIN + '[users."a@example.test"]\nforward = []', "expected a list of addresses"),

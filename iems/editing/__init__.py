@@ -1,0 +1,1 @@
+"""Edits of mail that flows: which are due, and what each makes of a message."""

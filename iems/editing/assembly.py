@@ -1,0 +1,86 @@
+"""From settings to the edits of a site: the one place that lists the families of edits.
+
+What is wrong with an edit's own options is found here, so that `iems check` tells it before a
+daemon does. Files that they name are read, and nothing else is opened.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Protocol
+
+from iems.directory.person import Person
+from iems.editing import text
+from iems.editing.choice import Facts, due
+from iems.edits.edit import Edit
+from iems.model.address import Address
+from iems.settings.edits import EditSettings, EditTable
+from iems.settings.read import SettingsError
+from iems.settings.schema import Settings
+
+
+class Editor(Protocol):
+    """What an edit does."""
+
+    def edit(self, data: bytes, person: Person, /) -> Edit:
+        """The message changed; `person` is who sent it, or of mail from outside who gets it."""
+        ...
+
+
+FAMILIES: Mapping[str, Callable[[EditSettings], Editor]] = MappingProxyType({"text": text.make})
+OPTIONS: Mapping[str, type[EditTable]] = MappingProxyType({"text": text.Settings})
+"""What makes an edit of its settings, and what these may hold, by family."""
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """One edit of the site: which mail it is for, and what it does."""
+
+    name: str
+    which: EditTable
+    editor: Editor
+
+    def edit(self, size: int, data: Callable[[], bytes], person: Person) -> Edit:
+        """What it makes of a message of this size; EditError, or what `data` raises."""
+        if size > self.which.max_size:
+            return Edit(reason=f"it has more than {self.which.max_size} bytes")
+        return self.editor.edit(data(), person)
+
+    def told(self, edit: Edit) -> str:
+        """What is told of an edit that came to this, in records and the log."""
+        if edit.splices:
+            return f"{self.name}: put in"
+        return f"{self.name}: not put in: {edit.reason or 'it stands there already'}"
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """All edits of the site, in the order in which they follow each other."""
+
+    edits: tuple[Planned, ...] = ()
+
+    def of(self, channel: str) -> Plan:
+        """Those that may be for mail of this channel."""
+        return Plan(tuple(one for one in self.edits if channel in one.which.channels))
+
+    def due(
+        self, facts: Facts, members: Callable[[Address], Collection[str]]
+    ) -> tuple[Planned, ...]:
+        """Those that are for this message."""
+        return tuple(one for one in self.edits if due(one.which, facts, members))
+
+
+def build_edits(settings: Settings) -> Plan:
+    """The edits of the site; SettingsError tells all that is wrong with their options."""
+    faults: list[str] = []
+    edits: list[Planned] = []
+    for one in settings.edits:
+        try:
+            edits.append(Planned(one.name, one.which, FAMILIES[one.family](one)))
+        except SettingsError as error:
+            faults += error.faults
+    if faults:
+        raise SettingsError(faults)
+    return Plan(tuple(edits))

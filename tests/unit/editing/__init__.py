@@ -1,0 +1,1 @@
+"""Edits of mail that flows."""
