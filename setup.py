@@ -21,6 +21,7 @@ setup(
         "milters",
         "milters.checks",
         "milters.engines",
+        "milters.plugins",
         "milters.signatures",
         "lmtp",
         "sieve",

@@ -28,6 +28,7 @@ from iems.settings.policy import (
 from iems.settings.read import REQUIRED, Setting
 from iems.settings.schema import Settings
 from milters.assembly import FAMILIES
+from milters.plugins import family as plugin
 
 INTRODUCTION = (
     "`/etc/iems/iems.toml`, then every `/etc/iems/conf.d/*.toml` in the order of their names. A "
@@ -101,6 +102,18 @@ def sections() -> Iterator[Section]:
             f"[{table}.footer]",
             _keys(options),
         )
+    yield Section(
+        "`[checks.PLUGIN]`: checks that others wrote",
+        (
+            "PLUGIN is the name of an entry point of the group `iems.checks` "
+            "([writing-a-filter.md](writing-a-filter.md)), in `[checks.PLUGIN.LABEL]` where it has "
+            "a check for each label. Its options stand beside these keys, which are of its "
+            "processes; its bands, and what is done where the settings say nothing, it tells "
+            "itself.",
+        ),
+        '[checks.shouting]\nmode = "delegate"',
+        _keys(plugin.Settings),
+    )
     yield Section(
         "`[channels.CHANNEL]`: source channels by network",
         (

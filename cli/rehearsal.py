@@ -50,6 +50,7 @@ from milters.account import Account
 from milters.assembly import build_checks
 from milters.chain import Chain, Runtime
 from milters.checks.protocol import Tools
+from milters.plugins.family import running
 from milters.refusal import line
 from milters.reply import (
     ChangeHeader,
@@ -142,7 +143,8 @@ def rehearse(
     )
     outcome = Outcome()
     try:
-        fields = _smtp(message, Chain(runtime), site, outcome)
+        with running(runtime.checks, None):
+            fields = _smtp(message, Chain(runtime), site, outcome)
         if fields is not None:
             _note(fields, key, outcome)
         if fields is not None and not outcome.held:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,6 +34,7 @@ from milters.account import Account
 from milters.assembly import build_checks
 from milters.chain import Chain, Runtime
 from milters.checks.protocol import Tools
+from milters.plugins.family import running
 from milters.reply import Continue, InsertHeader
 from milters.state import Message
 
@@ -58,8 +60,12 @@ class Witness:
             new_reference=new_reference,
         )
 
+        self._plugins = ExitStack()
+        self._plugins.enter_context(running(self._runtime.checks, None))
+
     def close(self) -> None:
-        """End its thread."""
+        """End its thread, and the processes of plug-ins."""
+        self._plugins.close()
         self._recorder.close(Deadline.after(_SECONDS))
 
     def passed(

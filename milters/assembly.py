@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, Protocol
 
+from iems.settings.plugins import known
 from iems.settings.policy import CheckSettings
 from iems.settings.read import SettingsError, Table, Where
 from iems.settings.schema import Settings
@@ -34,6 +35,7 @@ from milters.checks.protocol import Check, Tools
 from milters.checks.zone import ZoneSettings
 from milters.engines.engine import Engine
 from milters.engines.scanner import Scanner
+from milters.plugins.family import PluginFamily
 
 
 class Family(Protocol):
@@ -148,9 +150,13 @@ def label(check: CheckSettings) -> str:
 
 
 def _build(check: CheckSettings, tools: Tools) -> tuple[Check, ...]:
-    family = FAMILIES.get(check.family)
-    if family is None:
-        raise SettingsError(
-            [f"{check.where(check.key)}: {check.key} is a check that the milter does not know"]
-        )
+    family = FAMILIES.get(check.family) or _of_others(check)
     return family.make(label(check), family.parse(check.options, check.key, check.where), tools)
+
+
+def _of_others(check: CheckSettings) -> Family:
+    faults: list[str] = []
+    plugin = known(check.family, check.key, check.where, faults, FAMILIES)
+    if plugin is None:
+        raise SettingsError(faults)
+    return PluginFamily(plugin)

@@ -46,6 +46,7 @@ from milters.checks.health import HealthTest
 from milters.checks.protocol import Tools
 from milters.engines.age import ages
 from milters.engines.clamd import Clamd
+from milters.plugins.family import running
 
 NAME = "iems-milter"
 _HEALTH_INTERVAL = 60.0
@@ -127,10 +128,10 @@ class MilterGeneration:
         recorder = Recorder(records)
         records.chmod(0o640)  # the agent is in our group, and tells users what was refused to them
         counters = self.counters(lambda why: log.error("nothing can be counted", why=why))
-        tools = Tools(settings, resolver, Guard(_health_file(settings)), counters)
+        checks = build_checks(Tools(settings, resolver, Guard(_health_file(settings)), counters))
         runtime = Runtime(
             settings=settings,
-            checks=build_checks(tools),
+            checks=checks,
             directory=self.directory(lambda note: log.warning("directory entry", note=note)),
             keyring=self.keyring,
             spool=Spool(folder),
@@ -141,7 +142,8 @@ class MilterGeneration:
             plan=self.plan,
         )
         control.meter.watch("records_dropped_total", lambda: recorder.dropped)
-        adapter.serve(lambda: Chain(runtime), listener, control, log)
+        with running(checks, log):
+            adapter.serve(lambda: Chain(runtime), listener, control, log)
         recorder.close(Deadline.after(_CLOSE_SECONDS))
         counters.close()
 

@@ -19,6 +19,8 @@ from cli.check import doubts, faults, judged, live
 from cli.check.row import Row
 from cli.postfix import Postfix, PostfixError, read_postfix
 from iems.settings.load import Written, read_files
+from iems.settings.plugins import installed
+from iems.settings.policy import BANDS
 from iems.settings.read import SettingsError
 
 
@@ -37,6 +39,9 @@ class Report:
 
     faults: Sequence[str] = ()
     warnings: Sequence[str] = ()
+    plugins: Sequence[str] = ()
+    """Checks that others wrote, each with its distribution."""
+
     live: Sequence[Row] | None = None
 
 
@@ -67,10 +72,14 @@ def _report(written: Written, *, ask: bool) -> Report:
     if postfix is not None:
         warnings += [row.text for row in judged.rows(written.settings, postfix) if not row.ok]
     rows = list(live.rows(written, unread or postfix)) if ask else None
-    return Report(list(faults.find(written, postfix)), warnings, rows)
+    on = {one.family for one in written.settings.checks} - BANDS.keys()
+    plugins = [f"{name} of {told}" for name, told in sorted(installed()) if name in on]
+    return Report(list(faults.find(written, postfix)), warnings, plugins, rows)
 
 
 def _print(file: str, report: Report) -> None:
+    for one in report.plugins:
+        print(f"plug-in {one}")
     for row in report.live or ():
         print(f"{'ok' if row.ok else 'FAULT':<6}{row.name}: {row.text}")
     for fault in report.faults:

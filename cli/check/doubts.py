@@ -22,7 +22,8 @@ from iems.model.finding import MATCHED
 from iems.model.policy import REFUSALS, Action
 from iems.serve.deadline import Deadline
 from iems.settings.load import Written
-from iems.settings.policy import CheckSettings, Mode
+from iems.settings.plugins import installed
+from iems.settings.policy import BANDS, CheckSettings, Mode
 from iems.settings.read import Network, SettingsError, Table, join
 from iems.settings.schema import Settings
 from milters.assembly import build_checks
@@ -56,10 +57,17 @@ def find(written: Written, postfix: Postfix | None) -> Iterator[str]:
     yield from _evidence(settings)
     yield from _counters(written)
     yield from _exact(written, postfix)
+    yield from _plugins()
     lists = [check for check in settings.checks if check.family in {"dnsbl", "rhsbl", "uribl"}]
     yield from filter(None, map(_zone, lists))
     if lists:
         yield from _resolvers(written)
+
+
+def _plugins() -> Iterator[str]:
+    for name, distribution in installed():
+        if name in BANDS:
+            yield f"the plug-in {name} of {distribution} never runs: one of our own has its name"
 
 
 def _networks(written: Written) -> Iterator[str]:

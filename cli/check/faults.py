@@ -6,7 +6,7 @@ It opens no connection: whether servers answer is a question of `iems check --li
 from __future__ import annotations
 
 import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from cli.postfix import Postfix, seconds
@@ -26,32 +26,40 @@ from iems.store.signingkeys import SigningKeyError, load_all
 from milters.account import COMMIT_SECONDS
 from milters.assembly import build_checks
 from milters.checks import flow
-from milters.checks.protocol import Tools
+from milters.checks.protocol import Check, Stage, Tools
+from milters.plugins.family import PluginCheck
 
 
 def find(written: Written, postfix: Postfix | None) -> Iterator[str]:
     """All that is wrong with settings that could be read."""
-    yield from _checks(written)
+    checks = _checks(written)
+    if isinstance(checks, SettingsError):
+        yield from checks.faults
+        checks = ()
     yield from _edits(written)
     yield from _secrets(written.settings)
     yield from _directory(written)
     if postfix is not None:
-        yield from _limits(written, postfix)
+        yield from _limits(
+            written, postfix, [one for one in checks if isinstance(one, PluginCheck)]
+        )
 
 
-def _checks(written: Written) -> Iterable[str]:
+def _checks(written: Written) -> Sequence[Check] | SettingsError:
+    """The checks, or what is wrong with their options."""
     settings = written.settings
     try:
         resolver = StubResolver(servers(settings.dns.servers), settings.dns.timeout)
     except ValueError as error:
         file = written.where("dns.servers")
-        yield f"{file}: dns.servers is {list(settings.dns.servers)}; {error}"
-        return
+        fault = f"{file}: dns.servers is {list(settings.dns.servers)}; {error}"
+        return SettingsError([fault])
     try:
-        build_checks(Tools.within(settings, resolver, settings.milter.state))
+        checks = build_checks(Tools.within(settings, resolver, settings.milter.state))
         load_words(settings.attachments)
     except SettingsError as error:
-        yield from error.faults
+        return error
+    return checks
 
 
 def _edits(written: Written) -> Iterable[str]:
@@ -119,16 +127,19 @@ def _mode(file: Path) -> Iterable[str]:
         )
 
 
-def _limits(written: Written, postfix: Postfix) -> Iterable[str]:
+def _limits(written: Written, postfix: Postfix, plugins: Iterable[PluginCheck]) -> Iterable[str]:
     """At RCPT and at the end of DATA directory, checks and record are waited for, in turn.
 
     At RCPT the DNS counts twice: SPF begins to follow a record when its finding is needed. There
     `flow` counts once, `exact` twice. At the end attachments are looked at when all else is known.
+    Plug-ins are asked one after the other, but for those that read the whole message.
     """
     settings = written.settings
     families = {check.family for check in settings.checks}
     flows = flow.NAME in families
     attachments = settings.attachments.timeout * (ATTACHMENT in families)
+    early = sum(one.timeout for one in plugins if one.stage <= Stage.RCPT)
+    late = sum(one.timeout for one in plugins if one.stage is Stage.HEADERS)
     counts = PATIENCE * (flows + 2 * bool(settings.exact))
     for parameter, key, words, checks, ours in (
         (
@@ -136,14 +147,14 @@ def _limits(written: Written, postfix: Postfix) -> Iterable[str]:
             "dns.timeout",
             "twice dns.timeout",
             2 * settings.dns.timeout,
-            COMMIT_SECONDS + counts,
+            COMMIT_SECONDS + counts + early,
         ),
         (
             "milter_content_timeout",
             "milter.content_timeout",
             "milter.content_timeout",
             settings.milter.content_timeout,
-            COMMIT_SECONDS + attachments,
+            COMMIT_SECONDS + attachments + late,
         ),
     ):
         limit = seconds(postfix.value(parameter))
@@ -151,6 +162,6 @@ def _limits(written: Written, postfix: Postfix) -> Iterable[str]:
         if limit is not None and longest >= limit:
             yield (
                 f"{written.where(key)}: directory.timeout, {words} and "
-                f"{ours:g} s for records, counts and attachments are {longest:g} s; "
+                f"{ours:g} s for records, counts, attachments and plug-ins are {longest:g} s; "
                 f"expected less than Postfix's {parameter} of {limit:g} s: make the former shorter"
             )

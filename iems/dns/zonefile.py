@@ -44,7 +44,8 @@ class ZoneResolver:
     """Answers what the text holds; where it is the `whole`, nothing else exists."""
 
     def __init__(self, text: str, *, whole: bool = False) -> None:
-        self._whole = whole
+        self.text = text
+        self.whole = whole
         self._answers: dict[tuple[str, Rtype], Answer] = {}
         for number, line in enumerate(text.splitlines(), 1):
             bare = _bare(line)
@@ -61,7 +62,7 @@ class ZoneResolver:
         return Ready(answer)
 
     def _absent(self, name: str, rtype: Rtype) -> Answer:
-        if not self._whole:
+        if not self.whole:
             raise UnexpectedQuestionError(f"{name} {rtype}")
         known = any(owner == _key(name) for owner, _rtype in self._answers)
         return Answer(Status.NODATA if known else Status.NXDOMAIN)

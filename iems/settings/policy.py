@@ -28,6 +28,7 @@ from iems.model.policy import (
 from iems.settings import read
 from iems.settings.choices import read_choices
 from iems.settings.matrix import INFECTED, NO_MATRIX, NOT_DELEGATED, Matrix, read_matrix
+from iems.settings.plugins import known
 from iems.settings.read import (
     Network,
     SettingsError,
@@ -177,9 +178,9 @@ def read_checks(table: Table, where: Where) -> tuple[CheckSettings, ...]:
     """All checks of `[checks]` whose mode is not `off`."""
     faults: list[str] = []
     found: list[CheckSettings] = []
-    for name, key, options in _check_tables(table, where, faults):
+    for name, key, options, bands in _check_tables(table, where, faults):
         try:
-            one = _check(name, key, options, where)
+            one = _check(name, key, options, where, bands)
         except SettingsError as error:
             faults += error.faults
         else:
@@ -239,10 +240,16 @@ def policy_layer(subject: Subject, table: Table, key: str, where: Where) -> Laye
     faults: list[str] = []
     for check, content in table.items():
         path = join(key, check)
-        bands = _CHANNEL_BANDS.get(check.partition("/")[0])
-        if bands is None or not isinstance(content, Mapping):
+        family = check.partition("/")[0]
+        bands = _CHANNEL_BANDS.get(family)
+        if not isinstance(content, Mapping):
             faults.append(f"{where(path)}: {path} is no check; known: {', '.join(_CHANNEL_BANDS)}")
             continue
+        if bands is None:
+            found = known(family, path, where, faults, _CHANNEL_BANDS)
+            if found is None:
+                continue
+            bands = found.bands
         faults += [
             f"{where(path)}: {join(path, unknown)} is none of default, allow"
             for unknown in content.keys() - {"default", "allow"}
@@ -300,13 +307,19 @@ def missing_findings(checks: Iterable[CheckSettings]) -> tuple[Finding, ...]:
 
 def _check_tables(
     table: Table, where: Where, faults: list[str]
-) -> Iterable[tuple[str, str, Table]]:
+) -> Iterable[tuple[str, str, Table, Mapping[str, Action]]]:
     for family, content in table.items():
         key = join("checks", family)
-        if family not in BANDS or not isinstance(content, Mapping):
+        bands, many = BANDS.get(family), family in FAMILIES_WITH_NAMES
+        if not isinstance(content, Mapping):
             faults.append(f"{where(key)}: {key} is no check; known: {', '.join(BANDS)}")
-        elif family not in FAMILIES_WITH_NAMES:
-            yield family, key, content
+            continue
+        if bands is None and (found := known(family, key, where, faults, BANDS)):
+            bands, many = found.bands, found.many
+        if bands is None:
+            continue
+        if not many:
+            yield family, key, content, bands
         else:
             for name, options in content.items():
                 path = join(key, name)
@@ -315,10 +328,12 @@ def _check_tables(
                 elif not name.replace("-", "").replace(".", "").isalnum() or not name.isascii():
                     faults.append(f"{where(path)}: {path}; expected a name of letters, digits, - .")
                 else:
-                    yield f"{family}/{name.lower()}", path, options
+                    yield f"{family}/{name.lower()}", path, options, bands
 
 
-def _check(name: str, key: str, table: Table, where: Where) -> CheckSettings:
+def _check(
+    name: str, key: str, table: Table, where: Where, bands: Mapping[str, Action]
+) -> CheckSettings:
     faults: list[str] = []
     words = [mode.value for mode in Mode]
     word = table.get("mode")
@@ -327,7 +342,6 @@ def _check(name: str, key: str, table: Table, where: Where) -> CheckSettings:
             [f"{where(key)}: {key}.mode is {word!r}; expected one of {', '.join(words)}"]
         )
     mode, family = Mode(word), name.partition("/")[0]
-    bands = BANDS[family]
     bound = mode is Mode.ENFORCE or family in MATRICES
     given, allow = read_choices(table, name, bands, key, where, faults)
     rules = {}

@@ -14,6 +14,7 @@ from iems.settings.load import from_table
 from iems.settings.policy import BANDS
 from milters.assembly import FAMILIES, build_checks
 from milters.checks.protocol import Tools
+from tests import shouting
 from tests.conftest import ROOT
 
 SECTIONS = tuple(reference.sections())
@@ -31,12 +32,16 @@ def test_the_reference_of_policy_is_the_checks_own() -> None:
 
 
 @pytest.mark.parametrize("section", SECTIONS, ids=lambda one: one.title)
-def test_every_example_is_taken(section: reference.Section, tmp_path: Path) -> None:
+def test_every_example_is_taken(
+    section: reference.Section, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Each shows all keys of its table, and values that the daemons accept."""
     others = "" if section is TOP else TOP.example
     table = tomllib.loads(f"{others}\n{section.example}\n")
-    settings = from_table(table)
-    build_checks(Tools.within(settings, ZoneResolver(""), tmp_path))
+    with shouting.installed() as folder:
+        monkeypatch.syspath_prepend(str(folder))
+        settings = from_table(table)
+        build_checks(Tools.within(settings, ZoneResolver(""), tmp_path))
     head = section.head.strip("[]").partition("]")[0]
     shown = tomllib.loads(section.example)
     for name in re.findall(r'"[^"]*"|[^."]+', head):

@@ -25,7 +25,6 @@ from tests.waiting import eventually
 
 KEY_ID = "testkey"
 SECRET = b"the key of the findings, in tests"
-_ENVIRONMENT = {"PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1"}
 
 
 class Site:
@@ -43,6 +42,8 @@ class Site:
         self.settings = self.etc / "iems.toml"
         self.milter_socket = sockets / f"{name}milter.sock"
         self.agent_socket = sockets / f"{name}lmtp.sock"
+        self.plugins = self.folder / "plugins"
+        """Where checks of others are found; it need not be there."""
         self.milter_state = self._state("milter", MILTER_USER)
         self.agent_state = self._state("lmtp", AGENT_USER)
         for folder in (self.etc, self.etc / "conf.d", self.etc / "keys"):
@@ -70,6 +71,11 @@ keys = "{self.etc}/keys/dkim"
 """,
         )
         self.write("conf.d/servers.toml", servers)
+
+    @property
+    def path(self) -> str:
+        """Where Python finds what runs."""
+        return f"{ROOT}:{self.plugins}"
 
     def write(self, name: str, text: str) -> Path:
         """Write a file of `etc`, readable by our daemons and by nobody else."""
@@ -100,7 +106,7 @@ class Daemon:
             [*arguments, "--foreground-log"],
             site.folder / f"{name}.log",
             user=user,
-            environment=_ENVIRONMENT,
+            environment={"PYTHONPATH": site.path, "PYTHONDONTWRITEBYTECODE": "1"},
         )
 
     def start(self) -> None:

@@ -164,7 +164,7 @@ class MailSystem:
         call = "import sys; from cli.main import main; sys.exit(main())"
         with subprocess.Popen(
             [sys.executable, "-c", call, "--settings", str(self.site.settings), *words],
-            env={"PYTHONPATH": str(ROOT), "MAIL_CONFIG": str(self.postfix.config)},
+            env={"PYTHONPATH": self.site.path, "MAIL_CONFIG": str(self.postfix.config)},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
         ) as program:

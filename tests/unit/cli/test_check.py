@@ -42,12 +42,12 @@ def test_good_settings(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
             'checks.dnsbl."B.c".mask is 1; expected a list of IP networks',
         ),
         ("[dns]\ntimeout = 20\n", "expected less than Postfix's milter_command_timeout of 30 s"),
-        ("exact = true\n[dns]\ntimeout = 8\n", "9 s for records, counts and attachments are 30 s"),
+        ("exact = true\n[dns]\ntimeout = 8\n", "9 s for records, counts, attachments and"),
         (
             "exact = true\n[dns]\ntimeout = 7\n[checks.flow]\nmode = 'enforce'\n"
             "limits = { a = { count = 'messages', per = 'user', limit = 1, window = 60 } }\n"
             "[directory]\ntimeout = 5\n",
-            "11 s for records, counts and attachments are 30 s",
+            "11 s for records, counts, attachments and plug-ins are 30 s",
         ),
     ],
 )

@@ -1,0 +1,1 @@
+"""Checks that others wrote, each in processes of its own."""

@@ -1,0 +1,207 @@
+"""The process of a plug-in: `python -m milters.plugins.child DESCRIPTOR`.
+
+It is told which module it is, with which options and limits, imports it and makes its checks; then
+it answers one message after the other. Its descriptor of the milter is the only one that it has
+beside standard error, which goes to the log. What a plug-in raises is told, and the process lives
+on, but for want of memory: nobody knows what is whole then. It ends where the milter is gone.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import resource
+import signal
+import socket
+import sys
+import traceback
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from iems.codec import findings as codec
+from iems.codec.header import parse_header
+from iems.codec.printable import printable
+from iems.dns.servers import servers
+from iems.dns.stub import StubResolver
+from iems.dns.zonefile import ZoneResolver
+from iems.model.address import Address
+from iems.model.envelope import Client
+from iems.model.finding import Finding
+from iems.model.message import Body
+from iems.serve.deadline import Deadline
+from iems.settings.load import from_table
+from iems.settings.read import SettingsError
+from iems.store.counterfile import CounterFile
+from iems.store.spool import FileBody, MemoryBody, Spooled
+from milters.checks.guard import Guard
+from milters.checks.protocol import Check, Tools, View
+from milters.plugins.wire import MAX_QUESTION, exactly, frame, receive
+
+_DESCRIPTORS = 256
+
+
+def main() -> int:
+    """Serve until the milter is gone."""
+    connection = socket.socket(fileno=int(sys.argv[1]))
+    connection.set_inheritable(False)
+    for name in [*os.environ]:
+        if name.startswith("PYTHON"):
+            del os.environ[name]
+    for number in (signal.SIGHUP, signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, signal.SIG_DFL)  # as its own children expect it
+    order = receive(connection, MAX_QUESTION, _nothing)
+    _limit(order["max_memory"])
+    try:
+        checks = _made(order)
+    except SettingsError as error:
+        return _end(connection, {"faults": list(error.faults)})
+    except Exception as error:  # noqa: BLE001 - whatever a plug-in raises is its milter's to know
+        traceback.print_exc()
+        key = order["key"]
+        why = f"{order['places'][key]}: {key} cannot be made: {_told(error)}"
+        return _end(connection, {"faults": [why]})
+    _send(connection, {"checks": [[one.name, one.stage.name] for one in checks]})
+    return _serve(connection, checks)
+
+
+def _serve(connection: socket.socket, checks: tuple[Check, ...]) -> int:
+    while True:
+        try:
+            asked = Asked(connection)
+        except EOFError:
+            return 0
+        number = asked.told["number"]
+        try:
+            rows = codec.rows_of(asked.found(checks))
+            _send(connection, {"number": number, "findings": rows})
+        except MemoryError:
+            return _end(connection, {"number": number, "error": "MemoryError", "over": True})
+        except EOFError:
+            return 0
+        except Exception as error:  # noqa: BLE001 - the same
+            traceback.print_exc()
+            _send(connection, {"number": number, "error": _told(error)})
+
+
+class Asked:
+    """One message that this process is asked about; EOFError where nobody asks any more."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        self._connection = connection
+        # The descriptor of a large body comes with the first byte.
+        first, passed, _flags, _from = socket.recv_fds(connection, 1, 1)
+        if not first:
+            raise EOFError
+        self._descriptor = passed[0] if passed else -1
+        if passed:
+            os.set_inheritable(self._descriptor, False)
+        self.told: Mapping[str, Any] = receive(connection, MAX_QUESTION, _nothing)
+        sizes = self.told.get("octets", ())
+        self._octets = iter([exactly(connection, size, _nothing) for size in sizes])
+
+    def found(self, checks: tuple[Check, ...]) -> tuple[Finding, ...]:
+        """What the check finds that is asked."""
+        try:
+            check, view = checks[self.told["check"]], self._view()
+            if not check.applies(view):
+                return ()
+            pending = check.start(view, Deadline.after(self.told["seconds"]))
+            return tuple(pending.result())
+        finally:
+            if self._descriptor >= 0:
+                os.close(self._descriptor)
+
+    def _view(self) -> View:
+        told = self.told
+        header = parse_header(next(self._octets)) if told["header"] else None
+        message = Spooled(next(self._octets), self._body()) if told["message"] else None
+        return Told(
+            client=Client(*told["client"]),
+            helo=told["helo"],
+            channel=told["channel"],
+            authenticated=told["authenticated"],
+            sender=Address(*told["sender"]) if told["sender"] else None,
+            header=header,
+            resolved=told["resolved"],
+            envelope_from=told["envelope_from"],
+            message=message,
+            ask=self._ask,
+        )
+
+    def _body(self) -> Body:
+        if self._descriptor >= 0:
+            return FileBody(self._descriptor, self.told["size"])
+        return MemoryBody(next(self._octets))
+
+    def _ask(self, name: str) -> tuple[Finding, ...]:
+        _send(self._connection, {"number": self.told["number"], "found": name})
+        return codec.of_rows(receive(self._connection, MAX_QUESTION, _nothing)["findings"])
+
+
+@dataclass(frozen=True, slots=True)
+class Told(View):
+    """What the milter told; what others found it is asked for."""
+
+    ask: Callable[[str], tuple[Finding, ...]] = field(
+        default=lambda _name: (), repr=False, compare=False
+    )
+
+    def found(self, name: str) -> tuple[Finding, ...]:
+        """What the check of this name found."""
+        return self.ask(name)
+
+
+def _limit(memory: int) -> None:
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (_DESCRIPTORS, _DESCRIPTORS))
+    resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
+
+
+def _made(order: Mapping[str, Any]) -> tuple[Check, ...]:
+    module = importlib.import_module(order["module"])
+    places: Mapping[str, str] = order["places"]
+
+    def where(key: str) -> str:
+        while key and key not in places:
+            key = key.rpartition(".")[0]
+        return places.get(key, "settings")
+
+    settings = module.parse(order["options"], order["key"], where)
+    made: tuple[Check, ...] = tuple(module.make(order["label"], settings, _tools(order)))
+    return made
+
+
+def _tools(order: Mapping[str, Any]) -> Tools:
+    """Of its own: what this process asks and counts is nobody else's."""
+    site = from_table(order["site"])
+    zone, state, name = order["zone"], site.milter.state, order["module"]
+    resolver = (
+        StubResolver(servers(site.dns.servers), site.dns.timeout)
+        if zone is None
+        else ZoneResolver(zone[0], whole=zone[1])
+    )
+    counters = CounterFile(state / f"plugin-{name}.sqlite")
+    return Tools(site, resolver, Guard(Path("/nonexistent/health.json")), counters)
+
+
+def _told(error: Exception) -> str:
+    return printable(f"{type(error).__name__}: {error}", 200)
+
+
+def _send(connection: socket.socket, told: Mapping[str, object]) -> None:
+    connection.sendall(b"".join(frame(told)))
+
+
+def _end(connection: socket.socket, told: Mapping[str, object]) -> int:
+    _send(connection, told)
+    return 0
+
+
+def _nothing() -> None:
+    """Waits for as long as it takes: who asks ends it."""
+
+
+if __name__ == "__main__":
+    sys.exit(main())

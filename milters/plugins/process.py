@@ -1,0 +1,190 @@
+"""One process of a plug-in, as the milter sees it: begun, asked, killed with all of its group.
+
+It is begun by an `exec`, so that it has nothing of ours: no memory, no environment, no descriptor
+but its end of a pair of sockets; it runs as the user of the milter (where root tries a message, as
+`nobody`), may gain no rights, and dies with the thread that began it, which therefore must live as
+long as it shall. What it writes to standard error goes to our log, some lines a minute.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from typing import Any
+
+from iems.codec.printable import LIMIT, printable
+from iems.serve.deadline import Deadline
+from milters.plugins.wire import MAX_REPLY, WireError, frame, receive
+
+START_SECONDS = 20.0
+"""For interpreter, imports and what the plug-in does at its start."""
+
+_GUARD = ("/usr/bin/setpriv", "--no-new-privs", "--pdeathsig", "KILL", "--")
+_PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
+_LINES = 20
+"""Lines of one process that are logged within a minute; of the others only the count."""
+
+_MINUTE = 60.0
+_PIECE = 64 << 10
+Echo = Callable[[str], None]
+
+
+class PluginFailed(Exception):  # noqa: N818 - that of the process, not ours
+    """It gave no answer that can be used; `over` is whether it must be replaced."""
+
+    def __init__(self, why: str, *, over: bool = True) -> None:
+        super().__init__(why)
+        self.over = over
+
+
+class Process:
+    """A running one. OSError where none can be begun."""
+
+    def __init__(self, echo: Echo) -> None:
+        self._connection, theirs = socket.socketpair()
+        reading, writing = os.pipe()
+        try:
+            with theirs:
+                self._process = _begun(theirs.fileno(), writing)
+        except OSError:
+            self._connection.close()
+            os.close(reading)
+            raise
+        finally:
+            os.close(writing)
+        listener = threading.Thread(target=_listen, args=(reading, echo), daemon=True)
+        try:
+            listener.start()
+        except RuntimeError:
+            os.close(reading)
+            self.kill()
+            raise
+
+    def order(self, told: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Tell it what it is; what it answers. PluginFailed."""
+        deadline = Deadline.after(START_SECONDS)
+        self._send(frame(told), deadline)
+        return self._receive(deadline)
+
+    @property
+    def silent(self) -> bool:
+        """Whether it is there and says nothing, as it must while nobody asks it."""
+        said = select.poll()
+        said.register(self._connection, select.POLLIN)
+        return not said.poll(0)
+
+    def ask(
+        self, told: Mapping[str, Any], octets: Sequence[bytes], descriptor: int, deadline: Deadline
+    ) -> None:
+        """Ask it about a message; a descriptor that is not negative goes with it. PluginFailed."""
+        passed = [descriptor] if descriptor >= 0 else []
+        self._send(frame(told, octets), deadline, passed)
+
+    def tell(self, told: Mapping[str, Any], deadline: Deadline) -> None:
+        """Answer a question of its own. PluginFailed."""
+        self._send(frame(told), deadline)
+
+    def hear(self, number: int, deadline: Deadline) -> Mapping[str, Any]:
+        """What it says next about the message of this number. PluginFailed."""
+        told = self._receive(deadline)
+        if told.get("number") != number:
+            raise PluginFailed("answers nonsense: what nobody asked")
+        return told
+
+    def kill(self) -> None:
+        """End it and what it has begun, as far as that stayed in its group."""
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait()
+        self._connection.close()
+
+    def _send(
+        self, pieces: list[bytes], deadline: Deadline, passed: list[int] | None = None
+    ) -> None:
+        try:
+            if passed is not None:
+                # A descriptor arrives with the byte that it was sent with: here one of its own.
+                _wait(self._connection, deadline)
+                socket.send_fds(self._connection, [b"\0"], passed)
+            for piece in pieces:
+                _wait(self._connection, deadline)
+                self._connection.sendall(piece)
+        except TimeoutError:
+            raise PluginFailed("gives no answer in time") from None
+        except OSError:
+            raise self._gone() from None
+
+    def _receive(self, deadline: Deadline) -> dict[str, Any]:
+        try:
+            return receive(self._connection, MAX_REPLY, lambda: _wait(self._connection, deadline))
+        except TimeoutError:
+            raise PluginFailed("gives no answer in time") from None
+        except WireError as error:
+            raise PluginFailed(f"answers nonsense: {error}") from None
+        except (EOFError, OSError):
+            raise self._gone() from None
+
+    def _gone(self) -> PluginFailed:
+        """It has closed its end, which it does where it ends."""
+        with suppress(subprocess.TimeoutExpired):
+            code = self._process.wait(1.0)
+            if code < 0:
+                return PluginFailed(f"died of {signal.Signals(-code).name}")
+            return PluginFailed(f"ended with exit code {code}")
+        return PluginFailed("hung up")
+
+
+def _wait(connection: socket.socket, deadline: Deadline) -> None:
+    """Each wait from here on ends by the deadline; TimeoutError where that is over."""
+    left = deadline.remaining()
+    if not left:
+        raise TimeoutError
+    connection.settimeout(left)
+
+
+def _begun(descriptor: int, log: int) -> subprocess.Popen[bytes]:
+    path = os.pathsep.join(entry for entry in sys.path if entry)
+    root = os.geteuid() == 0
+    return subprocess.Popen(
+        [*_GUARD, sys.executable, "-P", "-s", "-m", "milters.plugins.child", str(descriptor)],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=log,
+        cwd="/",
+        env={"PATH": _PATH, "LC_ALL": "C.UTF-8", "PYTHONPATH": path},
+        pass_fds=(descriptor,),
+        start_new_session=True,
+        user="nobody" if root else None,
+        group="nogroup" if root else None,
+        extra_groups=[] if root else None,
+    )
+
+
+def _listen(descriptor: int, echo: Echo) -> None:
+    """Hand some lines a minute on, until nobody can write any more; the others are dropped."""
+    ends, left, rest = 0.0, 0, b""
+    try:
+        while piece := os.read(descriptor, _PIECE):
+            if time.monotonic() > ends:
+                ends, left = time.monotonic() + _MINUTE, _LINES
+            if not left:
+                continue
+            *lines, rest = (rest + piece).split(b"\n", left)
+            for line in lines:
+                echo(printable(line))
+            left -= len(lines)
+            rest = rest[:LIMIT] if left else b""
+            if not left:
+                echo("... and more, which is not told")
+        if rest:
+            echo(printable(rest))
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,242 @@
+"""Checks that others wrote, on the real servers: the one of the page, and one that does all wrong.
+
+The page's code is built, installed, tried and turned on as the page says.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from iems.store.records import search
+from tests import shouting
+from tests.integration import odd
+from tests.integration.conftest import Fresh
+from tests.integration.stack.ground import MILTER_USER
+from tests.integration.stack.imap import Mailbox
+from tests.integration.stack.mailsystem import MailSystem
+from tests.integration.stack.process import command, parent
+from tests.integration.stack.smtp import Reply, send
+from tests.waiting import eventually
+
+SENDER = "a@sender.example"
+SETTINGS = """
+[checks.shouting]
+mode = "delegate"
+most = 10
+
+processes = 1
+
+[checks.odd.patient]
+mode = "delegate"
+timeout = 20.0
+max_memory = 268435456
+processes = 1
+
+[checks.odd.hasty]
+mode = "delegate"
+timeout = 2.0
+processes = 1
+"""
+LOUD = b"From: a@sender.example\r\nSubject: BUY NOW OR NEVER\r\n\r\nBuy.\r\n"
+
+
+@dataclass
+class World:
+    """The system with both checks, and what is found out about them."""
+
+    system: MailSystem
+    folder: Path
+
+    def processes(self) -> dict[int, int]:
+        """The processes of the plug-ins, each with the worker that has begun it."""
+        found = {}
+        for entry in Path("/proc").iterdir():
+            above = parent(int(entry.name)) if entry.name.isdigit() else -1
+            if above in self.system.milter.workers() and "plugins.child" in command(
+                int(entry.name)
+            ):
+                found[int(entry.name)] = above
+        return found
+
+    def settled(self) -> dict[int, int]:
+        """The same as soon as each worker has one of each check."""
+        eventually(lambda: len(self.processes()) == 6, 30, lambda: str(self.processes()))
+        return self.processes()
+
+    def send(self, message: bytes, fresh: Fresh, *to: str) -> Reply:
+        """The answer at the end of the message."""
+        client = (fresh.ip, "mx.sender.example")
+        sent = send(self.system.port(), SENDER, to, message, client=client)
+        assert {one.code for one in sent.recipients.values()} == {250}
+        assert sent.data is not None
+        return sent.data
+
+
+@dataclass
+class Box:
+    """A user of a domain of the test's own."""
+
+    world: World
+    fresh: Fresh
+    mailbox: Mailbox
+
+    def told(self, word: str, label: str = "patient", body: bytes = b"text") -> str:
+        """What `odd` says of a message that tells it to do this; it is let in."""
+        name = f"{word}.{os.urandom(4).hex()}@{self.fresh.domain}"
+        head = f"Message-ID: <{name}>\r\nSubject: {label} {word}\r\n\r\n".encode()
+        reply = self.world.send(head + body, self.fresh, self.mailbox.user)
+        assert reply.code == 250, reply
+        file = self.world.system.site.milter_state / "records.sqlite"
+        eventually(lambda: search([file], f"<{name}>"), 20)
+        [record] = search([file], f"<{name}>")
+        found: Any = record.details["findings"]
+        [one] = [one for one in found if one["check"] == f"odd/{label}"]
+        return f"{one['outcome']} {one['reason']}"
+
+
+@pytest.fixture(scope="module")
+def world(mailsystem: MailSystem, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    """Both are installed, and the settings name them."""
+    folder = tmp_path_factory.mktemp("shouting")
+    for name, text in shouting.files().items():
+        (folder / name).write_text(text)
+    target = mailsystem.site.plugins
+    words = [str(target) if one == "/usr/local/lib/iems" else one for one in shouting.commands()[0]]
+    done = [sys.executable, *words, "--quiet", "--no-index"]
+    subprocess.run(done, cwd=folder, check=True, timeout=100)
+    odd.install(target)
+    world = World(mailsystem, folder)
+    with mailsystem.settings("plugins", SETTINGS):
+        mine = world.settled()
+        yield world
+    eventually(lambda: all(parent(pid) == -1 for pid in mine), 20, lambda: f"left: {mine}")
+
+
+@pytest.fixture
+def box(world: World, fresh: Fresh) -> Box:
+    """A user."""
+    world.system.add_domain(fresh.domain)
+    return Box(world, fresh, world.system.add_user(fresh.address("alice")))
+
+
+def test_the_page_s_check_is_tried_as_the_page_says(world: World) -> None:
+    given = [
+        str(world.folder / one) if (world.folder / one).is_file() else one
+        for one in shouting.commands()[1]
+    ]
+    assert len(shouting.files()["iems_shouting.py"].splitlines()) <= 40
+    told = world.system.iems(*given).decode()
+    assert "shouting loud: junk, chosen by site; it shouts: BUY NOW OR NEVER" in told
+    assert "shouting loud: deliver, chosen by user bob@example.test" in told
+
+
+def test_check_names_the_package_and_reads_the_options(world: World) -> None:
+    told = world.system.iems_ends("check")
+    assert b"plug-in odd of iems-odd 0.1\nplug-in shouting of iems-shouting 1.0\n" in told.stdout
+    assert b"the plug-in helo of iems-odd 0.1 never runs: one of our own" in told.stderr
+    file = world.system.site.write("conf.d/worse.toml", "[checks.shouting]\nmost = 0\ncolour = 1\n")
+    try:
+        told = world.system.iems_ends("check")
+    finally:
+        file.unlink()
+    assert told.returncode == 78
+    fault = f"{file}: checks.shouting.most is 0; expected a whole number from 1 to 998"
+    assert fault in told.stderr.decode()
+    assert "checks.shouting.colour is no setting" in told.stderr.decode()
+
+
+def test_each_recipient_decides_about_what_it_found(box: Box) -> None:
+    system = box.world.system
+    bob = system.add_user(box.fresh.address("bob"), "shouting loud choice deliver")
+    carol = system.add_user(box.fresh.address("carol"), "shouting loud choice reject")
+    assert box.world.send(LOUD, box.fresh, box.mailbox.user, bob.user).code == 250
+    assert box.mailbox.wait(folder="Junk")
+    assert bob.wait()
+    reply = box.world.send(LOUD, box.fresh, carol.user)
+    assert reply.code == 550
+    assert "it shouts: BUY NOW OR NEVER" in reply.text
+    reference = reply.text.rpartition("reference ")[2].split()[0]
+    told = system.iems("why", reference).decode()
+    assert f"shouting loud: reject, chosen by user {carol.user}; it shouts" in told
+
+
+def test_it_is_told_what_ours_are_told(box: Box) -> None:
+    """The client, the envelope, what others found, and the whole of a message in memory or file."""
+    for size in (4, 3_000_000):
+        told = box.told("fine", body=b"x" * size)
+        begins = f"pass {box.fresh.ip} client.example {SENDER} internet "
+        assert told.startswith(begins), told
+        assert told.endswith(f" {size + 4}"), told
+
+
+WRONGS = {
+    "exits": "ended with exit code 3",
+    "dies": "died of SIGSEGV",
+    "raises": "raised ValueError: of its own",
+    "eats": "raised MemoryError",
+    "lies": "answers nonsense: a finding of another check",
+    "nonsense": "answers nonsense: 4294967295 bytes",
+}
+
+
+def test_what_it_does_wrong_is_temperror_and_it_goes_on(box: Box) -> None:
+    """The policy acts on that for each recipient: copies are tagged, by what its BANDS say."""
+    box.world.settled()
+    for wrong, why in WRONGS.items():
+        assert box.told(wrong).startswith(f"temperror the plug-in {why}"), wrong
+    told = box.told("hang", "hasty")
+    assert told == "temperror the plug-in gives no answer in time"
+    for _number in range(4):
+        assert box.told("fine").startswith("pass ")
+    copies = box.mailbox.wait(len(WRONGS) + 5)
+    assert sum(b"X-IEMS-Verdict: tag" in copy for copy in copies) >= len(WRONGS) + 1
+    box.world.settled()
+    eventually(lambda: not begun(), 10)
+
+
+def test_what_it_prints_is_in_the_log_as_far_as_it_is_bounded(box: Box) -> None:
+    log = box.world.system.milter.log
+    assert box.told("flood").startswith("pass ")
+    eventually(lambda: "... and more, which is not told" in log("a plug-in says"), 20)
+    assert box.told("fine").startswith("pass ")
+    assert 0 < log().count('line="flooded') <= 40
+
+
+def test_a_process_has_nothing_of_the_milter(world: World) -> None:
+    """Its user, its limits, four descriptors, and an environment of three words."""
+    for pid in world.settled():
+        folder = Path(f"/proc/{pid}")
+        assert folder.owner() == MILTER_USER
+        limits = (folder / "limits").read_text()
+        assert re.search(r"Max core file size +0 +0 ", limits)
+        assert re.search(r"Max open files +256 +256 ", limits)
+        assert re.search(r"Max address space +(268435456|536870912) +\1 ", limits)
+        assert "NoNewPrivs:\t1" in (folder / "status").read_text()
+        assert len(list((folder / "fd").iterdir())) == 4
+        kept = {line.partition("=")[0] for line in (folder / "environ").read_text().split("\0")}
+        assert kept <= {"", "PATH", "LC_ALL", "PYTHONPATH"}
+
+
+def begun() -> set[int]:
+    """What there is of processes that `odd` has begun."""
+    pids = [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()]
+    return {pid for pid in pids if command(pid).startswith(f"sleep {odd.SECONDS}")}
+
+
+def test_processes_end_with_a_worker_that_is_killed(world: World) -> None:
+    before = world.settled()
+    worker = next(iter(before.values()))
+    lost = [pid for pid, above in before.items() if above == worker]
+    os.kill(worker, signal.SIGKILL)
+    eventually(lambda: all(parent(pid) == -1 for pid in lost), 10)
+    world.settled()
