@@ -20,9 +20,10 @@ hypothesis.settings.load_profile("iems")
 ROOT = Path(__file__).resolve().parents[1]
 
 _ALONE = {
-    f"tests/integration/test_{name}.py" for name in ("checked", "content", "init_scripts", "serve")
+    f"tests/integration/test_{name}.py"
+    for name in ("browser", "checked", "content", "init_scripts", "serve")
 }
-"""Those that share no server with others, and take the longest."""
+"""Those that share no server with others."""
 
 # The environment of a developer need not have the suite installed; the tests mean this tree.
 if str(ROOT) not in sys.path:

@@ -4,7 +4,8 @@ It reads tags, comments and what is no markup (scripts, styles) as the HTML stan
 section 13.2.5) and builds no tree. What never ends, as a comment without its end, hides all that is
 behind it; so a text goes before it. The work is linear in the size.
 
-What was put in stands between two comments, by which a later run knows it.
+What was put in stands between two comments, by which a later run knows it. At the bottom it stands
+behind the end tags of all that is still open (`iems.edits.unclosed`), and below what floats.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from iems.edits.place import Change, Place
+from iems.edits.unclosed import RAW, end_tags
 
 _FLAGS = re.IGNORECASE | re.ASCII | re.VERBOSE | re.DOTALL
 
@@ -28,12 +30,9 @@ _SOME = r"""(?:
 """Some attributes, not all: regular expressions keep in mind where each one was."""
 
 _ATTRIBUTES = re.compile(_SOME, _FLAGS)
-_RAW = "iframe|noembed|noframes|script|style|template|textarea|title|xmp"
-"""What stands between these tags is no markup or not shown, and ends no body."""
-
 _DECIDES = {
     quote: rf"""(?=[bhinpstx{"d" * quote}])
-        (?:{_RAW}|plaintext|body|html{"|blockquote|div|hr" * quote}) [\s/>]"""
+        (?:{RAW}|plaintext|body|html{"|blockquote|div|hr" * quote}) [\s/>]"""
     for quote in (False, True)
 }
 """Names of tags that decide where a text goes, or where a quote begins, too."""
@@ -57,7 +56,7 @@ _NEXT = {
 """What is not passed over, if it is no part of a tag."""
 
 _COMMENT = re.compile(r"<!--(?:-?>|.*?--!?>) | <(?:!(?!--)|\?|/(?![a-z]))[^>]*+>", _FLAGS)
-_RAW_ENDS = {name: re.compile(rf"</{name}(?=[\s/>])", _FLAGS) for name in _RAW.split("|")}
+_RAW_ENDS = {name: re.compile(rf"</{name}(?=[\s/>])", _FLAGS) for name in RAW.split("|")}
 _BLANK = re.compile(r"[\s\0]*+", re.ASCII)
 _HEAD = re.compile(r"|html|/?head|base|link|meta|/?noscript|script|style|title")
 """What browsers put into the head where no tag of the body stands before it."""
@@ -74,6 +73,7 @@ _QUOTE = re.compile(
 
 _QUOTING = frozenset({"blockquote", "div", "hr"})
 _OURS = "<!-- iems-text "
+_OPENING = '<div style="clear:both">'
 _UNENDED = "<"
 _STRUCTURE = re.compile(r"</?(?:html|head|body|frameset)(?=[\s/>])", _FLAGS)
 
@@ -113,7 +113,7 @@ def changes(
 ) -> list[Change]:
     """What puts the fragment there; nothing where it is. `renew` takes other copies away."""
     first, last = f"{_OURS}{marker} -->", f"<!-- /iems-text {marker} -->"
-    block = f"{first}<div>{fragment}</div>{last}{end}"
+    block = f"{first}{_OPENING}{fragment}</div>{last}{end}"
     if place is Place.TOP:
         at = start = _top(text)
     else:
@@ -125,7 +125,8 @@ def changes(
         inside = range(start, start + len(block))
         return [Change(*span, "") for span in copies if span[0] not in inside]
     at = next((span[0] for span in copies if span[0] < at < span[1]), at)
-    return sorted([*(Change(*span, "") for span in copies), Change(at, at, block)])
+    ends = "" if place is Place.TOP or _begins_quote(text, at) else end_tags(text[:at])
+    return sorted([*(Change(*span, "") for span in copies), Change(at, at, ends + block)])
 
 
 def _copies(text: str, first: str, last: str) -> Iterator[tuple[int, int]]:
@@ -170,6 +171,11 @@ def _bottom(text: str, *, quote: bool) -> int:
         elif mark.name:
             place = None
     return len(text) if place is None or _shows(text, at, len(text)) else place
+
+
+def _begins_quote(text: str, at: int) -> bool:
+    mark = _mark(text, at)
+    return mark is not None and _quotes(mark)
 
 
 def _quotes(mark: _Mark) -> bool:

@@ -43,6 +43,7 @@ _PACKAGES = {
     "redis-server": "redis-server",
     "rspamd": "rspamd",
     "opendkim": "opendkim",
+    "chromium-headless-shell": "chromium-headless-shell",
     "openssl": "openssl",
     "setpriv": "util-linux",
     "prlimit": "util-linux",

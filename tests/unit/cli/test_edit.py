@@ -44,7 +44,8 @@ def test_html_place_and_marker(
     data = b"Content-Type: text/html\n\n<body>Hello."
     options = ("--plain", plain, "--html", html, "--place", "top", "--marker", "legal-1")
     assert text(monkeypatch, data, *options) == 0
-    put = b"<!-- iems-text legal-1 --><div><b>Example</b></div><!-- /iems-text legal-1 -->\n"
+    put = b'<!-- iems-text legal-1 --><div style="clear:both"><b>Example</b></div>'
+    put += b"<!-- /iems-text legal-1 -->\n"
     assert capsysbinary.readouterr().out == data.replace(b"<body>", b"<body>" + put)
 
 

@@ -15,7 +15,7 @@ _RAW = {"iframe", "noembed", "noframes", "script", "style", "template", "textare
 def put(text: str, place: Place = Place.BOTTOM) -> str:
     """The text with `@` put in, without what marks it."""
     after = changed(text, changes(text, "@", place, "text", "\n", renew=False))
-    first = "<!-- iems-text text --><div>"
+    first = '<!-- iems-text text --><div style="clear:both">'
     after = after.replace(first if place is Place.TOP else f"\n{first}", "")
     return after.replace("</div><!-- /iems-text text -->\n", "")
 
@@ -56,7 +56,7 @@ def put(text: str, place: Place = Place.BOTTOM) -> str:
         "x@</body><!--",
         "x@</",
         "x<@",
-        "<bodyx>@</body>",
+        "</bodyx>@</body>",
     ],
 )
 def test_the_bottom(page: str) -> None:
