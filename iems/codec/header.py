@@ -42,4 +42,4 @@ def split_message(data: bytes) -> tuple[bytes, bytes]:
 
 def unfold(value: bytes) -> bytes:
     """The value on one line, without the blanks around it (RFC 5322 section 2.2.3)."""
-    return _FOLD.sub(b"", value).strip()
+    return (_FOLD.sub(b"", value) if b"\n" in value else value).strip()

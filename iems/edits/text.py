@@ -31,9 +31,6 @@ _CONTROL = re.compile(r"[\0-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
 _ARMOUR = b"-----BEGIN PGP "
 _PGP = re.compile(rb"^-----BEGIN PGP (SIGNED )?MESSAGE-----[ \t]*\r?$", re.MULTILINE)
 
-_AGREED = frozenset({Defect.NO_END, Defect.UUENCODED})
-"""Defects that change nothing about where a text is, and in what."""
-
 _PKCS7 = frozenset({"application/pkcs7-mime", "application/x-pkcs7-mime"})
 _ENCRYPTED = frozenset({"multipart/encrypted", "application/pgp-encrypted"})
 _MESSAGES = frozenset({"message/rfc822", "message/global", "message/news"})
@@ -168,7 +165,7 @@ def _look(root: Part) -> None:
 
 def _agreed(part: Part) -> None:
     """EditError where readers may take the part for different things."""
-    found = next((one for one in part.defects if one.defect not in _AGREED), None)
+    found = next((one for one in part.defects if one.defect is not Defect.NO_END), None)
     if found is not None:
         raise EditError(f"readers disagree about its structure: {found.defect.value} at {found.at}")
     if part.others:

@@ -39,9 +39,6 @@ class Defect(enum.Enum):
     ODD_BOUNDARY = "odd-boundary"
     """A boundary that is not plain text in plain parameters: readers take it for different ones."""
 
-    UUENCODED = "uuencoded"
-    """A file in a text, in uuencode or yEnc, which some readers show as an attachment."""
-
     NO_BOUNDARY = "no-boundary"
     """A multipart without a boundary, or whose boundary does not occur."""
 

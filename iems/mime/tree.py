@@ -17,7 +17,8 @@ from __future__ import annotations
 import itertools
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from typing import NamedTuple
 
 from iems.codec.header import unfold
 from iems.mime.defect import Defect, Found
@@ -52,7 +53,6 @@ _LONE_CR = re.compile(rb"\r(?!\n)")
 _DELIMITER_END = re.compile(rb"(--)?[ \t]*\r?(?:\n|\Z)")
 _GUESS = re.compile(rb"^--([!-~]{1,202}+)[ \t]*+\r?$", re.MULTILINE)
 _TYPE = re.compile(rb"[!#-'*+.0-9^-~-]+/[!#-'*+.0-9^-~-]+[ \t]*(?:;|\Z)")
-_UUENCODED = re.compile(rb"\n(?:begin(?:-base64)? [0-7]{3,4}|=ybegin) ")
 _OUTSIDE = re.compile(
     rb"^(?:content-(?:type|transfer-encoding|disposition)[ \t]*:"
     rb"|begin(?:-base64)? [0-7]{3,4} |=ybegin )",
@@ -64,6 +64,7 @@ _REPORTS = re.compile(
 )
 _ENCODED = frozenset({"base64", "quoted-printable"})
 _CR, _LF = 0x0D, 0x0A
+_NO_VALUE = Value("", ())
 
 
 def parse(data: bytes) -> Part:
@@ -76,8 +77,7 @@ def parse(data: bytes) -> Part:
     return replace(root, others=(*root.others, other))
 
 
-@dataclass(frozen=True, slots=True)
-class _Head:
+class _Head(NamedTuple):
     """How one reader may take the header of a part."""
 
     body: int
@@ -85,8 +85,7 @@ class _Head:
     encoding: str
 
 
-@dataclass(frozen=True, slots=True)
-class _Structure:
+class _Structure(NamedTuple):
     """How one reader may take the body of a part."""
 
     parts: tuple[Part, ...] = ()
@@ -94,8 +93,7 @@ class _Structure:
     defects: tuple[Found, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class _Delimiter:
+class _Delimiter(NamedTuple):
     """A delimiter with the line end before it, which belongs to it, and its own."""
 
     start: int
@@ -103,8 +101,7 @@ class _Delimiter:
     closing: bool
 
 
-@dataclass(frozen=True, slots=True)
-class _Split:
+class _Split(NamedTuple):
     """The delimiters of a multipart."""
 
     delimiters: tuple[_Delimiter, ...] = ()
@@ -129,18 +126,15 @@ class _Parser:
         body, defects = self._body(start, end)
         self._bytes -= _LOOKS * (body - start)
         fields = self._fields(start, body)
-        disposition = fields.get(b"disposition", [])
-        dispositions = [parse_value(value) for _at, value in disposition[:_READINGS]]
-        pairs = tuple(pair for value in dispositions for pair in value.pairs)
-        word = dispositions[0].word if dispositions else ""
+        disposition = _disposition(fields.get(b"disposition", [])[:_READINGS])
         heads, doubts = self._heads(start, body, fields, default, defects)
-        readings = [
+        main, *others = (
             Part(
                 start,
                 head.body,
                 end,
                 head.content_type,
-                Value(word, pairs),
+                disposition,
                 head.encoding,
                 structure.parts,
                 structure.delimiters,
@@ -148,8 +142,9 @@ class _Parser:
             )
             for head in heads
             for structure in self._structures(head, end, depth)
-        ]
-        main, *others = readings
+        )
+        if not (defects or doubts or others):
+            return main
         return replace(main, defects=(*defects, *doubts, *main.defects), others=tuple(others))
 
     def _body(self, start: int, end: int) -> tuple[int, list[Found]]:
@@ -177,7 +172,7 @@ class _Parser:
         return body, defects
 
     def _fields(self, start: int, body: int) -> dict[bytes, list[tuple[int, bytes]]]:
-        """Offsets and values of the fields that decide what the part is, by name."""
+        """Offsets and unfolded values of the fields that decide what the part is, by name."""
         header = b"\n" + self._data[start:body]
         names = header.lower()
         found: dict[bytes, list[tuple[int, bytes]]] = {}
@@ -185,7 +180,8 @@ class _Parser:
         while at >= 0:
             if (name := _NAME.match(names, at + 1)) is not None:
                 value = _VALUE.match(header, name.end())
-                found.setdefault(name[1], []).append((start + at, value[0] if value else b""))
+                unfolded = unfold(value[0]) if value else b""
+                found.setdefault(name[1], []).append((start + at, unfolded))
             at = names.find(b"\ncontent-", at + 1)
         return found
 
@@ -233,7 +229,7 @@ class _Parser:
         doubts: list[Found],
     ) -> _Head:
         content_type = Value(default, ()) if kind is None else parse_value(kind[1])
-        if kind is not None and not _TYPE.match(unfold(kind[1]).lower()):
+        if kind is not None and not _TYPE.match(kind[1].lower()):
             doubts.append(Found(Defect.ODD_TYPE, kind[0]))
         if kind is not None and odd_boundary(content_type, kind[1]):
             doubts.append(Found(Defect.ODD_BOUNDARY, kind[0]))
@@ -246,7 +242,7 @@ class _Parser:
         message = word in _MESSAGES
         other = word.startswith("message/") and not message and not _REPORTS.fullmatch(word)
         if other or not (multipart or message):
-            yield _Structure(defects=self._uuencoded(head, end))
+            yield _Structure()
         bounded = bool(head.content_type.all("boundary"))
         if not (multipart or message or other or bounded):
             return
@@ -263,17 +259,9 @@ class _Parser:
             return
         for structure in self._multipart(head, end, depth):
             if multipart or structure.delimiters:
-                yield replace(structure, defects=doubt + structure.defects)
+                yield structure._replace(defects=doubt + structure.defects) if doubt else structure
         if multipart and (encoded or not _TYPE.match(word.encode("latin-1"))):
             yield _Structure()
-
-    def _uuencoded(self, head: _Head, end: int) -> tuple[Found, ...]:
-        """Where a file stands in a text."""
-        if not head.content_type.word.startswith("text"):
-            return ()
-        self._bytes -= end - head.body
-        found = _UUENCODED.search(self._data, max(head.body - 1, 0), end)
-        return (Found(Defect.UUENCODED, found.start() + 1),) if found else ()
 
     def _multipart(self, head: _Head, end: int, depth: int) -> Iterator[_Structure]:
         default = "message/rfc822" if head.content_type.word == "multipart/digest" else "text/plain"
@@ -362,3 +350,11 @@ class _Parser:
         elif at >= 0 and last:
             defects.append(Found(Defect.PARTS_AFTER_END, at + 1))
         return _Split(tuple(found), tuple(defects))
+
+
+def _disposition(values: list[tuple[int, bytes]]) -> Value:
+    """The word of the first, and the parameters of all."""
+    if not values:
+        return _NO_VALUE
+    parsed = [parse_value(value) for _at, value in values]
+    return Value(parsed[0].word, tuple(pair for one in parsed for pair in one.pairs))

@@ -63,7 +63,7 @@ class Value:
 
 def parse_value(raw: bytes) -> Value:
     """The value of a field Content-Type, Content-Disposition or Content-Transfer-Encoding."""
-    text = " ".join(unfold(raw[:LIMIT]).decode("latin-1").split("\t"))
+    text = unfold(raw[:LIMIT]).decode("latin-1").replace("\t", " ")
     if "(" not in text:
         return _value(text)
     bare, kept = _value(_without_comments(text).strip()), _value(text)
@@ -92,7 +92,7 @@ def _word(text: str) -> tuple[str, int]:
     """What stands before the parameters, without the blanks around a slash; where it ends."""
     if (found := _WORD.match(text)) is None:
         return "", 0
-    return "".join(piece or "" for piece in found.groups()).lower(), found.end()
+    return "".join(found.groups("")).lower(), found.end()
 
 
 def _parameters(text: str) -> Iterator[tuple[str, str]]:
@@ -100,7 +100,9 @@ def _parameters(text: str) -> Iterator[tuple[str, str]]:
     for found in _PARAMETER.finditer(text):
         name, quoted, rest, token = found.group(1, 2, 3, 4)
         if quoted is None:
-            readings = [token, token.partition(" ")[0]]
+            readings = [token, token.partition(" ")[0]] if " " in token else [token]
+        elif rest == "" and "\\" not in quoted:
+            readings = [quoted]
         else:
             unended = quoted.partition(";")[0] if rest is None else quoted + rest
             readings = [_ESCAPED.sub(r"\1", quoted), quoted, unended]

@@ -147,11 +147,6 @@ def test_what_one_reader_shows_is_found(defect: Defect, data: bytes) -> None:
         (Defect.ODD_ENCODING, b"Content-Transfer-Encoding: 7bit base64\r\n\r\n"),
         (Defect.LINE_IN_HEADER, b"Subject: s\r\n \t\r\nX: y\r\n\r\n"),
         (Defect.NUL, MIXED + b"\r\n--b\r\n\r\n-\0-b\r\n\r\n--b--"),
-        (Defect.UUENCODED, b"\r\nbegin 644 evil.exe\r\n#0V%T\r\n`\r\nend\r\n"),
-        (
-            Defect.UUENCODED,
-            b"Content-Type: text/plain\n\none\n=ybegin line=128 size=3 name=evil.exe",
-        ),
         (
             Defect.LONG_HEADER,
             b"Content-Disposition: x;" + b"x" * 9_000 + b";filename=e.exe\r\n\r\n",
