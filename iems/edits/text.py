@@ -236,7 +236,7 @@ def _of_mixed(part: Part, within: Callable[[Part], list[Part]], *, last: bool) -
 def _first_of_related(data: bytes, part: Part) -> Part:
     """The part that refers to the others (RFC 2387 section 3.2)."""
     starts = part.content_type.all("start")
-    for one in part.parts:
+    for one in part.parts if starts else ():
         if any(field.value.strip() in starts for field in header(data, one).named(b"content-id")):
             return one
     return part.parts[0]

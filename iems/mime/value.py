@@ -12,7 +12,6 @@ import itertools
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import TypeAlias
 from urllib.parse import unquote_to_bytes
 
@@ -51,14 +50,7 @@ class Value:
 
     def all(self, name: str) -> tuple[bytes, ...]:
         """All that readers may take for this parameter, what most of them take first."""
-        return self._by_name.get(name, ())
-
-    @cached_property
-    def _by_name(self) -> dict[str, tuple[bytes, ...]]:
-        found: dict[str, dict[bytes, None]] = {}
-        for name, value in self.pairs:
-            found.setdefault(name, {})[value] = None
-        return {name: tuple(values) for name, values in found.items()}
+        return tuple(dict.fromkeys(value for key, value in self.pairs if key == name))
 
 
 def parse_value(raw: bytes) -> Value:
