@@ -47,7 +47,7 @@ _PASSED = {
 """Text and tags that decide nothing."""
 
 _GOES_ON = re.compile(r"""=\s*+(?:"[^">]*+>|'[^'>]*+>)""", _FLAGS)
-"""A `>` within a value. In a page without one each tag ends at the next `>`, whatever is in it."""
+"""A `>` within a value. Where there is none each tag ends at the next `>`, whatever is in it."""
 
 _NEXT = {
     quote: re.compile(rf"<(?: [!?] | /(?![a-z]) | /?{names} )", _FLAGS)
@@ -191,8 +191,8 @@ def _shows(text: str, start: int, end: int) -> bool:
 
 def _marks(text: str, *, quote: bool) -> Iterator[_Mark]:
     """Comments, tags that decide and what has no end, in the order in which they stand."""
-    at, simple = 0, _GOES_ON.search(text) is None
-    while (start := _next(text, at, quote=quote, simple=simple)) is not None:
+    at = 0
+    while (start := _next(text, at, quote=quote)) is not None:
         mark = _mark(text, start)
         if mark is None:
             yield _Mark(_UNENDED, start, len(text))
@@ -201,16 +201,15 @@ def _marks(text: str, *, quote: bool) -> Iterator[_Mark]:
         at = mark.end
 
 
-def _next(text: str, at: int, *, quote: bool, simple: bool) -> int | None:
-    """Where the next of them is; in a simple page only what is behind the last `>` is gone into."""
-    found, passed = None, _PASSED[quote]
-    if simple:
-        found = _NEXT[quote].search(text, at)
-        end = len(text) if found is None else found.start()
+def _next(text: str, at: int, *, quote: bool) -> int | None:
+    """Where the next of them is, or what has no end before it."""
+    found = _NEXT[quote].search(text, at)
+    end = len(text) if found is None else found.start()
+    if _GOES_ON.search(text, at, end) is None:
         at = max(at, text.rfind(">", at, end) + 1)
         found = _OPEN.search(text, at, end) or found
     else:
-        while (some := passed.match(text, at)) is not None and some.end() > at:
+        while (some := _PASSED[quote].match(text, at)) is not None and some.end() > at:
             at = some.end()
         found = _OPEN.search(text, at)
     return None if found is None else found.start()
