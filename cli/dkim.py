@@ -105,7 +105,7 @@ def _rotate(
         if key.private.kind in {one.private.kind for one in waiting}:
             until = (now + RETIRED).date()
             print(f"key {key.selector} retires; leave its record in the DNS until {until}")
-    print("next: systemctl reload iems-milter")
+    print("next: systemctl reload iems-milter iems-lmtp")
     return entries.OK
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import functools
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Protocol, Self
 
 from iems.codec.delivered import delivered_to
@@ -43,6 +43,7 @@ from lmtp.outcome import LATE, Outcome, is_late, outcome
 from lmtp.provenance import Origin, Provenance
 from lmtp.reply import Reply, reply
 from lmtp.subjects import Target, find_targets
+from lmtp.tracing import Tracing
 from lmtp.transaction import Transaction
 
 TOTAL = 540.0
@@ -81,6 +82,7 @@ class Agent:
     editor: Editor
     log: Log
     meter: Meter
+    tracing: Tracing = field(default_factory=Tracing)
     now: Callable[[], float] = time.time
 
     def deliver(self, transaction: Transaction) -> Sequence[Reply]:
@@ -296,11 +298,13 @@ class Delivery:
         message, cleaned = self._transaction.message, self._cleaned
         if changed is not None:
             message, cleaned = changed, headers.clean(headers.read(changed.header), self._forged)
-        size = len(parcel.fields) + message.size
+        came, now = self._provenance, self._agent.now()
+        fields = self._agent.tracing.fields(parcel, cleaned, message.body, came, now)
+        size = len(fields) + message.size
         recipients = tuple(target.recipient for target in parcel.targets)
 
         def pieces() -> Iterator[bytes]:
-            yield cleaned.copy(parcel.fields)
+            yield cleaned.copy(fields)
             yield from message.body.pieces()
 
         wanted = Parcel(self._transaction.mail, recipients, size, pieces)

@@ -33,6 +33,7 @@ from iems.store.digest import FILE
 from iems.store.keys import Keyring, KeyringError
 from iems.store.quarantine import Quarantine
 from iems.store.records import Recorder, new_reference
+from iems.store.signingkeys import SigningKeyError, files
 from iems.store.spool import Spool
 from lmtp.agent import Agent
 from lmtp.bymail import ByMail
@@ -42,6 +43,7 @@ from lmtp.provenance import Origin
 from lmtp.release import Releases
 from lmtp.server import Server
 from lmtp.session import Limits, Session
+from lmtp.tracing import Tracing
 from lmtp.upstream import Upstream, greeted
 
 NAME = "iems-lmtp"
@@ -86,7 +88,10 @@ class AgentService:
         settings = written.settings
         # Before all else: what changes meanwhile is then another one, and not overlooked.
         fingerprint = written.fingerprint(settings.agent)
-        generation = AgentGeneration(settings, _keyring(settings), Editor.of(settings), fingerprint)
+        keyring = _keyring(settings)
+        generation = AgentGeneration(
+            settings, keyring, Editor.of(settings), _tracing(settings, keyring), fingerprint
+        )
         generation.directory(lambda _note: None)
         return generation
 
@@ -98,6 +103,7 @@ class AgentGeneration:
     settings: Settings
     keyring: Keyring
     editor: Editor
+    tracing: Tracing
     fingerprint: str
 
     @property
@@ -219,6 +225,7 @@ class AgentGeneration:
             editor=self.editor,
             log=log,
             meter=meter,
+            tracing=self.tracing,
         )
 
 
@@ -226,6 +233,14 @@ def _keyring(settings: Settings) -> Keyring:
     try:
         return Keyring.load(settings.keys.findings)
     except KeyringError as error:
+        raise SettingsError([str(error)]) from None
+
+
+def _tracing(settings: Settings, keyring: Keyring) -> Tracing:
+    """Marks, where there are keys that could seal: which they are is for the milter alone."""
+    try:
+        return Tracing(keyring.active if files(settings.signing.keys) else None)
+    except SigningKeyError as error:
         raise SettingsError([str(error)]) from None
 
 

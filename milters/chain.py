@@ -81,7 +81,7 @@ class Runtime:
     @functools.cached_property
     def signing(self) -> Signing:
         """Who signs."""
-        return Signing(self.settings, self.signing_keys, self.directory)
+        return Signing(self.settings, self.signing_keys, self.directory, self.keyring.secret)
 
     @functools.cached_property
     def editing(self) -> Editing:

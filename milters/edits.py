@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-from iems.codec import authres, findings
+from iems.codec import authres, findings, trace
 from iems.directory.resolve import Destination
 from iems.model.envelope import INTERNET, LOCAL
 from iems.model.finding import Finding
@@ -23,7 +23,7 @@ from milters.reply import Edit, Hold, InsertHeader
 BOUNCE = b"X-IEMS-Bounce"
 """What Postfix knows a bounce of spam by, to send it another way (milter_header_checks)."""
 
-OURS = frozenset({b"x-iems-findings", b"x-iems-verdict", BOUNCE.lower()})
+OURS = frozenset({b"x-iems-findings", b"x-iems-verdict", trace.NAME.lower(), BOUNCE.lower()})
 """Header fields of ours, in lower case."""
 
 _RESULTS = authres.NAME.lower()

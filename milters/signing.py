@@ -5,15 +5,18 @@ owns the address, from a list manager what its list sends, of this machine its o
 bounces. What merely comes through it is foreign, whatever it says: mail from outside, from the
 loopback without a login, and what Sieve sends on or answers by sendmail(1).
 
-Before that the message is brought into a form that no hop changes (`iems.edits.seven_bit`). A large
-one that needs it stays as it is, since all of it would be in memory.
+What was delivered here and is sent on is sealed instead (`milters.sealing`).
+
+Before a signature the message is brought into a form that no hop changes
+(`iems.edits.seven_bit`). A large one that needs it stays as it is, since all of it would be in
+memory.
 
 DirectoryUnavailable and OSError are for the caller: the mail waits, and does not leave unsigned.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from iems.directory.ownership import owns
@@ -28,9 +31,10 @@ from iems.model.message import HeaderBlock
 from iems.serve.deadline import Deadline
 from iems.settings.schema import Settings
 from iems.store.keys import ACTIVE
-from iems.store.signingkeys import DomainKeys
+from iems.store.signingkeys import DomainKeys, at_or_above
 from milters.draft import Draft
 from milters.reply import Edit, InsertHeader
+from milters.sealing import Sealing
 from milters.state import Message
 
 _DAY = 24 * 60 * 60
@@ -50,14 +54,19 @@ class Signed:
 
 
 class Signing:
-    """Of one worker; `keys` are those of each domain."""
+    """Of one worker; `keys` are those of each domain, `secret_of` knows those of the site."""
 
     def __init__(
-        self, settings: Settings, keys: Mapping[str, DomainKeys], directory: Directory
+        self,
+        settings: Settings,
+        keys: Mapping[str, DomainKeys],
+        directory: Directory,
+        secret_of: Callable[[str], bytes | None],
     ) -> None:
         self._settings = settings
         self._directory = directory
         self._signers = _signers(keys, settings.signing.valid * _DAY)
+        self._sealing = Sealing(settings.hostname, self._of(settings.hostname), secret_of)
 
     @property
     def on(self) -> bool:
@@ -65,11 +74,13 @@ class Signing:
         return bool(self._signers)
 
     def wants(self, message: Message) -> bool:
-        """Whether the message may get a signature, by its header and channel: keep its body."""
-        return bool(self._candidates(message, message.block)[1])
+        """Whether it may get a signature or a seal, by its header and channel: keep its body."""
+        return self._seals(message) or bool(self._candidates(message, message.block)[1])
 
     def sign(self, message: Message, draft: Draft, now: int) -> Signed:
         """The draft of a message that is whole, in the form that is signed, and the signatures."""
+        if self._seals(message):
+            return Signed(draft, *self._sealing.seal(message, draft, now))
         whose, signers = self._candidates(message, draft.header)
         if whose is None or not signers:
             return Signed(draft)
@@ -93,9 +104,15 @@ class Signing:
         if not self._signers or message.channel not in {SUBMISSION, LOCAL, LIST}:
             return None, ()
         found = author(header)
-        labels = found.domain.split(".") if found else []
-        names = (".".join(labels[at:]) for at in range(len(labels)))
-        return found, next((self._signers[name] for name in names if name in self._signers), ())
+        return found, self._of(found.domain) if found else ()
+
+    def _of(self, domain: str) -> tuple[Signer, ...]:
+        """Who signs for a domain."""
+        found = (self._signers[one] for one in at_or_above(domain) if one in self._signers)
+        return next(found, ())
+
+    def _seals(self, message: Message) -> bool:
+        return self.on and self._sealing.wants(message)
 
     def _allow(self, message: Message, author: Address) -> None:
         """UnsignedError unless who sent the message may send with this address."""

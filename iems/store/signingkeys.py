@@ -132,16 +132,25 @@ class DomainKeys:
         return file
 
 
-def load_all(folder: Path) -> Mapping[str, DomainKeys]:
-    """The keys of all domains that have any; none where there is no folder."""
+def at_or_above(domain: str) -> Iterator[str]:
+    """Whose keys may sign for a domain: the first of these that has any."""
+    labels = domain.split(".")
+    return (".".join(labels[at:]) for at in range(len(labels)))
+
+
+def files(folder: Path) -> tuple[Path, ...]:
+    """The files of all domains that have keys; none where there is no folder."""
     try:
-        files = sorted(folder.iterdir())
+        return tuple(sorted(one for one in folder.iterdir() if one.suffix == ".toml"))
     except FileNotFoundError:
-        return {}
+        return ()
     except OSError as error:
         raise SigningKeyError(f"{folder}: cannot be read: {error.strerror}") from None
-    found = (DomainKeys.load(file) for file in files if file.suffix == ".toml")
-    return {one.domain: one for one in found}
+
+
+def load_all(folder: Path) -> Mapping[str, DomainKeys]:
+    """The keys of all domains that have any."""
+    return {one.domain: one for one in map(DomainKeys.load, files(folder))}
 
 
 def load_one(folder: Path, domain: str) -> DomainKeys:

@@ -161,9 +161,15 @@ class Dovecot:
         """Let it go on."""
         self._server.resume()
 
-    def add_user(self, address: str, *, password: str = PASSWORD, quota: str = "") -> Mailbox:
-        """A user with this address; `quota` is a rule such as `*:bytes=1000`."""
+    def add_user(
+        self, address: str, *, password: str = PASSWORD, quota: str = "", submission: str = ""
+    ) -> Mailbox:
+        """A user with this address; `quota` is a rule such as `*:bytes=1000`.
+
+        What his scripts send goes to the server `submission`, where one is given.
+        """
         extra = f"userdb_quota_rule={quota}" if quota else ""
+        extra += f" userdb_submission_host={submission}" if submission else ""
         # A file a user, for Dovecot looks at most once a second whether a file has changed.
         line = f"{address.lower()}:{{PLAIN}}{password}::::::{extra}\n"
         (self._users / address.lower()).write_text(line)

@@ -32,6 +32,7 @@ FORMS = (
     b"X-IEMS-Verdict: a\r\nX-IEMS-Verdict: b\r\n",
     b"X-IEMS-Findings: v=1;\r\n\tk=1;\r\n",
     b"x-iems-findings : v=1;\r\n",
+    b"X-IEMS-Trace : k=k1;\r\n",
     b":X-IEMS-Verdict: junk\r\n",
     b"\0X-IEMS-Verdict: junk\r\n",
     b"\xef\xbb\xbfX-IEMS-Verdict: junk\r\n",
