@@ -25,6 +25,18 @@ DOMAIN = "sealing.box.test"
 FAR = "someone@elsewhere.example"
 OWN = "example.test"
 AUTHOR, FORWARDER = (key(1024, domain=f"{name}.sealing.example") for name in ("author", "list"))
+ODD = (
+    b"Cc: undisclosed-recipients:;\r\nTo: <b@sealing.box.test> (Bob), b@sealing.box.test ,\r\n"
+    b"\tteam: a@b.example, B@C.example;\r\nSubJECT:\r\n =?utf-8?q?gr=C3=BC=C3=9Fe?=  two  \r\n"
+    b"X-8-Bit: gr\xc3\xbc\xc3\x9fe \xff\r\nX-Empty:\r\nX-Long: " + b"word " * 700 + b"\r\n"
+    b"References:" + b"\r\n <one@two.example>" * 200 + b"\r\nStatus: RO\r\nErrors-To: a@b.example"
+)
+BODY = "Grüße\r\n.\r\n".encode()
+BODIES = {
+    "none": b"",
+    "no end": b"From here\r\n.\r\n \t\r\n\0\x1a\xff\r..\r\nend",
+    "large": b"a line of text\r\n" * 30_000 + b"\r\n\r\n",
+}
 CHECKS = "".join(
     f"""
 [checks.{name}]
@@ -69,14 +81,16 @@ def user(system: MailSystem, fresh: Fresh, scripts: Sink) -> Mailbox:
     return box
 
 
-def message(fresh: Fresh, body: str = "Grüße\r\n.\r\n") -> bytes:
+def message(
+    fresh: Fresh, body: bytes = BODY, more: bytes = b"To: b@b.example\r\nSubject: s"
+) -> bytes:
     """One from outside that its author has signed."""
-    return AUTHOR.sign(
-        f"From: Alice <alice@{AUTHOR.domain}>\r\nTo: somebody@{DOMAIN}\r\nSubject: s\r\n"
-        f"Date: Fri, 27 Nov 2026 09:00:00 +0000\r\nMessage-ID: <{fresh.domain}@sealing>\r\n"
-        "MIME-Version: 1.0\r\nContent-Type: text/plain; charset=utf-8\r\n"
-        f"Content-Transfer-Encoding: 8bit\r\n\r\n{body}".encode()
+    own = (
+        f"From: Alice <alice@{AUTHOR.domain}>\r\nDate: Fri, 27 Nov 2026 09:00:00 +0000\r\n"
+        f"Message-ID: <{fresh.domain}@sealing>\r\nMIME-Version: 1.0\r\n"
+        "Content-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: 8bit\r\n"
     )
+    return AUTHOR.sign(own.encode() + more + b"\r\n\r\n" + body)
 
 
 def came(system: MailSystem, fresh: Fresh, whom: str, text: bytes) -> None:
@@ -137,6 +151,15 @@ def test_what_a_script_sends_on_is_sealed_with_the_results_of_its_arrival(
     changed = text.replace(b"dkim=pass", b"dkim=fail")
     assert changed != text
     assert second_opinion_of_chain(changed, answers(system)) == "fail"
+
+
+@pytest.mark.parametrize("name", BODIES)
+def test_whatever_it_looks_like(system: MailSystem, fresh: Fresh, name: str) -> None:
+    """Neither Dovecot, Pigeonhole nor Postfix changes what the mark is over."""
+    text = handed_in(
+        system, redirected(system, fresh, message(fresh, BODIES[name], ODD)), fresh.domain
+    )
+    assert second_opinion_of_chain(text, answers(system)) == "pass", notes(system, fresh)
 
 
 def test_over_127_0_0_1_as_well(system: MailSystem, fresh: Fresh) -> None:
