@@ -9,7 +9,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from iems.codec import trace
-from iems.codec.header import parse_header
 from iems.codec.trace import Trace
 from iems.model.envelope import INTERNET, LOCAL
 from iems.model.message import Body
@@ -32,9 +31,8 @@ class Tracing:
         marks = parcel.upstream == LOCAL and came.channel == INTERNET
         if self.key is None or not marks or header.lead:
             return parcel.fields
-        below = parse_header(parcel.fields + header.rest)
         try:
-            digest = trace.digest_of(below.fields, body)
+            digest = trace.digest_of(parcel.fields + header.rest, body)
         except OSError:
             return parcel.fields  # which cannot be delivered either
         value = trace.mark(Trace(came.reference, int(now)), digest, self.key.id, self.key.secret)

@@ -2,8 +2,8 @@
 
 What comes by sendmail(1) or over the loopback may be a message from outside that a Sieve script
 sends on, and as well one that somebody on this machine has made up, with results that nobody found.
-So the agent puts an HMAC-SHA256 with the site's key on top of each copy. It covers every field
-below it and the body, and with them the Authentication-Results of the time when the message came.
+So the agent puts an HMAC-SHA256 with the site's key on top of each copy. It covers every byte
+below it, the body too, and with them the Authentication-Results of the time when the message came.
 Others on the way add fields above it, of which only the names count (`marked`). Who holds such a
 copy can send it on as it is, and can do nothing else.
 
@@ -15,10 +15,10 @@ from __future__ import annotations
 import hashlib
 import hmac
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 
-from iems.codec import canonical, tags
+from iems.codec import tags
 from iems.codec.mac import mac
 from iems.codec.tags import TagError
 from iems.model.message import Body, Field, HeaderBlock
@@ -56,8 +56,8 @@ def mark(trace: Trace, digest: bytes, key_id: str, secret: bytes) -> bytes:
     return f"k={key_id}; t={trace.time}; r={trace.reference};\r\n\th={right}".encode()
 
 
-def marked(header: HeaderBlock) -> tuple[Field, tuple[Field, ...]] | None:
-    """The mark of a message and the fields below it; None where it has none.
+def marked(header: HeaderBlock) -> tuple[Field, bytes] | None:
+    """The mark of a message and the header below it; None where it has none.
 
     TraceError where it has two, or one that stands below what belongs to the message.
     """
@@ -67,13 +67,14 @@ def marked(header: HeaderBlock) -> tuple[Field, tuple[Field, ...]] | None:
     at = found[0]
     if len(found) > 1 or not all(_ABOVE.fullmatch(one.key) for one in header.fields[:at]):
         raise TraceError("fields were added to it")
-    return header.fields[at], header.fields[at + 1 :]
+    mark = header.fields[at]
+    return mark, header.raw[mark.start + len(mark.raw) :]
 
 
 def proven(
     value: bytes, digest: bytes, secret_of: Callable[[str], bytes | None], now: float
 ) -> Trace:
-    """What a mark says of the message whose fields and body have this digest."""
+    """What a mark says of the message that has this digest below it."""
     given = _tags(value)
     trace = Trace(given["r"], int(given["t"]))
     secret = secret_of(given["k"])
@@ -86,13 +87,10 @@ def proven(
     return trace
 
 
-def digest_of(fields: Iterable[Field], body: Body) -> bytes:
-    """The digest of these fields, however they are folded, and a body as it is."""
-    digest = hashlib.sha256()
-    for field in fields:
-        digest.update(canonical.relaxed_field(field))
-    digest.update(canonical.CRLF)
-    for piece in canonical.body(canonical.content(body.pieces()), relaxed=False):
+def digest_of(header: bytes, body: Body) -> bytes:
+    """The digest of a header and of what follows it, the empty line at first."""
+    digest = hashlib.sha256(header)
+    for piece in body.pieces():
         digest.update(piece)
     return digest.digest()
 

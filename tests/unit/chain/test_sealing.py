@@ -48,7 +48,7 @@ def world() -> World:
 def marked(message: bytes, at: int = CLOCK, secret: bytes = KEY.secret) -> bytes:
     """As the agent delivers it."""
     header, rest = split_message(message)
-    digest = digest_of(parse_header(header).fields, MemoryBody(rest))
+    digest = digest_of(header, MemoryBody(rest))
     value = mark(Trace("ref012345678", at), digest, KEY.id, secret)
     return b"X-IEMS-Trace: " + value + b"\r\n" + message
 
