@@ -31,6 +31,14 @@ ODD = (
     b"X-8-Bit: gr\xc3\xbc\xc3\x9fe \xff\r\nX-Empty:\r\nX-Long: " + b"word " * 700 + b"\r\n"
     b"References:" + b"\r\n <one@two.example>" * 200 + b"\r\nStatus: RO\r\nErrors-To: a@b.example"
 )
+PLAIN = (
+    b"To: b@b.example\r\nSubject: s\r\nContent-Type: text/plain; charset=utf-8\r\n"
+    b"Content-Transfer-Encoding: 8bit"
+)
+MIXED = b'Subject: s\r\nContent-Type: multipart/mixed; boundary="b"'
+PARTS = (
+    b'--b\r\n\r\ntext\r\n--b\r\nContent-Type: text/x-log; name="a.log"\r\n\r\na line\r\n--b--\r\n'
+)
 BODY = "Grüße\r\n.\r\n".encode()
 BODIES = {
     "none": b"",
@@ -45,6 +53,11 @@ default = {{ fail = "deliver" }}
 """
     for name in ("arc", "dkim")
 )
+RULE = """
+[checks.attachment.logs]
+mode = "enforce"
+extension = ["log"]
+"""
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +70,7 @@ def system(mailsystem: MailSystem) -> Iterator[MailSystem]:
     mailsystem.add_domain(DOMAIN)
     for one in (AUTHOR, FORWARDER):
         mailsystem.resolver.add(f'{one.name}. TXT "{one.record}"')
-    with mailsystem.settings("sealing", CHECKS):
+    with mailsystem.settings("sealing", CHECKS + RULE):
         yield mailsystem
         file.unlink()
     for one in (AUTHOR, FORWARDER):
@@ -81,14 +94,11 @@ def user(system: MailSystem, fresh: Fresh, scripts: Sink) -> Mailbox:
     return box
 
 
-def message(
-    fresh: Fresh, body: bytes = BODY, more: bytes = b"To: b@b.example\r\nSubject: s"
-) -> bytes:
+def message(fresh: Fresh, body: bytes = BODY, more: bytes = PLAIN) -> bytes:
     """One from outside that its author has signed."""
     own = (
         f"From: Alice <alice@{AUTHOR.domain}>\r\nDate: Fri, 27 Nov 2026 09:00:00 +0000\r\n"
         f"Message-ID: <{fresh.domain}@sealing>\r\nMIME-Version: 1.0\r\n"
-        "Content-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: 8bit\r\n"
     )
     return AUTHOR.sign(own.encode() + more + b"\r\n\r\n" + body)
 
@@ -160,6 +170,17 @@ def test_whatever_it_looks_like(system: MailSystem, fresh: Fresh, name: str) -> 
         system, redirected(system, fresh, message(fresh, BODIES[name], ODD)), fresh.domain
     )
     assert second_opinion_of_chain(text, answers(system)) == "pass", notes(system, fresh)
+
+
+def test_a_copy_that_was_changed_here_is_sealed_as_it_was_delivered(
+    system: MailSystem, fresh: Fresh
+) -> None:
+    """Its author's signature is broken by that, and had passed."""
+    text = handed_in(system, redirected(system, fresh, message(fresh, PARTS, MIXED)), fresh.domain)
+    assert b"a line" not in text
+    assert not second_opinion(text, AUTHOR.record)
+    assert second_opinion_of_chain(text, answers(system)) == "pass"
+    assert "; arc=none; dkim=pass " in told(text)
 
 
 def test_over_127_0_0_1_as_well(system: MailSystem, fresh: Fresh) -> None:
