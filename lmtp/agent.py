@@ -36,13 +36,14 @@ from lmtp import headers
 from lmtp.account import Account, Result
 from lmtp.client import Delivered, Parcel
 from lmtp.dsn import Reports, Row
-from lmtp.editing import Copies, Editor
+from lmtp.editing import Copies, Editor, Made
 from lmtp.grouping import Copy, Group, group
 from lmtp.originals import Originals
 from lmtp.outcome import LATE, Outcome, is_late, outcome
 from lmtp.provenance import Origin, Provenance
 from lmtp.reply import Reply, reply
 from lmtp.subjects import Target, find_targets
+from lmtp.texts import Texts
 from lmtp.tracing import Tracing
 from lmtp.transaction import Transaction
 
@@ -117,6 +118,13 @@ class Delivery:
         self._cleaned = headers.clean(self._block, self._forged)
         message = Spooled(self._cleaned.copy(b""), transaction.message.body)
         self._copies = Copies(agent.spool, message, self._deadline)
+        self._texts = Texts(
+            agent.editor.plan,
+            self._provenance.channel,
+            self._block,
+            agent.directory,
+            self._deadline.sooner(DIRECTORY),
+        )
         self._originals = Originals(agent.quarantine, agent.log)
         self._account = Account(
             agent.recorder,
@@ -251,17 +259,26 @@ class Delivery:
         except KeyError as error:
             note = f"there is no rule {error.args[0]} any more"
             return one.kept_back(Action.QUARANTINE, note)
-        made = self._copies.made(changes)
+        try:
+            texts = self._texts.of(one.target)
+            made = self._copies.made((*changes, *texts))
+        except DirectoryUnavailable as error:
+            texts, made = (), Made(unable=printable(str(error)))
+        late = bool(made.unable) and is_late(self._provenance, self._agent.now())
+        if not changes and (made.refused or late):
+            return one.noted(f"texts are not put in: {made.refused or made.unable}")
         if made.refused:
             return one.kept_back(Action.QUARANTINE, f"cannot be changed: {made.refused}")
-        if made.unable and is_late(self._provenance, self._agent.now()):
+        if late:
             return one.kept_back(Action.QUARANTINE, LATE)
         if made.unable:
             return one.kept_back(Action.DEFER, f"cannot be changed now: {made.unable}")
+        one = one.noted(*made.notes)
         if made.message is None:
             return one
-        original = self._originals.name if editor.keeps(removals) else ""
-        return replace(one, changes=changes, original=original)
+        removed = self._copies.made(changes).message is not None
+        original = self._originals.name if removed and editor.keeps(removals) else ""
+        return replace(one, changes=(*changes, *texts), original=original)
 
     def _forwarded(self, outcomes: Sequence[Outcome]) -> Iterator[Result]:
         """What goes on to the next hops, recipients with equal bytes together.

@@ -11,12 +11,14 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from iems.codec.printable import printable
+from iems.editing.assembly import Plan, build_edits
 from iems.edits.edit import Edit
 from iems.edits.strip import Removal, strip
+from iems.model.envelope import INTERNET
 from iems.model.policy import Reason
 from iems.notices.letter import language_of
 from iems.notices.removed import Words, load
@@ -38,6 +40,10 @@ class Change(Protocol):
         """What it makes of a message."""
         ...
 
+    def told(self, edit: Edit) -> str:
+        """What is told of that in the record, if anything."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Strip:
@@ -50,6 +56,10 @@ class Strip:
         """The message without them."""
         return strip(data, self.removal, deadline.sooner(self.timeout).at)
 
+    def told(self, _edit: Edit) -> str:
+        """Nothing: the decision says what is removed."""
+        return ""
+
 
 @dataclass(frozen=True, slots=True)
 class Editor:
@@ -59,13 +69,16 @@ class Editor:
     words: Mapping[str, Words]
     language: str
     timeout: float
+    plan: Plan = field(default_factory=Plan)
+    """What else is edited in mail from outside."""
 
     @classmethod
     def of(cls, settings: Settings) -> Editor:
         """That of a site; SettingsError where its rules or files cannot be used."""
         shared = settings.attachments
         words = load(shared)
-        return cls(removables(settings.checks), words, shared.language, shared.timeout)
+        plan = build_edits(settings).of(INTERNET)
+        return cls(removables(settings.checks), words, shared.language, shared.timeout, plan)
 
     def changes(
         self, removals: Iterable[Reason], language: str, release: str
@@ -98,6 +111,7 @@ class Made:
     message: Spooled | None = None
     refused: str = ""
     unable: str = ""
+    notes: tuple[str, ...] = ()
 
 
 class Copies:
@@ -138,6 +152,7 @@ class Copies:
 
     def _edited(self, changes: tuple[Change, ...]) -> Made:
         data, changed = b"".join((self._message.header, *self._message.body.pieces())), False
+        notes: list[str] = []
         for one in changes:
             edit = one.of(data, self._deadline)
             if edit.rejected:
@@ -145,9 +160,11 @@ class Copies:
             if edit.late:
                 return Made(unable="there was no time for it")
             data, changed = edit.of(data), changed or bool(edit.splices)
+            notes += filter(None, [one.told(edit)])
+        told = tuple(notes)
         if not changed:
-            return Made()
+            return Made(notes=told)
         incoming = self._open.enter_context(self._spool.receive(len(data)))
         for at in range(0, len(data), PIECE):
             incoming.write(data[at : at + PIECE])
-        return Made(incoming.finish())
+        return Made(incoming.finish(), notes=told)

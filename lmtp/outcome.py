@@ -47,10 +47,13 @@ class Outcome:
     changes: tuple[Change, ...] = ()
     original: str = ""
 
+    def noted(self, *notes: str) -> Outcome:
+        """The same, and this is told of it."""
+        return replace(self, decision=self.decision.noted(*notes))
+
     def kept_back(self, action: Action, note: str) -> Outcome:
         """What is done where his copy cannot be made."""
-        decision = replace(self.decision, notes=(*self.decision.notes, note))
-        return Outcome(self.target, decision, action)
+        return Outcome(self.target, self.decision.noted(note), action)
 
 
 def outcome(

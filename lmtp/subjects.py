@@ -10,9 +10,10 @@ domain of ours that stands for nothing is an unknown user. A directory that does
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from iems.directory.account import closed
+from iems.directory.person import NOBODY, Person
 from iems.directory.reader import Directory, Entry, user_of
 from iems.directory.resolve import UnreasonableAlias, resolve
 from iems.model.address import Address, AddressError
@@ -38,6 +39,8 @@ class Target:
     lists: tuple[MailingList, ...] = ()
     language: str = ""
     """The languages that he prefers, as the directory has them."""
+    person: Person = field(default_factory=lambda: NOBODY, compare=False, repr=False)
+    """What else is known of the owner of the mailbox."""
 
     @property
     def speakers(self) -> tuple[Layer, ...]:
@@ -86,9 +89,9 @@ def find_targets(
         layers = (user.domain_layer, user.layer) if user else (domains[address.domain],)
         refusal = closed(user) if user else None
         passed = lists.passed(recipient, address)
-        language = user.language if user else ""
+        told = (user.language, user.person) if user else ("", NOBODY)
         targets.append(
-            Target(recipient, address, LOCAL, layers, bool(found), refusal, passed, language)
+            Target(recipient, address, LOCAL, layers, bool(found), refusal, passed, *told)
         )
     return targets
 

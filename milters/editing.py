@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 
 from iems.directory.person import NOBODY, Person
 from iems.directory.reader import Directory, user_of
-from iems.editing.assembly import Plan, Planned
+from iems.editing.assembly import Due, Plan
 from iems.editing.choice import Facts, answers, author, members
 from iems.edits.edit import Edit, EditError
 from iems.model.address import Address, AddressError
@@ -64,7 +64,7 @@ class Editing:
         person = self._person(facts, deadline)
         edited = Edited(draft)
         for one in due:
-            edited = _one(edited, one, person, refuses=message.channel != LOCAL)
+            edited = _one(edited, one.of(person), refuses=message.channel != LOCAL)
             if edited.rejected:
                 break
         return edited
@@ -78,17 +78,18 @@ class Editing:
         return user.person if user else NOBODY
 
 
-def _one(before: Edited, planned: Planned, person: Person, *, refuses: bool) -> Edited:
+def _one(before: Edited, due: Due, *, refuses: bool) -> Edited:
     """After one more edit, which may say that the message is to be refused where it can be."""
     draft = before.draft
     try:
-        edit = planned.edit(draft.size, lambda: draft.data, person)
+        excess = due.excess(draft.size)
+        edit = Edit(reason=excess) if excess else due.prepared.edit(draft.data)
         draft = draft.edited(edit)
     except EditError as error:
         edit = Edit(reason=str(error))
     if edit.rejected and refuses:
-        return replace(before, rejected=(planned.name, edit.reason))
-    return Edited(draft, (*before.notes, planned.told(edit)))
+        return replace(before, rejected=(due.name, edit.reason))
+    return Edited(draft, (*before.notes, due.told(edit)))
 
 
 def _facts(message: Message, draft: Draft) -> Facts:

@@ -21,17 +21,44 @@ from iems.settings.read import SettingsError
 from iems.settings.schema import Settings
 
 
-class Editor(Protocol):
-    """What an edit does."""
+class Prepared(Protocol):
+    """What an edit does for one person: hashable, and equal where it does the same."""
 
-    def edit(self, data: bytes, person: Person, /) -> Edit:
-        """The message changed; `person` is who sent it, or of mail from outside who gets it."""
+    def edit(self, data: bytes, /) -> Edit:
+        """The message changed."""
+        ...
+
+
+class Editor(Protocol):
+    """An edit with the options of its table."""
+
+    def of(self, person: Person, /) -> Prepared:
+        """What it does for who sent the message, or of mail from outside for who gets it."""
         ...
 
 
 FAMILIES: Mapping[str, Callable[[EditSettings], Editor]] = MappingProxyType({"text": text.make})
 OPTIONS: Mapping[str, type[EditTable]] = MappingProxyType({"text": text.Settings})
 """What makes an edit of its settings, and what these may hold, by family."""
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """One edit for one person: hashable, and equal where it does the same."""
+
+    name: str
+    max_size: int
+    prepared: Prepared
+
+    def excess(self, size: int) -> str:
+        """Why a message of this size is left alone, if it is."""
+        return f"it has more than {self.max_size} bytes" if size > self.max_size else ""
+
+    def told(self, edit: Edit) -> str:
+        """What is told of an edit that came to this, in records and the log."""
+        if edit.splices:
+            return f"{self.name}: put in"
+        return f"{self.name}: not put in: {edit.reason or text.PRESENT}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,17 +69,9 @@ class Planned:
     which: EditTable
     editor: Editor
 
-    def edit(self, size: int, data: Callable[[], bytes], person: Person) -> Edit:
-        """What it makes of a message of this size; EditError, or what `data` raises."""
-        if size > self.which.max_size:
-            return Edit(reason=f"it has more than {self.which.max_size} bytes")
-        return self.editor.edit(data(), person)
-
-    def told(self, edit: Edit) -> str:
-        """What is told of an edit that came to this, in records and the log."""
-        if edit.splices:
-            return f"{self.name}: put in"
-        return f"{self.name}: not put in: {edit.reason or 'it stands there already'}"
+    def of(self, person: Person) -> Due:
+        """What it does for this person."""
+        return Due(self.name, self.which.max_size, self.editor.of(person))
 
 
 @dataclass(frozen=True, slots=True)

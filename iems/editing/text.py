@@ -20,6 +20,7 @@ from pathlib import Path
 from jinja2 import StrictUndefined, Template, TemplateError, TemplateSyntaxError, meta
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
+from iems.codec.printable import printable
 from iems.directory.person import NOBODY, Person
 from iems.edits.edit import Edit
 from iems.edits.place import Place
@@ -30,6 +31,7 @@ from iems.settings.edits import EditSettings, EditTable
 from iems.settings.read import SettingsError, read_table, setting
 
 KEEP, RENEW, SKIP = "keep", "renew", "skip"
+PRESENT = "it stands there already"
 
 _LARGEST = 64 << 10
 """Bytes of a template, and letters of what comes of one: a screen of text has two thousand."""
@@ -86,6 +88,26 @@ class Settings(EditTable):
 
 
 @dataclass(frozen=True, slots=True)
+class Insertion:
+    """One block that is put in, `once` for all that is answered; none for a `fault`."""
+
+    block: Block | None
+    once: bool = False
+    fault: str = ""
+
+    def edit(self, data: bytes) -> Edit:
+        """The message with it."""
+        if self.block is None:
+            return Edit(reason=self.fault)
+        found = insert(data, self.block)
+        if not self.once or not found.splices:
+            return found
+        # Only a copy elsewhere makes a difference between the two.
+        renewed = insert(data, dataclasses.replace(self.block, renew=True))
+        return Edit(reason=PRESENT) if renewed != found else found
+
+
+@dataclass(frozen=True, slots=True)
 class Text:
     """One text, ready for use."""
 
@@ -94,18 +116,13 @@ class Text:
     settings: Settings
     marker: str
 
-    def edit(self, data: bytes, person: Person) -> Edit:
-        """The message with the text for this person."""
+    def of(self, person: Person) -> Insertion:
+        """What is done for this person."""
         try:
-            block = self.block(person)
+            return Insertion(self.block(person), self.settings.earlier == SKIP)
         except _FAILURES as error:
-            return Edit(reason=f"its template fails with what the directory says: {error}")
-        found = insert(data, block)
-        if self.settings.earlier != SKIP or not found.splices:
-            return found
-        # Only a copy elsewhere makes a difference between the two.
-        renewed = insert(data, dataclasses.replace(block, renew=True))
-        return Edit(reason="it stands there already") if renewed != found else found
+            told = f"its template fails with what the directory says: {error}"
+            return Insertion(None, fault=printable(told))
 
     def block(self, person: Person) -> Block:
         """What is put in for this person: what jinja2 raises, or ValueError."""

@@ -169,6 +169,10 @@ class Decision:
         """The first reason with the decision's own action."""
         return next((reason for reason in self.reasons if reason.action is self.action), None)
 
+    def noted(self, *notes: str) -> Decision:
+        """The same, and this is told of it."""
+        return replace(self, notes=(*self.notes, *notes))
+
     @property
     def removals(self) -> tuple[Reason, ...]:
         """What takes parts out of the message wherever it goes on, tagged or as junk as well."""

@@ -17,8 +17,9 @@ import pytest
 from iems.store.signingkeys import DomainKeys, make_folder
 from tests.integration.conftest import Fresh
 from tests.integration.directory import tree
+from tests.integration.stack.imap import Mailbox
 from tests.integration.stack.mailsystem import MailSystem
-from tests.integration.stack.smtp import Client, Sent
+from tests.integration.stack.smtp import Client, Sent, send
 from tests.integration.test_signing import arrived, passes
 from tests.waiting import eventually
 
@@ -41,6 +42,13 @@ PLAIN = """{{ given_name }} {{ surname }}{% if title %}, {{ title }}{% endif %}
 {{ phone }} {{ mobile }} {{ mail }}
 """
 HTML = """<p><b>{{ given_name }}</b>{% if title %}<br>{{ title }}{% endif %}<br>{{ mail }}</p>"""
+TEMPLATES = {
+    "footer.txt": PLAIN,
+    "footer.html": HTML,
+    "team.txt": "The team",
+    "outside.txt": "{{ given_name }}: this came from outside",
+    "outside.html": "<p>{{ given_name }}: this came from outside</p>",
+}
 FOOTER = [
     "Alice alice, Head of <Sales> & Söhne",
     "Sales, Example, Main Street 1, 12345 Berlin",
@@ -57,6 +65,12 @@ place = "above-quote"
 [edits.text.team]
 plain = "{folder}/team.txt"
 senders = ["sales@texts.box.test"]
+[edits.text.outside]
+plain = "{folder}/outside.txt"
+html = "{folder}/outside.html"
+channels = ["internet"]
+recipients = ["texts.box.test"]
+place = "top"
 """
 SIGNED = (
     b'Content-Type: multipart/signed; boundary="b"; protocol="application/pgp-signature"\r\n'
@@ -79,13 +93,12 @@ def system(mailsystem: MailSystem) -> Iterator[MailSystem]:
     mailsystem.add_alias(f"sales@{DOMAIN}", f"inner@{DOMAIN}")
     mailsystem.add_alias(f"inner@{DOMAIN}", f"bob@{DOMAIN}")
     (mailsystem.site.etc / "texts").mkdir(mode=0o755, exist_ok=True)
-    for name, text in (("footer.txt", PLAIN), ("footer.html", HTML), ("team.txt", "The team")):
+    for name, text in TEMPLATES.items():
         mailsystem.site.write(f"texts/{name}", text)
     with mailsystem.settings("texts", SETTINGS.format(folder=mailsystem.site.etc / "texts")):
         yield mailsystem
-    for one in folder.iterdir():
-        one.unlink()
-    mailsystem.reload()
+        for one in folder.iterdir():
+            one.unlink()
 
 
 def submitted(system: MailSystem, fresh: Fresh, user: str, to: str, rest: bytes) -> Sent:
@@ -118,14 +131,19 @@ def parsed(message: bytes) -> EmailMessage:
     return found
 
 
+def found(box: Mailbox, word: bytes) -> bytes:
+    """The one message with this word, once it is in a mailbox."""
+    [message] = eventually(lambda: [one for one in box.messages() if word in one], 30)
+    return message
+
+
 def test_plain_text_gets_what_the_directory_says_and_is_signed_then(
     system: MailSystem, fresh: Fresh, tmp_path: Path
 ) -> None:
     text = b"Subject: hello\r\n\r\nHello.\r\n"
     message = left(system, fresh, "alice", text)
     assert passes(system, message, tmp_path) == 1
-    found = parsed(message)
-    assert found.get_content().splitlines() == ["Hello.", "", FOOTER[0], "", *FOOTER[1:]]
+    assert parsed(message).get_content().splitlines() == ["Hello.", "", FOOTER[0], "", *FOOTER[1:]]
     told = notes(system, fresh)
     assert told[0] == "text/footer: put in"
     assert told[1].startswith("signed: ")
@@ -171,7 +189,7 @@ def test_mail_to_inside_does_not_get_what_is_for_outside(system: MailSystem, fre
     assert submitted(system, fresh, "alice", bob, text).accepted == (bob,)
     box = system.dovecot.mailbox(bob, system.password(bob))
     word = fresh.domain.encode()
-    [message] = eventually(lambda: [one for one in box.messages() if word in one], 30)
+    message = found(box, word)
     assert message.endswith(b"\r\n\r\nHello.\r\n")
 
 
@@ -196,6 +214,59 @@ def test_signed_mail_is_refused_while_its_sender_waits(system: MailSystem, fresh
     # Of who has no such text it is taken as it is.
     message = left(system, fresh, "carol", SIGNED)
     assert message.endswith(SIGNED.partition(b"\r\n\r\n")[2])
+
+
+def test_mail_from_outside_gets_its_text_in_each_mailbox_and_none_where_it_leaves(
+    system: MailSystem, fresh: Fresh
+) -> None:
+    """By an alias to two of ours and one outside: he gets each byte that the sender has signed."""
+    everybody = system.add_alias(
+        f"{fresh.domain}@{DOMAIN}", f"alice@{DOMAIN}", f"bob@{DOMAIN}", FAR
+    )
+    made = EmailMessage()
+    made["From"], made["Subject"] = "a@sender.example", fresh.domain
+    made.set_content("Hello.\n")
+    made.add_alternative("<html><body><p>Gr\xfc\xdfe</p></body></html>", subtype="html")
+    message = made.as_bytes(policy=email.policy.SMTP)
+    client = (fresh.ip, "mx.sender.example")
+    sent = send(system.port(), "a@sender.example", [everybody], message, client=client)
+    assert sent.accepted == (everybody,)
+    word = fresh.domain.encode()
+    [far] = eventually(
+        lambda: [one.message for one in system.outside.caught() if word in one.message], 30
+    )
+    assert far.endswith(message)
+    for user, name in (("alice", "Alice"), ("bob", "")):
+        address = f"{user}@{DOMAIN}"
+        box = system.dovecot.mailbox(address, system.password(address))
+        copy = found(box, word)
+        plain, html = (one.get_content() for one in parsed(copy).iter_parts())
+        assert plain.splitlines() == [f"{name}: this came from outside", "", "Hello."]
+        assert html.count(f"<p>{name}: this came from outside</p>") == 1
+        assert "<p>Gr\xfc\xdfe</p>" in html
+        # What was found of it is as it came: the text was not there.
+        assert b"\r\nAuthentication-Results: " in b"\r\n" + copy
+    [row] = [
+        one
+        for one in system.why(sent.data.text.split()[-1], 3)  # type: ignore[union-attr]
+        if one["recipient"] == f"alice@{DOMAIN}" and one["stage"] == "delivery"
+    ]
+    details = row["details"]
+    assert isinstance(details, dict)
+    assert details["notes"] == ["text/outside: put in"]
+
+
+def test_mail_from_outside_that_has_the_text_gets_no_second_one(
+    system: MailSystem, fresh: Fresh
+) -> None:
+    carol, client = f"carol@{DOMAIN}", (fresh.ip, "mx.sender.example")
+    text = f"Subject: {fresh.domain}\r\n\r\n: this came from outside\r\n\r\nHello.\r\n".encode()
+    sent = send(system.port(), "a@sender.example", [carol], text, client=client)
+    assert sent.accepted == (carol,)
+    box = system.dovecot.mailbox(carol, system.password(carol))
+    word = fresh.domain.encode()
+    copy = found(box, word)
+    assert copy.count(b"this came from outside") == 1
 
 
 def test_a_template_that_is_wrong_is_told_and_stops_nothing(system: MailSystem) -> None:

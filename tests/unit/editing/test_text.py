@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from iems.edits.text import Sealed
 from iems.model.address import Address
 from iems.settings.load import from_table, read_files
 from iems.settings.read import SettingsError
+from tests.conftest import ROOT
 
 HEAD = """
 version = 1
@@ -81,7 +83,7 @@ def test_an_edit_is_a_splice_and_the_options_say_how(folder: Path) -> None:
     block = made.block(NOBODY)
     assert (block.place, block.signed, block.encrypted) == (Place.TOP, Sealed.REJECT, Sealed.WRAP)
     assert (block.marker, block.renew) == ("footer", False)
-    edit = made.edit(MESSAGE, of(name="Alice", phone="1"))
+    edit = made.of(of(name="Alice", phone="1")).edit(MESSAGE)
     assert edit.of(MESSAGE) == MESSAGE.replace(b"Hello.", b"Alice\r\n\r\nPhone 1\r\n\r\nHello.")
 
 
@@ -90,22 +92,22 @@ def test_the_same_text_in_what_is_answered(folder: Path, earlier: str, count: in
     made = text(folder, f'earlier = "{earlier}"', 'place = "above-quote"')
     alice = of(name="Alice", phone="1")
     answer = MESSAGE + b"\r\nBob wrote:\r\n> Hi\r\n> Alice\r\n>\r\n> Phone 1\r\n"
-    edit = made.edit(answer, alice)
+    edit = made.of(alice).edit(answer)
     after = edit.of(answer)
     assert after.count(b"Phone 1") == count
     assert (after == answer) is (earlier == "skip")
     assert edit.reason == ("it stands there already" if earlier == "skip" else "")
     # Where it has not been, each puts it in, and nobody puts it in twice.
-    once = made.edit(MESSAGE, alice).of(MESSAGE)
+    once = made.of(alice).edit(MESSAGE).of(MESSAGE)
     assert once.count(b"Phone 1") == 1
-    assert made.edit(once, alice).of(once) == once
+    assert made.of(alice).edit(once).of(once) == once
 
 
 def test_a_template_that_fails_for_one_leaves_his_message_alone(folder: Path) -> None:
     (folder / "plain").write_text("x{% if phone %}{{ 1 // (phone | length - 3) }}{% endif %}")
     made = text(folder)
-    assert made.edit(MESSAGE, of(phone="12")).splices
-    edit = made.edit(MESSAGE, of(phone="123"))
+    assert made.of(of(phone="12")).edit(MESSAGE).splices
+    edit = made.of(of(phone="123")).edit(MESSAGE)
     assert not edit.splices
     assert edit.reason.startswith("its template fails with what the directory says: ")
 
@@ -183,3 +185,22 @@ def test_another_template_is_another_state_of_the_settings(folder: Path) -> None
     before = written.fingerprint(written.settings.milter)
     (folder / "plain").write_text("other")
     assert written.fingerprint(written.settings.milter) != before
+
+
+def test_the_example_of_the_page_works_as_it_stands(tmp_path: Path) -> None:
+    page = (ROOT / "docs/edits.md").read_text()
+    plain, html = re.findall(r"^```jinja\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    [tables] = re.findall(r"^```toml\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    texts = {"footer.txt": plain, "footer.html": html, "sales.txt": "x", "outside.txt": "y"}
+    for name, source in texts.items():
+        (tmp_path / name).write_text(source)
+    found = build_edits(
+        from_table(tomllib.loads(HEAD + tables.replace("/etc/iems/texts", str(tmp_path))))
+    )
+    assert [one.name for one in found.edits] == ["text/footer", "text/sales", "text/outside"]
+    footer = found.edits[0].editor
+    assert isinstance(footer, Text)
+    assert footer.block(of(name="Alice", title="Head", organisation="E", place="B")).lines == (
+        "Alice, Head\n\nE, ,  B"
+    )
+    assert "Alice\n\nPhone 1\n" in footer.block(of(name="Alice", phone="1")).lines
