@@ -29,6 +29,7 @@ from iems.model.address import Address
 from iems.model.envelope import INTERNET, LOCAL, Client
 from iems.model.finding import Finding
 from iems.model.message import Field
+from iems.notices.removed import Removals
 from iems.serve.deadline import Deadline
 from iems.serve.log import Log
 from iems.serve.meter import Meter
@@ -140,23 +141,32 @@ def rehearse(
         account=Account(recorder, log, Meter(), time.time),
         counters=tools.counters,
         new_reference=new_reference,
+        removals=Removals.of(site),
     )
     outcome = Outcome()
     try:
         with running(runtime.checks, None):
-            fields = _smtp(message, Chain(runtime), site, outcome)
-        if fields is not None:
-            _note(fields, key, outcome)
-        if fields is not None and not outcome.held:
-            _deliver(message, fields, _agent(runtime, recorder, log, folder, outcome), outcome)
+            queued = _smtp(message, Chain(runtime), site, outcome)
+        if queued is not None:
+            _note(queued.fields, key, outcome)
+        if queued is not None and not outcome.held:
+            _deliver(message, queued, _agent(runtime, recorder, log, folder, outcome), outcome)
     finally:
         recorder.close(Deadline.after(_SECONDS))
     outcome.records = search([folder / "records.sqlite"], outcome.reference)
     return outcome
 
 
-def _smtp(message: Message, chain: Chain, site: Settings, outcome: Outcome) -> list[bytes] | None:
-    """The session; the header fields as the queue gets them, or None where nothing is queued."""
+@dataclass(frozen=True)
+class _Queued:
+    """The message as the queue gets it: its header fields, and what is behind the empty line."""
+
+    fields: list[bytes]
+    body: bytes
+
+
+def _smtp(message: Message, chain: Chain, site: Settings, outcome: Outcome) -> _Queued | None:
+    """The session; None where nothing is queued."""
     chain.connect(message.client, {"{daemon_name}": message.channel})
     chain.helo(message.helo)
     login = {"{auth_authen}": message.authenticated} if message.authenticated else {}
@@ -181,7 +191,8 @@ def _smtp(message: Message, chain: Chain, site: Settings, outcome: Outcome) -> l
     outcome.held = next((one.reason for one in edits if isinstance(one, Hold)), "")
     if not isinstance(answer, Continue):
         return None
-    return _edited([one.raw for one in fields], edits, site.hostname)
+    bodies = [one.content for one in edits if isinstance(one, ReplaceBody)]
+    return _Queued(_edited([one.raw for one in fields], edits, site.hostname), [body, *bodies][-1])
 
 
 def _parts(content: bytes) -> tuple[tuple[Field, ...], bytes]:
@@ -206,12 +217,13 @@ def _edited(fields: list[bytes], edits: Iterable[Edit], hostname: str) -> list[b
             case ChangeHeader(name, occurrence, value):
                 key = name.strip().lower()
                 places = [at for at, raw in enumerate(done) if _key(raw) == key]
-                place = places[occurrence - 1]
-                done[place : place + 1] = [] if value is None else [b"%s: %s\r\n" % (name, value)]
-            case Hold():
-                pass  # told on its own
-            case DeleteRecipient() | ReplaceBody():
-                raise ValueError("the chain takes no recipient away, and signs nothing here")
+                place = [*places, len(done)][occurrence - 1]
+                new = b"" if value is None else _LINE_END.sub(b"\r\n", value.lstrip())
+                done[place : place + 1] = [b"%s: %s\r\n" % (name, new)] if new else []
+            case Hold() | ReplaceBody():
+                pass  # told on their own
+            case DeleteRecipient():
+                raise ValueError("the chain takes no recipient away")
             case _:
                 assert_never(edit)
     return done
@@ -232,7 +244,7 @@ def _note(fields: Iterable[bytes], key: Key, outcome: Outcome) -> None:
         outcome.authentication_results = value.decode("ascii", "replace")
 
 
-def _deliver(message: Message, fields: list[bytes], agent: Agent, outcome: Outcome) -> None:
+def _deliver(message: Message, queued: _Queued, agent: Agent, outcome: Outcome) -> None:
     """Expand the recipients as Postfix does, and hand those who are ours to the agent."""
     finals: dict[str, Recipient] = {}
     for recipient in outcome.accepted:
@@ -247,8 +259,7 @@ def _deliver(message: Message, fields: list[bytes], agent: Agent, outcome: Outco
     if finals:
         mail = Mail(message.sender, eight_bit=True, utf8=True)
         forward = {"IDENT": QUEUE_ID, "ADDR": message.client.ip or ""}
-        body = MemoryBody(b"\r\n" + _parts(message.content)[1])
-        whole = Spooled(b"".join(fields), body)
+        whole = Spooled(b"".join(queued.fields), MemoryBody(b"\r\n" + queued.body))
         agent.deliver(Transaction(mail, tuple(finals.values()), forward, whole))
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -20,10 +20,9 @@ from iems.edits.edit import Edit
 from iems.edits.strip import Removal, strip
 from iems.model.envelope import INTERNET
 from iems.model.policy import Reason
-from iems.notices.letter import language_of
-from iems.notices.removed import Words, load
+from iems.notices.removed import Removals
 from iems.serve.deadline import Deadline
-from iems.settings.attachments import MOST, Removable, removables
+from iems.settings.attachments import MOST
 from iems.settings.schema import Settings
 from iems.store.spool import PIECE, Spool, Spooled, TooLargeError
 
@@ -65,20 +64,14 @@ class Strip:
 class Editor:
     """Which changes there are, by the settings of the site."""
 
-    removables: Mapping[str, Removable]
-    words: Mapping[str, Words]
-    language: str
-    timeout: float
+    removals: Removals
     plan: Plan = field(default_factory=Plan)
     """What else is edited in mail from outside."""
 
     @classmethod
     def of(cls, settings: Settings) -> Editor:
         """That of a site; SettingsError where its rules or files cannot be used."""
-        shared = settings.attachments
-        words = load(shared)
-        plan = build_edits(settings).of(INTERNET)
-        return cls(removables(settings.checks), words, shared.language, shared.timeout, plan)
+        return cls(Removals.of(settings), build_edits(settings).of(INTERNET))
 
     def changes(
         self, removals: Iterable[Reason], language: str, release: str
@@ -87,21 +80,19 @@ class Editor:
 
         `release` is the name by which the message would be kept as it was.
         """
-        found = [self.removables[name] for name in _names(removals)]
-        if not found:
+        checks = _names(removals)
+        if not checks:
             return ()
-        keep = any(one.keep for one in found)
-        notice = self.words[language_of(language, self.language)].notice(kept=keep)
-        rules = tuple(one.rule for one in found)
-        return (Strip(Removal(rules, notice, release if keep else ""), self.timeout),)
+        kept = release if self.removals.keeps(checks) else ""
+        return (Strip(self.removals.removal(checks, language, kept), self.removals.timeout),)
 
     def keeps(self, removals: Iterable[Reason]) -> bool:
         """Whether the message is kept as it was, if anything is taken out."""
-        return any(self.removables[name].keep for name in _names(removals))
+        return self.removals.keeps(_names(removals))
 
 
-def _names(removals: Iterable[Reason]) -> list[str]:
-    return sorted({one.finding.check for one in removals})
+def _names(removals: Iterable[Reason]) -> frozenset[str]:
+    return frozenset(one.finding.check for one in removals)
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,6 +22,7 @@ from iems.editing.assembly import Plan
 from iems.model.address import Address, AddressError
 from iems.model.envelope import INTERNET, LOCAL, SUBMISSION, Client
 from iems.model.finding import Finding
+from iems.notices.removed import Removals
 from iems.serve.deadline import Deadline
 from iems.settings.policy import missing_findings
 from iems.settings.schema import Settings
@@ -33,11 +34,12 @@ from milters import bounces
 from milters.account import EXACT, Account
 from milters.answer import Answers
 from milters.checks.protocol import Check, Stage, View
-from milters.deciding import decided, of_all, refused, stopping
+from milters.deciding import decided, of_all, refused, removing, stopping
 from milters.draft import Draft
 from milters.editing import Editing
 from milters.edits import forged, holds, insertions, leaving
 from milters.exact import Exact
+from milters.removing import Removed, removed
 from milters.reply import Continue, Edit, Reply
 from milters.signing import Signed, Signing
 from milters.state import Connection, Message, Started, view
@@ -65,6 +67,9 @@ class Runtime:
 
     plan: Plan = field(default_factory=Plan)
     """The edits of the site."""
+
+    removals: Removals = field(default_factory=Removals)
+    """What rules about attachments take out."""
 
     @functools.cached_property
     def due(self) -> Mapping[Stage, tuple[Check, ...]]:
@@ -250,18 +255,36 @@ class Chain:
             if not isinstance(answer, Continue):
                 self._run.telling.tell(message, seen, REFUSED)
                 return answer, ()
-        sealed = self._sealed(message, message.draft().without(fakes))
+        draft = self._without_attachments(message, message.draft().without(fakes), seen)
+        if not isinstance(draft, Removed):
+            return draft, ()
+        sealed = self._sealed(message, draft.draft)
         if not isinstance(sealed, tuple):
             return sealed, ()
         signed, told = sealed
-        held = holds(stopped)
+        held = (*holds(stopped), *draft.holds)
         spam, note = bounces.verdict(message, settings, self._run.keyring.secret)
         why = (f"held in the queue: {one.reason}" for one in held)
-        self._run.account.let_in(message, seen, note, *why, *told, signed.note)
+        self._run.account.let_in(message, seen, note, *why, *draft.notes, *told, signed.note)
         self._run.telling.tell(message, seen, HELD if held else "")
         passed = message.passed(settings.shown(seen), self._run.account.clock())
         ours = insertions(passed, settings.weighed(seen), key, settings.hostname, spam=spam)
         return Continue(), (*signed.draft.difference(), *ours, *held, *signed.edits)
+
+    def _without_attachments(
+        self, message: Message, draft: Draft, seen: tuple[Finding, ...]
+    ) -> Removed | Reply:
+        """The message without what must not leave this host, or a refusal."""
+        reasons = removing(self._run.settings, message, seen)
+        try:
+            done = removed(draft, self._run.removals, reasons)
+        except OSError as error:
+            done = Removed(draft, check=reasons[0].finding.check, unable=str(error))
+        if message.channel == LOCAL or not done.holds:
+            return done
+        if done.unable:
+            return self._answers.unavailable(message, "attachments", done.unable)
+        return self._answers.unwanted(message, done.check, done.refused)
 
     def _sealed(self, message: Message, draft: Draft) -> tuple[Signed, tuple[str, ...]] | Reply:
         """The message as it goes on, edited and then signed, and what edits told; or a refusal."""

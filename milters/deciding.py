@@ -11,8 +11,18 @@ from iems.codec.delivered import delivered_to
 from iems.directory.resolve import Destination
 from iems.model.address import Address
 from iems.model.envelope import LOCAL
-from iems.model.finding import Finding
-from iems.model.policy import Action, Decision, Layer, Ruling, allowed, decide, rule, through
+from iems.model.finding import ATTACHMENT, MATCHED, Finding
+from iems.model.policy import (
+    Action,
+    Decision,
+    Layer,
+    Reason,
+    Ruling,
+    allowed,
+    decide,
+    rule,
+    through,
+)
 from iems.settings.schema import Settings
 from milters.checks.protocol import Stage
 from milters.edits import leaving
@@ -92,3 +102,21 @@ def of_all(settings: Settings, message: Message, seen: tuple[Finding, ...]) -> t
     reasons = (reason for _destination, decision in decisions for reason in decision.reasons)
     strong = {reason.finding for reason in reasons if reason.action >= Action.DEFER}
     return tuple(one for one in seen if one not in strong)
+
+
+def removing(settings: Settings, message: Message, seen: tuple[Finding, ...]) -> tuple[Reason, ...]:
+    """What takes attachments out of a message that leaves this host, of any who get it there."""
+    if not message.leaves or not any(_is_attachment(one) and one.band == MATCHED for one in seen):
+        return ()
+    found = decided(settings, message, message.accepted, seen, Stage.BODY)
+    away = (decision for one, decision in found if one.channel != LOCAL)
+    return tuple(
+        reason
+        for decision in away
+        for reason in decision.removals
+        if _is_attachment(reason.finding)
+    )
+
+
+def _is_attachment(finding: Finding) -> bool:
+    return finding.check.partition("/")[0] == ATTACHMENT

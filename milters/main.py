@@ -22,6 +22,7 @@ from iems.editing.assembly import Plan, build_edits
 from iems.notices import holds, outages, viruses
 from iems.notices.holds import HoldNotices
 from iems.notices.postmaster import Postmaster
+from iems.notices.removed import Removals
 from iems.notices.viruses import VirusNotices
 from iems.serve.backends import backends
 from iems.serve.deadline import Deadline
@@ -97,7 +98,8 @@ class MilterService:
             raise SettingsError([str(error)]) from None
         build_checks(Tools.within(settings, StubResolver(dns_servers, 0.0), settings.milter.state))
         plan = build_edits(settings)
-        generation = MilterGeneration(settings, keyring, signing_keys, plan, fingerprint)
+        removals = Removals.of(settings)
+        generation = MilterGeneration(settings, keyring, signing_keys, plan, removals, fingerprint)
         generation.directory(lambda _note: None)
         generation.counters()
         return generation
@@ -111,6 +113,7 @@ class MilterGeneration:
     keyring: Keyring
     signing_keys: Mapping[str, DomainKeys]
     plan: Plan
+    removals: Removals
     fingerprint: str
 
     @property
@@ -140,6 +143,7 @@ class MilterGeneration:
             new_reference=new_reference,
             signing_keys=self.signing_keys,
             plan=self.plan,
+            removals=self.removals,
         )
         control.meter.watch("records_dropped_total", lambda: recorder.dropped)
         with running(checks, log):

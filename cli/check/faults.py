@@ -131,13 +131,14 @@ def _limits(written: Written, postfix: Postfix, plugins: Iterable[PluginCheck]) 
     """At RCPT and at the end of DATA directory, checks and record are waited for, in turn.
 
     At RCPT the DNS counts twice: SPF begins to follow a record when its finding is needed. There
-    `flow` counts once, `exact` twice. At the end attachments are looked at when all else is known.
-    Plug-ins are asked one after the other, but for those that read the whole message.
+    `flow` counts once, `exact` twice. At the end attachments are looked at when all else is
+    known, and taken out of what leaves. Plug-ins are asked one after the other, but for those that
+    read the whole message.
     """
     settings = written.settings
     families = {check.family for check in settings.checks}
     flows = flow.NAME in families
-    attachments = settings.attachments.timeout * (ATTACHMENT in families)
+    attachments = 2 * settings.attachments.timeout * (ATTACHMENT in families)
     early = sum(one.timeout for one in plugins if one.stage <= Stage.RCPT)
     late = sum(one.timeout for one in plugins if one.stage is Stage.HEADERS)
     counts = PATIENCE * (flows + 2 * bool(settings.exact))

@@ -331,8 +331,7 @@ def _walk(
     if role and not enforced and action in REFUSALS:
         notes.append(f"{finding.check} {finding.band}: a role address is not refused")
         action = Action.DELIVER
-    taken_out = action is Action.REMOVE and finding.check.startswith(f"{ATTACHMENT}/")
-    if leaves and (action in KEPT_HERE or taken_out):
+    if leaves and action in KEPT_HERE:
         instead = Action.DELIVER if role and not enforced else Action.REJECT
         told = f"{action.word} is {instead.word} of what leaves this host"
         notes.append(f"{finding.check} {finding.band}: {told}")

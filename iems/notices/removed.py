@@ -1,21 +1,24 @@
-"""What stands in a message where an attachment was: our words, or those of the site's own files.
+"""What is taken out of a message by which rules, and what stands there then.
 
-A file is TOML with the texts `removed` and `kept`, as those of this package. Only where the message
-is kept as it was, `kept` is told as well. A file that cannot be used is a SettingsError, told
-before a daemon runs with it.
+The words are ours, or those of the site's own files. A file is TOML with the texts `removed` and
+`kept`, as those of this package. Only where the message is kept as it was, `kept` is told as well.
+A file that cannot be used is a SettingsError, told before a daemon runs with it.
 """
 
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
 from string import Template
 
-from iems.settings.attachments import AttachmentSettings
+from iems.edits.strip import Removal
+from iems.notices.letter import language_of
+from iems.settings.attachments import AttachmentSettings, Removable, removables
 from iems.settings.read import LANGUAGES, SettingsError
+from iems.settings.schema import Settings
 
 _TEXTS = ("removed", "kept")
 _FIELDS = ("name", "type", "size", "rule")
@@ -33,6 +36,38 @@ class Words:
     def notice(self, *, kept: bool) -> str:
         """The text, whose fields are still to be filled in (`iems.edits.strip`)."""
         return f"{self.removed}\n{self.kept}" if kept else self.removed
+
+
+@dataclass(frozen=True)
+class Removals:
+    """What can be taken out on this site; `language` is for who prefers none that we have.
+
+    `timeout` in seconds bounds the work for one message.
+    """
+
+    rules: Mapping[str, Removable] = field(default_factory=dict)
+    words: Mapping[str, Words] = field(default_factory=dict)
+    language: str = LANGUAGES[0]
+    timeout: float = 0.0
+
+    @classmethod
+    def of(cls, settings: Settings) -> Removals:
+        """Those of the site; SettingsError where its rules or files cannot be used."""
+        shared = settings.attachments
+        return cls(removables(settings.checks), load(shared), shared.language, shared.timeout)
+
+    def removal(self, checks: Collection[str], language: str = "", release: str = "") -> Removal:
+        """What goes by the rules of these checks; KeyError for one that is none of ours.
+
+        `release` is the name by which the message is kept as it was, if it is.
+        """
+        rules = tuple(self.rules[name].rule for name in sorted(checks))
+        words = self.words[language_of(language, self.language)]
+        return Removal(rules, words.notice(kept=bool(release)), release)
+
+    def keeps(self, checks: Collection[str]) -> bool:
+        """Whether a rule of these wants the message to be kept; KeyError as above."""
+        return any(self.rules[name].keep for name in checks)
 
 
 def load(settings: AttachmentSettings) -> Mapping[str, Words]:

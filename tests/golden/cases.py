@@ -18,6 +18,7 @@ from pathlib import Path
 
 from iems.directory.toml import TomlDirectory
 from iems.dns.zonefile import ZoneResolver
+from iems.notices.removed import Removals
 from iems.serve.log import Log
 from iems.serve.meter import Meter
 from iems.settings.load import from_table
@@ -122,4 +123,5 @@ def _runtime(case: Case, folder: Path, content_filter: str) -> Runtime:
         ),
         counters=tools.counters,
         new_reference=lambda: f"reference{next(references):03d}",
+        removals=Removals.of(settings),
     )

@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+import datetime
 import email
 import email.policy
 import json
 from collections.abc import Iterator
 from email.message import EmailMessage
+from pathlib import Path
 
 import pytest
 
+from iems.store.signingkeys import DomainKeys, make_folder
 from tests import samples
 from tests.integration.conftest import Fresh
 from tests.integration.stack.imap import Mailbox
 from tests.integration.stack.mailsystem import MailSystem
-from tests.integration.stack.smtp import Reply, send
+from tests.integration.stack.postfix import Queued
+from tests.integration.stack.smtp import Client, Reply, send
+from tests.integration.test_signing import arrived, passes
+from tests.waiting import eventually
 
 SENDER = "a@sender.example"
+FAR = "someone@elsewhere.example"
 SETTINGS = """
 [checks.attachment.programs]
 mode = "delegate"
@@ -29,6 +36,7 @@ extension = ["log"]
 """
 PROGRAM = b"MZ\x90\0" + b"\0" * 60
 ZIP = samples.part(samples.zipped(PROGRAM, "setup.exe"), "application/zip", "offer.zip")
+EXE = samples.part(PROGRAM, name="setup.exe")
 LOG = samples.part(b"a line\n", "text/x-log", "a.log")
 
 
@@ -191,3 +199,66 @@ def test_the_only_part_and_an_image_that_html_refers_to(world: World) -> None:
     assert html[2] == '<p>see</p><img src="cid:i@x">'
     assert image[0] == "text/plain"
     assert [one["Content-ID"] for one in read(by_subject["page"]).iter_parts()] == [None, "<i@x>"]
+
+
+@pytest.fixture
+def signing(world: World) -> Iterator[MailSystem]:
+    """The system with keys for the test's own domain."""
+    system, domain = world.system, world.fresh.domain
+    folder = system.site.etc / "keys/dkim"
+    make_folder(folder)
+    now = datetime.datetime.now(datetime.UTC)
+    keys = DomainKeys(domain).prepared("ed25519", "", now).activated(now)
+    keys.write(folder)
+    system.reload()
+    yield system
+    (folder / f"{domain}.toml").unlink()
+    system.reload()
+
+
+def test_what_leaves_is_without_it_for_all_and_signed_so(
+    world: World, signing: MailSystem, tmp_path: Path
+) -> None:
+    """Submitted to outside and to bob, who would take programs."""
+    system, user = signing, world.alice.user
+    bob = world.user("bob", "attachment/programs matched choice deliver")
+    word = f"<{world.fresh.domain}@attachment>"
+    head = samples.HEADER.replace(b"a@sender.example", user.encode())
+    head += f"Message-ID: {word}\r\n".encode()
+    with Client(system.port("submission")) as smtp:
+        smtp.starttls()
+        smtp.login(user, system.password(user))
+        sent = smtp.send(user, [FAR, bob.user], samples.mixed(samples.TEXT, ZIP, header=head))
+        doubtful = b"Content-Type: text/plain\r\n" + samples.mixed(samples.TEXT, EXE, header=head)
+        refused = smtp.send(user, [FAR], doubtful)
+    assert set(sent.accepted) == {FAR, bob.user}
+    message = arrived(system, word)
+    assert passes(system, message, tmp_path) == 1
+    _text, (kind, name, notice) = parts(message)
+    assert (kind, name) == ("text/plain", "")
+    assert notice.startswith("The attachment offer.zip (application/zip, ")
+    assert notice.endswith(" was removed by the rule programs.")
+    (copy,) = bob.wait()
+    assert parts(copy) == parts(message)
+    assert world.kept(bob.user) == []
+    assert "note: taken out: attachment/programs" in system.iems("why", word).decode()
+    assert refused.data is not None
+    assert refused.data.code == 550
+    assert "such mail is not taken: malformed: readers disagree" in refused.data.text
+
+
+def test_what_cannot_be_taken_out_is_held_where_nobody_waits(world: World) -> None:
+    system, user = world.system, world.alice.user
+    doubtful = b"Content-Type: text/plain\r\n" + samples.mixed(samples.TEXT, EXE)
+    system.postfix.sendmail("-f", user, FAR, message=doubtful.replace(b"\r\n", b"\n"))
+
+    def held() -> list[Queued]:
+        entries = system.postfix.entries()
+        return [one for one in entries if one.sender == user and one.queue == "hold"]
+
+    (one,) = eventually(held, 20)
+    system.why(one.queue_id)
+    told = system.iems("why", one.queue_id).decode()
+    assert "held in the queue: attachment/programs cannot be taken out: malformed" in told
+    system.iems("queue", "delete", "--sender", user, "--queue", "hold", "--yes")
+    assert all(user not in str(one) for one in system.sent_out())

@@ -180,7 +180,7 @@ def test_a_removal_that_cannot_be_made_is_quarantine(office: Office) -> None:
 
 def test_a_rule_that_is_gone_is_quarantine(office: Office) -> None:
     office = ruled(office)
-    editor = replace(office.agent.editor, removables={})
+    editor = Editor(replace(office.agent.editor.removals, rules={}))
     office = replace(office, agent=replace(office.agent, editor=editor))
     send(office, "ann")
     assert office.taken == []
