@@ -16,7 +16,7 @@ from iems.settings.policy import CheckSettings
 from iems.settings.read import LANGUAGES, SettingsError, Table, Where, reads, setting, somewhere
 
 MOST = 64 << 20
-"""Bytes of a message that is looked at: up to four times as many are in memory then."""
+"""Bytes of a message that is looked at: six times as many are in memory then."""
 
 
 @reads("table: language to absolute path")
