@@ -102,13 +102,13 @@ def _possible(
     decision: Decision, target: Target, provenance: Provenance, settings: Settings, now: float
 ) -> tuple[Action, str]:
     action, notes = decision.action, []
-    if action is Action.REJECT:
+    viruses = any(one.finding.check in MATRICES for one in decision.removals)
+    if viruses and action not in {Action.DEFER, Action.DISCARD}:
+        notes.append(f"{action.word} is quarantine of a virus that nobody has removed")
+        action = Action.QUARANTINE
+    elif action is Action.REJECT:
         action, note = _after_queue(decision, target, provenance, settings)
         notes += [note] if note else []
-    viruses = any(one.finding.check in MATRICES for one in decision.removals)
-    if viruses and action < Action.QUARANTINE:
-        action = Action.QUARANTINE
-        notes.append("remove is quarantine of a virus that nobody has removed")
     if action is Action.DEFER and is_late(provenance, now):
         action = Action.QUARANTINE
         notes.append(LATE)

@@ -34,7 +34,8 @@ from milters import bounces
 from milters.account import EXACT, Account
 from milters.answer import Answers
 from milters.checks.protocol import Check, Stage, View
-from milters.deciding import decided, of_all, refused, removing, stopping
+from milters.cure import cured
+from milters.deciding import decided, of_all, refused, removing
 from milters.draft import Draft
 from milters.editing import Editing
 from milters.edits import forged, holds, insertions, leaving
@@ -248,14 +249,15 @@ class Chain:
         if len(fakes) > _MAX_FORGED:
             excess = f"more than {_MAX_FORGED} forged header fields"
             return self._answers.too_large(message, excess), ()
-        stopped = stopping(settings, message, seen)
+        cure = cured(settings, message, seen, message.draft().without(fakes))
+        seen, stopped = cure.seen, cure.stopped
         if stopped and message.channel != LOCAL:
             answer = self._answers.refusal(message, None, stopped, seen, "end-of-message")
             self._exact.ended(message, answer)
             if not isinstance(answer, Continue):
                 self._run.telling.tell(message, seen, REFUSED)
                 return answer, ()
-        draft = self._without_attachments(message, message.draft().without(fakes), seen)
+        draft = self._without_attachments(message, cure.draft, seen)
         if not isinstance(draft, Removed):
             return draft, ()
         sealed = self._sealed(message, draft.draft)

@@ -104,15 +104,15 @@ class Message:
     report_limit: int = 0
 
     @property
+    def sent_on(self) -> bool:
+        """Whether mail of this machine was delivered before, or made by a Sieve script."""
+        return self.channel == LOCAL and any(self.block.named(name) for name in _PASSED_ON)
+
+    @property
     def direction(self) -> str:
         """The destination that counts for all: of what goes to outside as well no copy must slip
         through there."""
         return direction(one for _address, destinations in self.accepted for one in destinations)
-
-    @property
-    def sent_on(self) -> bool:
-        """Whether mail of this machine was delivered before, or made by a Sieve script."""
-        return self.channel == LOCAL and any(self.block.named(name) for name in _PASSED_ON)
 
     @property
     def leaves(self) -> bool:

@@ -22,7 +22,7 @@ from iems.model.finding import VIRUS, Finding
 from iems.model.policy import Action
 from iems.notices.viruses import PASSED, RECEIVED, SENT
 from iems.serve.log import Log
-from iems.settings.matrix import INFECTED, Whom
+from iems.settings.matrix import INFECTED, REMOVED, Whom
 from iems.settings.schema import Settings
 from iems.store.owed import FILE, Event, Owed, OwedError
 from milters.state import Message
@@ -43,7 +43,7 @@ class Telling:
     def tell(self, message: Message, seen: Iterable[Finding], done: str = "") -> None:
         """Write down who is to be told; what was `done`, or else what the matrix does."""
         weighed = self.settings.weighed(seen)
-        found = next((o for o in weighed if (o.check, o.band) == (VIRUS, INFECTED)), None)
+        found = next((one for one in weighed if one.check == VIRUS and _is_virus(one)), None)
         if found is None or _is_notice(message):
             return
         events = self._events(message, found, done)
@@ -65,8 +65,7 @@ class Telling:
         subjects = message.block.named(b"subject")
 
         def event(role: str, recipients: Sequence[str], destination: str) -> Event:
-            chosen = check.between(message.channel, destination).rules[INFECTED].choice
-            kept = Action.QUARANTINE if chosen in {None, Action.REJECT} else chosen
+            by_cell = check.between(message.channel, destination).rules[INFECTED].choice
             return Event(
                 time=self.clock(),
                 role=role,
@@ -74,7 +73,7 @@ class Telling:
                 recipients=", ".join(recipients),
                 subject=decoded(subjects[0].value) if subjects else "",
                 virus=", ".join(dict.fromkeys(what for _name, what in found.evidence)),
-                done=done or kept.word,
+                done=done or (REMOVED if found.outcome == REMOVED else _behind(by_cell)),
                 reference=message.reference,
             )
 
@@ -86,6 +85,12 @@ class Telling:
             yield _sender(message), event(SENT, everybody, way)
         if Whom.POSTMASTER in whom:
             yield self.settings.postmaster.key, event(PASSED, everybody, way)
+
+
+def _behind(chosen: Action | None) -> str:
+    """What is done behind the queue, where what could not be done before it is kept."""
+    kept = chosen in {None, Action.REJECT, Action.REMOVE}
+    return (Action.QUARANTINE if chosen is None or kept else chosen).word
 
 
 def _mailboxes(
@@ -111,6 +116,11 @@ def _sender(message: Message) -> str:
     if message.channel != LOCAL or message.sent_on:
         return ""
     return message.sender_address.key if message.sender_address else ""
+
+
+def _is_virus(found: Finding) -> bool:
+    """Whether it tells of one, which may be gone."""
+    return found.band == INFECTED or found.outcome == REMOVED
 
 
 def _is_notice(message: Message) -> bool:

@@ -16,6 +16,7 @@ import html
 from collections.abc import Iterator
 from dataclasses import dataclass
 from string import Template
+from typing import TypeAlias
 
 from iems.archive.member import Budget
 from iems.edits.edit import Edit, EditError
@@ -35,6 +36,10 @@ _NAME = 200
 """Characters of a name that a notice shows."""
 
 
+Place: TypeAlias = tuple[int, int, int | None]
+"""Where a file is in a message: the offsets of its part, and that of the file in a text."""
+
+
 @dataclass(frozen=True)
 class Removal:
     """What is removed and what stands there instead; ValueError where it cannot be meant."""
@@ -46,12 +51,15 @@ class Removal:
     release: str = ""
     """By what the message as it was can be asked for: $release, where there is any."""
 
+    places: tuple[tuple[Place, Rule], ...] = ()
+    """Files of one message that go, whatever they are, and the rule that is told of each."""
+
     def __post_init__(self) -> None:
         """Say what is wrong with it."""
         template = Template(self.notice)
         known = _FIELDS | {"release"} if self.release else _FIELDS
         unknown = sorted(set(template.get_identifiers()) - known)
-        if not self.rules:
+        if not self.rules and not self.places:
             raise ValueError("there is no rule")
         if not self.notice.strip() or not template.is_valid() or unknown:
             fields = ", ".join(f"${one}" for one in sorted(known))
@@ -81,16 +89,16 @@ def strip(data: bytes, removal: Removal, until: float) -> Edit:
         found = list(_matches(data, root, removal, budget))
         splices = tuple(one for splices in _edits(data, found, removal) for one in splices)
         if splices or any(part.others for part in root.walk()):
-            _checked(apply(data, splices), removal, again)
+            _checked(apply(data, splices), removal.rules, again)
         return Edit(splices, late=budget.late or again.late)
     except (EditError, TransferError) as error:
         return Edit(reason=f"malformed: {error}", rejected=True)
 
 
-def _checked(made: bytes, removal: Removal, budget: Budget) -> None:
+def _checked(made: bytes, rules: tuple[Rule, ...], budget: Budget) -> None:
     """EditError where any reader finds something in the result."""
     for found in everywhere(made, budget):
-        if (rule := _rule(found, removal)) is not None:
+        if (rule := _rule(found, rules)) is not None:
             raise EditError(
                 f"readers disagree about its structure: the rule {rule.label} still matches"
                 f" at {found.part.start} for some of them"
@@ -112,17 +120,24 @@ def _matches(data: bytes, root: Part, removal: Removal, budget: Budget) -> Itera
 def _of_part(
     data: bytes, part: Part, place: tuple[Part, int] | None, removal: Removal, budget: Budget
 ) -> Iterator[_Match]:
+    places = dict(removal.places)
     for found in of_part(data, part, budget):
-        if (rule := _rule(found, removal)) is not None:
+        rule = places.get(place_of(found.part, found.block)) or _rule(found, removal.rules)
+        if rule is not None:
             yield _Match(part, place, found.block, rule, found.shown)
 
 
-def _rule(found: Found, removal: Removal) -> Rule | None:
+def _rule(found: Found, rules: tuple[Rule, ...]) -> Rule | None:
     """The first rule that matches one of the files."""
-    rules = (
-        rule for file in found.files for rule in removal.rules if rule.matches(file, found.declared)
+    matching = (
+        rule for file in found.files for rule in rules if rule.matches(file, found.declared)
     )
-    return next(rules, None)
+    return next(matching, None)
+
+
+def place_of(part: Part, block: Block | None) -> Place:
+    """Where a part is, or a file in its text."""
+    return part.start, part.end, block.start if block else None
 
 
 def _edits(data: bytes, found: list[_Match], removal: Removal) -> Iterator[list[Splice]]:

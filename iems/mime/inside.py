@@ -57,7 +57,7 @@ def contents(part: Part, data: bytes, budget: Budget) -> Iterator[Content]:
     first, *others = decodings(part.encoding, data[part.body : part.end])
     for octets in (first, *others):
         yield Content(None, files(Member(part.names, len(octets), octets), budget))
-    if _is_text(part):
+    if may_hold_files(part):
         for block in blocks(first):
             faults = _NONE if block.whole else frozenset({Fault.BROKEN})
             names = tuple(filter(None, dict.fromkeys(readings(block.name))))
@@ -65,8 +65,8 @@ def contents(part: Part, data: bytes, budget: Budget) -> Iterator[Content]:
             yield Content(replace(block, octets=b""), files(member, budget))
 
 
-def _is_text(part: Part) -> bool:
-    """Whether readers look for files in it."""
+def may_hold_files(part: Part) -> bool:
+    """Whether readers look for files in its text."""
     word = part.content_type.word
     return word.startswith("text") or "binhex" in word or part.encoding.startswith(("x-", "uu"))
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from iems.model.envelope import INTERNET, LOCAL
 from iems.model.policy import KEPT_HERE, Action
@@ -26,7 +26,10 @@ DESTINATIONS = (LOCAL, INTERNET)
 INFECTED = "infected"
 """The band that every cell must have an action for; others may be left to `default`."""
 
-STOPS = frozenset({Action.TAG, Action.QUARANTINE, Action.DISCARD, Action.REJECT})
+REMOVED = "removed"
+"""The outcome, without a band, where what was infected is no more in the message."""
+
+STOPS = frozenset({Action.REMOVE, Action.TAG, Action.QUARANTINE, Action.DISCARD, Action.REJECT})
 """What may be done about a virus: none is delivered as if it were none, and to put it off would
 end in a bounce of the sender's own server."""
 
@@ -35,7 +38,7 @@ NOT_DELEGATED = "enforce, shadow or off, for nobody below the site chooses about
 NOTIFY = "notify"
 """What a cell, and the check itself, says beside the bands."""
 
-_NO_REMOVAL = "parts of messages are not removed by this release; expected another action"
+_NO_REMOVAL = f"expected another action, for nothing is removed but what is {INFECTED}"
 
 
 class Whom(enum.Enum):
@@ -72,10 +75,24 @@ class Matrix:
             found.update(self.cells.get(cell, {}))
         return found
 
+    @property
+    def unremoved(self) -> Matrix:
+        """As it is where nothing could be removed: it is rejected."""
+        cells = {
+            cell: {band: unremoved(one) for band, one in by.items()}
+            for cell, by in self.cells.items()
+        }
+        return replace(self, cells=cells)
+
     def notified(self, source: str, destination: str) -> frozenset[Whom]:
         """Who is told of what is found in mail from there to there."""
         cells = _exact(source, destination)
         return next((self.told[cell] for cell in cells if cell in self.told), _NOBODY)
+
+
+def unremoved(chosen: Action) -> Action:
+    """What is done where nothing could be removed."""
+    return Action.REJECT if chosen is Action.REMOVE else chosen
 
 
 def _exact(source: str, destination: str) -> tuple[tuple[str, str], ...]:
@@ -121,9 +138,9 @@ def read_matrix(
 
 def _impossible(band: str, chosen: Action) -> str:
     """Why this cannot be done about a finding of this band; empty where it can."""
-    if chosen is Action.REMOVE:
-        return _NO_REMOVAL
-    if band != INFECTED or chosen in STOPS:
+    if band != INFECTED:
+        return _NO_REMOVAL if chosen is Action.REMOVE else ""
+    if chosen in STOPS:
         return ""
     return f"expected one of {', '.join(one.word for one in sorted(STOPS))}"
 

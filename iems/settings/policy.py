@@ -167,6 +167,18 @@ class CheckSettings:
         """The name before the slash: module, docs page and key of `BANDS`."""
         return self.name.partition("/")[0]
 
+    @property
+    def unremoved(self) -> CheckSettings:
+        """As it is where nothing could be removed, of a check with a matrix."""
+        if self.family not in MATRICES:
+            return self
+        rejected = Rule(frozenset({Action.REJECT}), Action.REJECT)
+        rules = {
+            band: rejected if rule.choice is Action.REMOVE else rule
+            for band, rule in self.rules.items()
+        }
+        return replace(self, rules=rules, matrix=self.matrix.unremoved)
+
     def between(self, source: str, destination: str) -> CheckSettings:
         """As it is for mail from this source channel to this destination."""
         cell = self.matrix.actions(source, destination)

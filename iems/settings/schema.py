@@ -347,6 +347,11 @@ class Settings:
         """The names of the checks in shadow."""
         return frozenset(one.name for one in self.checks if one.mode is Mode.SHADOW)
 
+    @functools.cached_property
+    def unremoved(self) -> Settings:
+        """As they are for a message out of which nothing could be removed that scanners found."""
+        return replace(self, checks=tuple(one.unremoved for one in self.checks))
+
     def weighed(self, findings: Iterable[Finding]) -> tuple[Finding, ...]:
         """The findings without those of checks in shadow."""
         return tuple(one for one in findings if one.check not in self.shadows)

@@ -12,14 +12,16 @@ all that it waits for ends by the deadline, and a message whose turn does not co
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 from iems.codec.printable import printable
 from iems.model.finding import TEMPERROR, VIRUS, Finding
 from iems.serve.deadline import Deadline
 from iems.settings import read
+from iems.settings.matrix import INFECTED, REMOVED
 from iems.settings.read import Table, Where, join, read_table, setting, somewhere
 from iems.store.spool import Spooled
 from milters.checks.protocol import Check, Known, Pending, Stage, Tools, View
@@ -33,6 +35,8 @@ NAME = VIRUS
 _GRACE = 1.0
 """Seconds that a thread has to notice that its time is over: it may be reading the message, which
 is closed when nobody waits any more."""
+
+T = TypeVar("T")
 
 _REASONS = {
     Verdict.INFECTED.value: "the message carries a virus",
@@ -130,10 +134,13 @@ class Virus:
 
     def start(self, view: View, deadline: Deadline) -> Pending:
         """Hand the message to the threads."""
-        message = view.message
-        if message is None:
+        if view.message is None:
             # In shadow a message goes on that could not be kept whole.
             return Known((_finding(TEMPERROR, {"": "it could not be kept"}),))
+        return self.scan(view.message, deadline)
+
+    def scan(self, message: Spooled, deadline: Deadline) -> Pending:
+        """The same for a message that is here."""
         size, most = message.size, self.settings.max_size
         if size > most:
             why = f"{size} bytes, and max_size is {most}"
@@ -147,7 +154,7 @@ class Virus:
                 why = "cannot be asked: no thread could be started"
                 under_way[name] = Future()
                 under_way[name].set_exception(EngineError(why))
-        return Scan(under_way, due)
+        return Scan(self, under_way, due)
 
 
 Seen = Mapping[Verdict, str]
@@ -179,9 +186,12 @@ def _all(message: Spooled) -> Iterator[Octets]:
 class Scan:
     """One message at the scanners; collected by one thread at a time."""
 
-    def __init__(self, under_way: Mapping[str, Future[Seen]], deadline: Deadline) -> None:
+    def __init__(
+        self, check: Virus, under_way: Mapping[str, Future[Seen]], deadline: Deadline
+    ) -> None:
+        self.check = check
+        self.deadline = deadline
         self._under_way = under_way
-        self._deadline = deadline
         self._findings: tuple[Finding, ...] | None = None
 
     def result(self) -> tuple[Finding, ...]:
@@ -189,6 +199,18 @@ class Scan:
         if self._findings is None:
             self._findings = tuple(self._found())
         return self._findings
+
+    def more(self, work: Callable[[], T]) -> T:
+        """More work on the message, by one of the threads; EngineError where it has no time."""
+        try:
+            future = self.check.threads.submit(work)
+        except RuntimeError:
+            raise EngineError("no thread could be started") from None
+        try:
+            return future.result(self.deadline.remaining() + _GRACE)
+        except TimeoutError:
+            future.cancel()
+            raise EngineError("there was no time for it") from None
 
     def _found(self) -> Iterator[Finding]:
         """One finding of a virus, or one of each thing that keeps the message from being clean."""
@@ -206,13 +228,24 @@ class Scan:
 
     def _said(self, future: Future[Seen]) -> dict[str, str]:
         try:
-            seen = future.result(self._deadline.remaining() + _GRACE)
+            seen = future.result(self.deadline.remaining() + _GRACE)
         except EngineError as error:
             return {TEMPERROR: str(error)}
         except TimeoutError:
             future.cancel()
             return {TEMPERROR: "had no time for the message"}
         return {verdict.value: what for verdict, what in seen.items()}
+
+
+def removed(found: Finding) -> Finding:
+    """Instead of a finding of a virus that is no more in the message."""
+    reason = found.reason.replace(_REASONS[INFECTED], "a virus was removed from the message", 1)
+    return replace(found, outcome=REMOVED, band="", reason=reason)
+
+
+def unremoved(found: Finding, why: str) -> Finding:
+    """The finding of a virus that could not be removed."""
+    return replace(found, reason=f"{found.reason}; not removed: {printable(why)}")
 
 
 def _finding(band: str, by: Mapping[str, str]) -> Finding:

@@ -7,7 +7,6 @@ from dataclasses import replace
 import pytest
 
 from iems.model.finding import Finding
-from iems.model.policy import Action, Rule
 from iems.settings.policy import missing_findings
 from tests.unit.lmtp.conftest import LISTED, NOW, Office, settings
 
@@ -100,19 +99,13 @@ def test_a_check_in_shadow_keeps_nothing_back(office: Office) -> None:
     assert one.deliver("deliver", findings=[INFECTED]) == ["250 2.0.0 Saved"]
 
 
-@pytest.mark.parametrize("other", ["deliver", "tag", "junk"])
-def test_a_removal_that_nobody_has_made_is_quarantine(office: Office, other: str) -> None:
-    one = with_virus(office, default={"infected": "quarantine"})
-    removed = Rule(frozenset({Action.REMOVE}), Action.REMOVE)
-    checks = tuple(
-        replace(check, rules={**check.rules, "infected": removed})
-        if check.name == "virus"
-        else check
-        for check in one.agent.settings.checks
-    )
-    one = replace(
-        one, agent=replace(one.agent, settings=replace(one.agent.settings, checks=checks))
-    )
-    assert quarantined(one, one.deliver(other, findings=[LISTED, INFECTED]))
+@pytest.mark.parametrize("channel", ["internet", "submission"])
+@pytest.mark.parametrize("other", ["deliver", "tag", "junk", "reject"])
+def test_a_removal_that_nobody_has_made_is_quarantine(
+    office: Office, other: str, channel: str
+) -> None:
+    """And a reject by something else is no bounce that holds a virus."""
+    one = with_virus(office, default={"infected": "remove"})
+    assert quarantined(one, one.deliver(other, findings=[LISTED, INFECTED], channel=channel))
     (record,) = one.records()
-    assert "remove is quarantine of a virus that nobody has removed" in str(record.details)
+    assert "of a virus that nobody has removed" in str(record.details)

@@ -142,12 +142,13 @@ def test_the_most_exact_cell_that_names_anybody_says_who_is_told() -> None:
             f"{KEY}.matrix.internet.local.notify has 'sender', who is never ours in mail from",
         ),
         (
-            {"matrix": {"*": {"*": {"infected": "remove"}}}},
-            f'{KEY}.matrix."*"."*".infected is \'remove\'; parts of messages are not removed',
+            {"matrix": {**ALL, "x": {"*": {"encrypted": "remove"}}}},
+            f"{KEY}.matrix.x.\"*\".encrypted is 'remove'; expected another action, for nothing",
         ),
+        ({"default": {"unscanned": "remove"}}, f"{KEY}.default.unscanned is 'remove'; expected"),
         (
             {"matrix": {"*": {"*": {"infected": "junk"}}}},
-            f'{KEY}.matrix."*"."*".infected is \'junk\'; expected one of tag, quarantine, ',
+            f'{KEY}.matrix."*"."*".infected is \'junk\'; expected one of remove, tag, quarantine, ',
         ),
         (
             {"matrix": {"*": {"*": {"infected": "quarantine"}}}},
@@ -161,6 +162,18 @@ def test_the_most_exact_cell_that_names_anybody_says_who_is_told() -> None:
 )
 def test_what_cannot_be_done_is_refused(virus: dict[str, object], fault: str) -> None:
     assert any(one.startswith(fault) for one in faults(**virus)), faults(**virus)
+
+
+def test_remove_is_reject_where_nothing_could_be_removed() -> None:
+    matrix = {"*": {"local": {"infected": "remove", "temperror": "tag"}, **ALL[ANY]}}
+    settings = site(matrix=matrix)
+    assert action(settings, "internet", "local") == "remove"
+    assert action(settings.unremoved, "internet", "local") == "reject"
+    assert action(settings.unremoved, "internet", "local", "temperror") == "tag"
+    without = site(default={"infected": "remove"})
+    assert action(without, "internet", "internet") == "remove"
+    assert action(without.unremoved, "internet", "internet") == "reject"
+    assert action(without.unremoved, "internet", "internet", "encrypted") == "deliver"
 
 
 def test_who_lets_a_channel_choose_is_refused() -> None:
