@@ -14,6 +14,7 @@ import os
 import re
 import shutil
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 from iems.backup import slapd
@@ -30,7 +31,7 @@ from iems.store.signingkeys import SigningKeyError, load_all, make_folder
 _QUARANTINED = re.compile(r"quarantine/[A-Za-z0-9_-]+\.(eml|json)")
 _FIXED = {"keys/findings.toml", "settings/iems.toml", DIRECTORY}
 _MORE = {"records/milter.sqlite", "records/lmtp.sqlite"}
-_SITE = re.compile(r"(?:settings/conf\.d|keys/dkim)/[^/]+\.toml")
+_SITE = re.compile(r"(?:settings/conf\.d|keys/dkim)/[^/]+\.toml|settings/texts/[^/]+")
 
 
 class OccupiedError(Exception):
@@ -140,22 +141,31 @@ def _restore_records(site: Site, stage: Path, summary: Summary) -> None:
 
 def _restore_settings(site: Site, stage: Path) -> None:
     """What was there stays beside, as `conf.d.previous`, `iems.toml.previous`, `*.previous`."""
-    folder = site.conf_d.with_name(".conf.d.restored")
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(mode=0o750)
-    for file in sorted((stage / "settings/conf.d").glob("*.toml")):
-        shutil.copy(file, folder / file.name)
-        (folder / file.name).chmod(0o640)
     group = site.conf_d.stat().st_gid
-    for made in (folder, *folder.iterdir()):
-        os.chown(made, 0, group)
-    previous = site.conf_d.with_name("conf.d.previous")
-    shutil.rmtree(previous, ignore_errors=True)
-    site.conf_d.rename(previous)
-    folder.rename(site.conf_d)
+    for target in (site.texts, site.conf_d):
+        files = sorted((stage / "settings" / target.name).glob("*"))
+        if files or target == site.conf_d:
+            _exchange(target, files, group)
     _replace(site.file, stage / "settings/iems.toml")
     _replace(site.settings.keys.findings, stage / "keys/findings.toml")
     _restore_signing_keys(site.settings.signing.keys, stage / "keys/dkim")
+
+
+def _exchange(target: Path, files: Sequence[Path], group: int) -> None:
+    """A folder with these files instead of the one that is there, if there is one."""
+    folder = target.with_name(f".{target.name}.restored")
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(mode=0o750)
+    for file in files:
+        shutil.copy(file, folder / file.name)
+        (folder / file.name).chmod(0o640)
+    for made in (folder, *folder.iterdir()):
+        os.chown(made, 0, group)
+    previous = target.with_name(f"{target.name}.previous")
+    shutil.rmtree(previous, ignore_errors=True)
+    if target.exists():
+        target.rename(previous)
+    folder.rename(target)
 
 
 def _restore_signing_keys(folder: Path, stage: Path) -> None:

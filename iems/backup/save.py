@@ -45,6 +45,9 @@ def _write(site: Site, writer: Writer) -> Summary:
     writer.add_bytes("settings/iems.toml", site.file.read_bytes())
     for file in sorted(site.conf_d.glob("*.toml")):
         writer.add_bytes(f"settings/conf.d/{file.name}", file.read_bytes())
+    for file in sorted(site.texts.glob("*")):
+        if file.is_file():
+            writer.add_bytes(f"settings/texts/{file.name}", file.read_bytes())
     entries = site.slapd.domains()
     summary.users, summary.domains = len(slapd.users(entries)), len(slapd.domains(entries))
     writer.add_bytes(DIRECTORY, slapd.ldif(entries.values()))

@@ -33,6 +33,11 @@ class Site:
         return self.file.parent / "conf.d"
 
     @property
+    def texts(self) -> Path:
+        """Files that settings name: what is put into messages, and what people are told."""
+        return self.file.parent / "texts"
+
+    @property
     def quarantine(self) -> Path:
         """Messages that were set aside."""
         return self.settings.agent.state / "quarantine"

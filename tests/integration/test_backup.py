@@ -70,15 +70,11 @@ class Server:
 
     def state(self) -> dict[str, object]:
         """All there is, to be compared."""
-        etc = self.site.file.parent
+        files = [one for one in self.site.file.parent.rglob("*") if one.is_file()]
         return {
             "directory": self.site.slapd.entries(),
             "mail": self.mail(),
-            "files": {
-                str(one.relative_to(etc)): one.read_bytes()
-                for one in etc.rglob("*")
-                if one.is_file()
-            },
+            "files": {str(one): one.read_bytes() for one in files},
             "records": {name: found(path) for name, path in self.site.records.items()},
             "quarantine": Quarantine(self.site.quarantine).ids(),
             "reloads": len(self.reloads),
@@ -104,9 +100,10 @@ def server(ground: Ground, tmp_path: Path) -> Iterator[Callable[[str], Server]]:
 
 
 def _made(folder: Path, slapd: Slapd) -> Server:
-    for below in ("etc/keys", "etc/conf.d", "lib/milter", "lib/lmtp", "vmail"):
+    for below in ("etc/keys", "etc/conf.d", "etc/texts", "lib/milter", "lib/lmtp", "vmail"):
         (folder / below).mkdir(parents=True)
     keys.create(folder / "etc/keys/findings.toml", folder.name)
+    (folder / "etc/texts/footer.html").write_text(folder.name)
     file = folder / "etc/iems.toml"
     file.write_text(
         f'version = 1\nhostname = "{HOST}"\npostmaster = "postmaster@{DOMAIN}"\n'
@@ -175,9 +172,9 @@ def test_a_restore_brings_everything_onto_another_server(
 ) -> None:
     new = server("new")
     new.admin.add_user(BOB, "another password")
-    own = new.site.settings.keys.findings.read_bytes()
-    theirs = signing_keys(new, DOMAIN).read_bytes()
-    other = (kept := signing_keys(new, "elsewhere.test")).read_bytes()
+    own = (ring := new.site.settings.keys.findings).read_bytes()
+    theirs, kept = signing_keys(new, DOMAIN).read_bytes(), signing_keys(new, "elsewhere.test")
+    other = kept.read_bytes()
     told = restore(new.site, archive, nobody)
     assert told == Summary(domains=1, users=1, records=1, quarantined=1, messages=1)
     assert new.login(BOB, "bob's password")
@@ -186,15 +183,15 @@ def test_a_restore_brings_everything_onto_another_server(
     assert new.mail() == old.mail()
     assert (new.site.mail / DOMAIN / "bob" / ACTIVE).read_text() == "keep;\n"
     assert (new.site.conf_d / "lists.toml").read_text() == LISTS
-    ring = new.site.settings.keys.findings
+    texts = new.site.file.parent.glob("texts*/*")
+    assert [one.read_text() for one in sorted(texts)] == ["old", "new"]
     assert ring.read_bytes() == old.site.settings.keys.findings.read_bytes() != own
     folder, name = new.site.settings.signing.keys, f"{DOMAIN}.toml"
     assert (folder / name).read_bytes() == (old.site.settings.signing.keys / name).read_bytes()
     assert [(folder / f"{name}.previous").read_bytes(), kept.read_bytes()] == [theirs, other]
-    [one] = found(new.site.records["records/lmtp.sqlite"])
-    assert one.reply == "old"
-    [name] = Quarantine(new.site.quarantine).ids()
-    assert Quarantine(new.site.quarantine).message(name).read_bytes() == b"quarantined\r\n"
+    assert [one.reply for one in found(new.site.records["records/lmtp.sqlite"])] == ["old"]
+    [name] = (held := Quarantine(new.site.quarantine)).ids()
+    assert held.message(name).read_bytes() == b"quarantined\r\n"
     assert len(new.reloads) == 1
 
 
