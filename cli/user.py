@@ -12,6 +12,8 @@ import argparse
 from cli import bulk, entries, secret
 from iems.directory.account import KINDS, POP3, SEND_ONLY, reason
 from iems.directory.admin import Admin
+from iems.directory.person import ATTRIBUTES as PERSON
+from iems.directory.person import LONGEST, line
 from iems.directory.store import EntryExistsError, NoEntryError
 from iems.directory.tree import (
     ADDRESS,
@@ -83,6 +85,13 @@ def _set_arguments(verb: argparse.ArgumentParser) -> None:
         "--language",
         choices=(_SITE, *LANGUAGES),
         help=f"in which digests are written to him; {_SITE}: that of the settings",
+    )
+    verb.add_argument(
+        "--person",
+        type=_said,
+        nargs="+",
+        metavar="NAME=VALUE",
+        help=f"what texts say of him (docs/edits.md): {', '.join(PERSON)}; without a VALUE nothing",
     )
     forward = verb.add_mutually_exclusive_group()
     forward.add_argument(
@@ -189,6 +198,8 @@ def _wanted(arguments: argparse.Namespace) -> dict[str, list[bytes]]:
         wanted[READS] = [POP3.encode()] if arguments.pop3_only else []
     if arguments.language:
         wanted[LANGUAGE] = [] if arguments.language == _SITE else [arguments.language.encode()]
+    for name, value in arguments.person or ():
+        wanted[PERSON[name]] = [value.encode()] if value else []
     if arguments.forward or arguments.no_forward:
         targets = {canonical(one) for one in arguments.forward or ()}
         targets |= {canonical(arguments.address)} if arguments.keep else set()
@@ -208,6 +219,7 @@ def _show(address: Address, admin: Admin, *, as_json: bool) -> int:
         "kind": next(iter(row.texts(KIND)), _FULL),
         "pop3_only": row.texts(READS) == (POP3,),
         "language": next(iter(row.texts(LANGUAGE)), None),
+        "person": {name: row.texts(one)[0] for name, one in PERSON.items() if row.texts(one)},
         "forward": sorted(row.texts(FORWARD)),
         "aliases": sorted(_leading_to(address, admin)),
         "administers": sorted(admin.acting_as(address).actor.domains),
@@ -221,6 +233,8 @@ def _show(address: Address, admin: Admin, *, as_json: bool) -> int:
 def _text(value: object) -> str:
     if isinstance(value, list):
         return ", ".join(value)
+    if isinstance(value, dict):
+        return ", ".join(f"{name}={one}" for name, one in value.items())
     return "yes" if value is True else str(value)
 
 
@@ -242,6 +256,19 @@ def _delete(address: Address, admin: Admin) -> int:
     entries.changed("deleted", f"user {canonical(address)}")
     _warn(address, admin)
     return entries.OK
+
+
+def _said(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if name not in PERSON or not equals:
+        raise argparse.ArgumentTypeError(
+            f"{text!r}; expected NAME=VALUE with one of {', '.join(PERSON)}"
+        )
+    if value != line(value):
+        raise argparse.ArgumentTypeError(f"{text!r}; expected one line, at most {LONGEST} letters")
+    if not value and name in {"name", "surname"}:
+        raise argparse.ArgumentTypeError(f"{text!r}; everybody has a {name}")
+    return name, value
 
 
 def _reason(text: str) -> str:

@@ -36,15 +36,18 @@ Person: TypeAlias = Mapping[str, str]
 
 NOBODY: Person = MappingProxyType(dict.fromkeys((*ATTRIBUTES, MAIL), ""))
 
-_LONGEST = 400
+LONGEST = 400
+"""Letters of a value."""
+
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]+")
 
 
 def person(values: Mapping[str, str], address: Address) -> Person:
     """All that is known, from what the entry of this mailbox says."""
-    lines = {name: _line(value) for name, value in values.items() if value}
+    lines = {name: line(value) for name, value in values.items() if value}
     return MappingProxyType({**NOBODY, **lines, MAIL: str(address)})
 
 
-def _line(value: str) -> str:
-    return " ".join(_CONTROL.sub(" ", value[:_LONGEST]).split())
+def line(value: str) -> str:
+    """A value as it is known: one line, without white space around it."""
+    return " ".join(_CONTROL.sub(" ", value[:LONGEST]).split())

@@ -34,6 +34,7 @@ def test_user_set_and_show(iems: Iems, domain: str) -> None:
         "kind": "send-only",
         "pop3_only": False,
         "language": None,
+        "person": {"name": "alice", "surname": "alice"},
         "forward": [ALICE, "far@example.net"],
         "aliases": [f"abuse@{domain}", f"both@{domain}", f"postmaster@{domain}"],
         "administers": [],
@@ -54,6 +55,35 @@ def test_user_set_and_show(iems: Iems, domain: str) -> None:
     for verb in ("set", "show"):
         words = ("--enabled",) if verb == "set" else ()
         assert iems("user", verb, f"nobody@{domain}", *words)[0] == 1
+
+
+def test_what_is_known_of_a_person(iems: Iems, domain: str) -> None:
+    """Each value for itself; what is not named stays."""
+    dora = f"dora@{domain}"
+    iems("user", "add", dora)
+    told = ("name=Dora Dörr", "title=Head = of it", "phone=+49 30 1")
+    assert iems("user", "set", dora, "--person", *told) == (0, f"set user {dora}\n", "")
+    assert iems("user", "set", dora, "--person", *told)[1] == f"unchanged user {dora}\n"
+    assert iems("user", "set", dora, "--person", "phone=", "place=Köln")[0] == 0
+    assert json.loads(iems("user", "show", dora, "--json")[1])["person"] == {
+        "name": "Dora Dörr",
+        "surname": "dora",
+        "title": "Head = of it",
+        "place": "Köln",
+    }
+    shown = "person       name=Dora Dörr, surname=dora, title=Head = of it, place=Köln\n"
+    assert shown in iems("user", "show", dora)[1]
+    iems("user", "delete", dora)
+
+
+@pytest.mark.parametrize(
+    "said", ["fone=1", "phone", "title=two\nlines", "name=", "title=" + "x" * 401]
+)
+def test_what_nobody_can_be_known_by(iems: Iems, domain: str, said: str) -> None:
+    """The names are those of templates, and a value is one line."""
+    with pytest.raises(SystemExit) as raised:
+        iems("user", "set", f"alice@{domain}", "--person", said)
+    assert raised.value.code == 2
 
 
 @pytest.mark.parametrize("reason", ["", "über", "two\nlines", "x" * 201])
