@@ -211,3 +211,20 @@ def test_a_user_of_ours_and_a_bounce(bench: Bench) -> None:
     told = bench.json("alice", options=("--login", "bob@example.test"))
     assert told["records"][0]["channel"] == "submission"
     assert actions(told) == {"alice@example.test": "deliver"}
+
+
+def test_attachments_are_taken_out_by_the_agent_and_of_what_leaves_by_the_milter(
+    bench: Bench,
+) -> None:
+    rule = '[checks.attachment.programs]\nmode = "delegate"\nextension = ["exe"]\n'
+    (bench.folder / "settings").write_text(SETTINGS + rule)
+    message = b"MIME-Version: 1.0\nContent-Type: a/b; name=evil.exe\n\nx\n"
+    for rcpt, keeps in (("carol", True), ("team", False)):
+        folder = bench.folder / rcpt
+        options = ("--output", str(folder), "--json")
+        assert bench.run(rcpt, message=message, options=options) == 0
+        bench.capsys.readouterr()
+        for file in folder.iterdir():
+            body = file.read_bytes().partition(b"\r\n\r\n")[2]
+            assert body.startswith(b"The attachment evil.exe (a/b, ")
+            assert (b"is kept for some time" in body) == keeps
