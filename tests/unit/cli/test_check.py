@@ -100,6 +100,15 @@ def test_a_directory_that_the_daemons_would_not_read(site: Site) -> None:
     assert f"{site.folder}/directory.toml: " in fault
 
 
+def test_a_file_of_notices_that_cannot_be_used(site: Site) -> None:
+    file = site.folder / "removed.de.toml"
+    file.write_text("removed = '$nam'\nkept = 'x'\n")
+    site.settings(f'[attachments]\nnotices = {{ de = "{file}" }}\n')
+    assert site.check() == 78
+    (fault,) = site.faults
+    assert fault.startswith(f"attachments.notices.de: {file} cannot be used: removed: expected")
+
+
 def test_the_passwords_of_the_directory_server(site: Site) -> None:
     names, folder = ("milter", "agent", "admin"), site.folder
     tables = (f'[{name}]\nldap_password_file = "{folder}/ldap-{name}"\n' for name in names)
