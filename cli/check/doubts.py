@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 from cli.check.networks import wide
 from cli.postfix import Postfix
+from iems.codec.keypair import RSA
 from iems.directory.policy import forbidden_by
 from iems.directory.reader import Alias
 from iems.directory.toml import TomlDirectory
@@ -26,6 +27,8 @@ from iems.settings.plugins import installed
 from iems.settings.policy import BANDS, CheckSettings, Mode
 from iems.settings.read import Network, SettingsError, Table, join
 from iems.settings.schema import Settings
+from iems.store.keys import ACTIVE
+from iems.store.signingkeys import SigningKeyError, at_or_above, load_all
 from milters.assembly import build_checks
 from milters.checks.protocol import Stage, Tools
 
@@ -57,6 +60,7 @@ def find(written: Written, postfix: Postfix | None) -> Iterator[str]:
     yield from _evidence(settings)
     yield from _counters(written)
     yield from _exact(written, postfix)
+    yield from _sealing(settings)
     yield from _plugins()
     lists = [check for check in settings.checks if check.family in {"dnsbl", "rhsbl", "uribl"}]
     yield from filter(None, map(_zone, lists))
@@ -179,6 +183,22 @@ def _counters(written: Written) -> Iterator[str]:
         yield (
             f"{written.where('counters.server')}: counters.server is {counters.server} and nobody "
             "logs in: whoever reaches it can free accounts; expected counters.user"
+        )
+
+
+def _sealing(settings: Settings) -> Iterator[str]:
+    """Who signs what users send may mean to seal what they send on."""
+    try:
+        keys = load_all(settings.signing.keys)
+    except SigningKeyError:
+        return  # a fault, told elsewhere
+    active = {domain: found for domain, one in keys.items() if (found := one.of(ACTIVE))}
+    own = next((active[one] for one in at_or_above(settings.hostname) if one in active), ())
+    if active and all(key.private.kind != RSA for key in own):
+        yield (
+            f"{settings.signing.keys}: there are keys that sign, and no RSA key for the host name: "
+            "what Sieve scripts send on is not sealed (ARC); expected `iems dkim keygen "
+            f"{settings.hostname}`"
         )
 
 

@@ -5,9 +5,12 @@ Postfix's configuration is read by the real postconf(1), from a folder of the te
 
 from __future__ import annotations
 
+import datetime
+
 import pytest
 
 from cli.main import main
+from iems.store.signingkeys import DomainKeys
 from tests.unit.cli.conftest import LISTENER, TRANSPORT, Site
 
 
@@ -73,6 +76,26 @@ def test_what_is_allowed_and_hardly_meant(site: Site, text: str, told: str) -> N
 def test_what_may_well_be_meant(site: Site, text: str) -> None:
     site.settings(text)
     assert site.check("--strict") == 0
+
+
+@pytest.mark.parametrize(
+    ("domain", "kind", "warnings"),
+    [
+        ("example.test", "rsa", 0),
+        ("mail.example.test", "rsa", 0),
+        ("example.test", "ed25519", 1),
+        ("elsewhere.test", "rsa", 1),
+    ],
+)
+def test_keys_that_seal_nothing(site: Site, domain: str, kind: str, warnings: int) -> None:
+    folder = site.folder / "dkim"
+    folder.mkdir()
+    now = datetime.datetime.now(datetime.UTC)
+    DomainKeys(domain).prepared(kind, "", now).activated(now).write(folder)
+    site.settings(f'[signing]\nkeys = "{folder}"\n')
+    assert site.check() == 0
+    assert len(site.warnings) == warnings
+    assert all("iems dkim keygen mail.example.test" in one for one in site.warnings)
 
 
 def test_a_warning_alone_is_no_fault(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
