@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import datetime
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -21,7 +21,7 @@ from tests.integration.stack.smtp import send
 from tests.signing import key, second_opinion, second_opinion_of_chain
 from tests.waiting import eventually
 
-DOMAIN = "sealing.box.test"
+DOMAIN, EDITED = "sealing.box.test", "edited.box.test"
 FAR = "someone@elsewhere.example"
 OWN = "example.test"
 AUTHOR, FORWARDER = (key(1024, domain=f"{name}.sealing.example") for name in ("author", "list"))
@@ -53,10 +53,14 @@ default = {{ fail = "deliver" }}
 """
     for name in ("arc", "dkim")
 )
-RULE = """
+EDITS = f"""
 [checks.attachment.logs]
 mode = "enforce"
 extension = ["log"]
+[edits.text.warning]
+plain = "{{folder}}/warning.txt"
+channels = ["internet"]
+recipients = ["{EDITED}"]
 """
 
 
@@ -67,10 +71,14 @@ def system(mailsystem: MailSystem) -> Iterator[MailSystem]:
     make_folder(folder)
     now = datetime.datetime.now(datetime.UTC)
     file = DomainKeys(OWN).prepared("rsa", "", now).activated(now).write(folder)
-    mailsystem.add_domain(DOMAIN)
+    for domain in (DOMAIN, EDITED):
+        mailsystem.add_domain(domain)
+    texts = mailsystem.site.etc / "texts"
+    texts.mkdir(mode=0o755, exist_ok=True)
+    mailsystem.site.write("texts/warning.txt", "This came from outside")
     for one in (AUTHOR, FORWARDER):
         mailsystem.resolver.add(f'{one.name}. TXT "{one.record}"')
-    with mailsystem.settings("sealing", CHECKS + RULE):
+    with mailsystem.settings("sealing", CHECKS + EDITS.format(folder=texts)):
         yield mailsystem
         file.unlink()
     for one in (AUTHOR, FORWARDER):
@@ -85,9 +93,9 @@ def answers(system: MailSystem) -> dict[tuple[str, Rtype], Answer]:
     return known | {(name, "TXT"): Answer(Status.FOUND, (ours.record,), 60)}
 
 
-def user(system: MailSystem, fresh: Fresh, scripts: Sink) -> Mailbox:
+def user(system: MailSystem, fresh: Fresh, domain: str, scripts: Sink) -> Mailbox:
     """Somebody whose mail is sent on, by way of a sink."""
-    box = system.add_user(f"{fresh.domain}@{DOMAIN}")
+    box = system.add_user(f"{fresh.domain}@{domain}")
     address = f"127.0.0.1:{scripts.port}"
     system.dovecot.add_user(box.user, password=system.password(box.user), submission=address)
     system.dovecot.script(box.user, f'redirect "{FAR}";')
@@ -109,10 +117,10 @@ def came(system: MailSystem, fresh: Fresh, whom: str, text: bytes) -> None:
     assert send(system.port(), f"a@{AUTHOR.domain}", [whom], text, client=client).accepted
 
 
-def redirected(system: MailSystem, fresh: Fresh, text: bytes) -> bytes:
+def redirected(system: MailSystem, fresh: Fresh, text: bytes, domain: str = DOMAIN) -> bytes:
     """What Pigeonhole makes of a message that it sends on."""
     with Sink() as scripts:
-        came(system, fresh, user(system, fresh, scripts).user, text)
+        came(system, fresh, user(system, fresh, domain, scripts).user, text)
         [caught] = eventually(scripts.caught, 40, lambda: system.dovecot.log()[-2000:])
     assert (caught.sender, caught.recipients) == (f"a@{AUTHOR.domain}", (FAR,))
     assert b"X-Sieve: " in caught.message
@@ -172,12 +180,28 @@ def test_whatever_it_looks_like(system: MailSystem, fresh: Fresh, name: str) -> 
     assert second_opinion_of_chain(text, answers(system)) == "pass", notes(system, fresh)
 
 
+@pytest.mark.parametrize(
+    ("domain", "body", "more", "changed"),
+    [
+        (EDITED, BODY, PLAIN, lambda text: b"This came from outside" in text),
+        (DOMAIN, PARTS, MIXED, lambda text: b"a line" not in text),
+    ],
+    ids=["a text put in", "a part taken out"],
+)
 def test_a_copy_that_was_changed_here_is_sealed_as_it_was_delivered(
-    system: MailSystem, fresh: Fresh
+    system: MailSystem,
+    fresh: Fresh,
+    domain: str,
+    body: bytes,
+    more: bytes,
+    changed: Callable[[bytes], bool],
 ) -> None:
     """Its author's signature is broken by that, and had passed."""
-    text = handed_in(system, redirected(system, fresh, message(fresh, PARTS, MIXED)), fresh.domain)
-    assert b"a line" not in text
+    original = message(fresh, body, more)
+    assert second_opinion(original, AUTHOR.record)
+    assert not changed(original)
+    text = handed_in(system, redirected(system, fresh, original, domain), fresh.domain)
+    assert changed(text)
     assert not second_opinion(text, AUTHOR.record)
     assert second_opinion_of_chain(text, answers(system)) == "pass"
     assert "; arc=none; dkim=pass " in told(text)
