@@ -23,6 +23,7 @@ from bench import (
     lmtp,
     mime,
     passthrough,
+    proof,
     recipients,
     sick,
     smtp,
@@ -52,6 +53,7 @@ def main() -> int:
         "why": why.measure,
         "mime": mime.measure,
         "edits": edits.measure,
+        "proof": proof.measure,
     }
     parser.add_argument("what", nargs="*", choices=[[], *runs], help="all of them if none is named")
     parser.add_argument("--rounds", type=int, default=5)

@@ -12,6 +12,7 @@ import random
 import re
 import subprocess
 import tempfile
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -113,6 +114,17 @@ def messages(sizes: tuple[int, ...]) -> dict[int, list[bytes]]:
             size: _sound(sorted(files, key=lambda path: abs(by_size[path] - size)))
             for size in sizes
         }
+
+
+def files() -> Iterator[tuple[str, bytes]]:
+    """All messages as they are, by the names of their files."""
+    if not FILE.exists():
+        raise SystemExit(f"{FILE}: expected the corpus there")
+    with tempfile.TemporaryDirectory(prefix="iems-bench-") as folder:
+        subprocess.run(["tar", "--zstd", "-xf", FILE, "-C", folder], check=True)
+        for file in sorted(Path(folder).rglob("*")):
+            if file.is_file() and not file.name.startswith("index"):
+                yield str(file.relative_to(folder)), file.read_bytes()
 
 
 def _sound(files: list[Path]) -> list[bytes]:

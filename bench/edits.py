@@ -76,7 +76,7 @@ def measure(rounds: int, _messages: int) -> str:
 
 
 def _right(folder: Path) -> Iterator[str]:
-    pool = list(_corpus())
+    pool = list(corpus.files())
     yield from ("## Text insertion into the corpus", "")
     yield "| run | messages | failures | left as they are |"
     yield "| --- | --- | --- | --- |"
@@ -139,13 +139,3 @@ def _speed(seconds: Callable[[bytes], float], pool: Sequence[bytes]) -> float:
         taken += sum(map(seconds, pool))
         done += sum(map(len, pool))
     return done / max(taken, 1e-9) / 1e6
-
-
-def _corpus() -> Iterator[tuple[str, bytes]]:
-    if not corpus.FILE.exists():
-        raise SystemExit(f"{corpus.FILE}: expected the corpus there")
-    with tempfile.TemporaryDirectory() as folder:
-        subprocess.run(["tar", "--zstd", "-xf", corpus.FILE, "-C", folder], check=True)
-        for file in sorted(Path(folder).rglob("*")):
-            if file.is_file() and not file.name.startswith("index"):
-                yield str(file.relative_to(folder)), file.read_bytes()

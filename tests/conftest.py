@@ -21,7 +21,7 @@ ROOT = Path(__file__).resolve().parents[1]
 
 _ALONE = {
     f"tests/integration/test_{name}.py"
-    for name in ("browser", "checked", "content", "init_scripts", "serve")
+    for name in ("browser", "checked", "content", "init_scripts", "readers", "serve")
 }
 """Those that share no server with others."""
 

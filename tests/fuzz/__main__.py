@@ -3,7 +3,7 @@
 What the fuzzer learns stays in `.cache/fuzz/corpus`, so that the next run begins where this one
 ended. Bytes that break a law, take longer than 10 s or more than 1 GiB end their target and lie in
 `.cache/fuzz/found`; the exit code is then 1. They belong into `tests/fuzz/corpus/TARGET/` once what
-they broke is mended.
+they broke is mended. What reads or edits messages has narrower bounds (`tests/fuzz/bounds.py`).
 """
 
 from __future__ import annotations

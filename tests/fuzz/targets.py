@@ -19,8 +19,15 @@ from tests.fuzz import (
     strips,
     verdicts,
 )
+from tests.fuzz.bounds import SPARE, UNPACKED
 
 CORPUS = Path(__file__).parent / "corpus"
+
+EDITOR = {
+    **dict.fromkeys(("mime", "recoded", "blocks", "tnef", "names", "edits"), SPARE),
+    **dict.fromkeys(("archives", "strips", "readings"), UNPACKED),
+}
+"""Targets that read or edit whole messages, and the bytes that each may take in any case."""
 
 TARGETS: Mapping[str, Callable[[bytes], None]] = {
     "findings": codec.findings,

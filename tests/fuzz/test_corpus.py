@@ -8,7 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.fuzz.targets import CORPUS, TARGETS
+from tests.fuzz import bounds
+from tests.fuzz.bounds import SPARE, within
+from tests.fuzz.targets import CORPUS, EDITOR, TARGETS
 
 SEEDS = sorted(path for path in CORPUS.rglob("*") if path.is_file())
 _MOST = 8192
@@ -18,6 +20,22 @@ _MOST = 8192
 @pytest.mark.parametrize("seed", SEEDS, ids=lambda path: f"{path.parent.name}/{path.name}")
 def test_replay(seed: Path) -> None:
     TARGETS[seed.parent.name](seed.read_bytes())
+
+
+@pytest.mark.parametrize("name", EDITOR)
+def test_what_a_message_may_cost(name: str) -> None:
+    for seed in (CORPUS / name).iterdir():
+        within(TARGETS[name], EDITOR[name])(seed.read_bytes())
+
+
+def test_what_costs_more_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    kept: list[bytes] = []
+    within(lambda data: kept.append(data * 10), 0)(bytes(1000))
+    with pytest.raises(AssertionError, match="bytes of memory"):
+        within(lambda data: kept.append(data * 30), 0)(bytes(1000))
+    monkeypatch.setattr(bounds, "SECONDS", 0.0)
+    with pytest.raises(AssertionError, match="s of processor time"):
+        within(kept.append, SPARE)(b"")
 
 
 @pytest.mark.parametrize("name", TARGETS)

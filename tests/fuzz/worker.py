@@ -15,9 +15,11 @@ INSTRUMENTED = ["iems", "milters", "lmtp", "tomllib"]
 def main() -> None:
     """Instrument our packages as they are imported, then fuzz."""
     with atheris.instrument_imports(include=INSTRUMENTED):
-        from tests.fuzz.targets import TARGETS
+        from tests.fuzz.bounds import within
+        from tests.fuzz.targets import EDITOR, TARGETS
     name, *words = sys.argv[1:]
-    atheris.Setup([sys.argv[0], *words], TARGETS[name])
+    law = within(TARGETS[name], EDITOR[name]) if name in EDITOR else TARGETS[name]
+    atheris.Setup([sys.argv[0], *words], law)
     atheris.Fuzz()
 
 
