@@ -127,7 +127,8 @@ def _uu_line(line: bytes) -> bytes | None:
     letters = line[1:]
     if not _DATA.fullmatch(line) or len(letters.rstrip()) > length + 2:
         return None
-    return binascii.a2b_uu(line[:1] + letters[:length].ljust(length))
+    needed = -(-4 * count // 3)  # what stands behind them in the last four letters is no matter
+    return binascii.a2b_uu(line[:1] + letters[:needed].ljust(needed))
 
 
 def _base64_line(line: bytes) -> bytes | None:

@@ -11,14 +11,14 @@ import pytest
 
 from tests.golden.structures import STRUCTURES
 from tests.proofs import Proof, proof
-from tests.readers import GMime, by_email
+from tests.readers import GMime, Reader, by_email
 
 
 @pytest.fixture(scope="module")
 def proofs() -> Mapping[str, Proof]:
     """Of each structure."""
     gmime = GMime()
-    readers = {"email": by_email, "GMime": gmime}
+    readers: Mapping[str, Reader] = {"email": by_email, "GMime": gmime}
     found = {name: proof(data, readers) for name, data in STRUCTURES.items()}
     gmime.close()
     return found

@@ -103,6 +103,7 @@ def test_what_stands_in_a_block_is_none() -> None:
         (b'begin 644 a.exe\n"35H`\nx\nend\n', b"a.exe", b"MZ", False),
         (b'begin 644 a.exe\n"35H`\n\nand so on\n', b"a.exe", b"MZ", False),
         (b'begin 644 a.exe\n"35H`', b"a.exe", b"MZ", False),
+        (b'begin 644 a.exe\n"35HA\n!36AB\n`\nend\n', b"a.exe", b"MZM", True),
         (b"=ybegin name=a\nw\x84", b"a", b"MZ", False),
         (b"=ybegin part=1 line=1 size=2 name=a\n=ypart begin=1\nw\x84\n=yend\n", b"a", b"MZ", True),
         (b"=ybegin name=a\nw\x84\n=ybegin name=b", b"a", b"MZ", False),
