@@ -28,7 +28,7 @@ TEST_PACKAGES := $(DEPLOY_PACKAGES) postfix postfix-ldap postfix-pcre \
 	chromium-headless-shell gir1.2-gmime-3.0 python3-gi \
 	systemd git procps \
 	prometheus fail2ban faketime man-db bash-completion zsh
-BENCH_PACKAGES := altermime zstd amavisd-new spamass-milter libmail-spf-perl
+BENCH_PACKAGES := altermime libgmime-3.0-0 zstd amavisd-new spamass-milter libmail-spf-perl
 MACHINE_PACKAGES := systemd-container debootstrap iproute2 iptables util-linux git rbldnsd unbound \
 	swaks libnet-ssleay-perl
 

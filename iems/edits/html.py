@@ -161,7 +161,7 @@ def _bottom(text: str, *, quote: bool) -> int:
     """
     place, at = None, 0
     for mark in _marks(text, quote=quote):
-        if _shows(text, at, mark.start):
+        if place is not None and _shows(text, at, mark.start):
             place = None
         at = mark.end
         if mark.name == _UNENDED or (quote and _quotes(mark)):
@@ -207,7 +207,8 @@ def _next(text: str, at: int, *, quote: bool) -> int | None:
     end = len(text) if found is None else found.start()
     if _GOES_ON.search(text, at, end) is None:
         at = max(at, text.rfind(">", at, end) + 1)
-        found = _OPEN.search(text, at, end) or found
+        if text.find("<", at, end) >= 0:
+            found = _OPEN.search(text, at, end) or found
     else:
         while (some := _PASSED[quote].match(text, at)) is not None and some.end() > at:
             at = some.end()

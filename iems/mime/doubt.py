@@ -47,6 +47,8 @@ def odd_boundary(content_type: Value, value: bytes) -> bool:
 
 def different(fields: list[tuple[int, bytes]], doubts: list[Found]) -> list[tuple[int, bytes]]:
     """The fields that do not say what one before them says, too."""
+    if len(fields) < 2:
+        return fields
     first: dict[bytes, tuple[int, bytes]] = {}
     for field in fields:
         first.setdefault(field[1], field)
