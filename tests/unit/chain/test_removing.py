@@ -160,3 +160,19 @@ def test_who_is_outside_has_the_policy_of_the_destination() -> None:
     reply, edits = sent(ruled(text), FAR, BOB)
     assert reply == Continue()
     assert bodies(edits) == []
+
+
+@pytest.mark.parametrize(("action", "reply"), [("reject", Reject), ("defer", TempFail)])
+def test_what_is_refused_outside_is_refused_for_all(action: str, reply: type[Reply]) -> None:
+    """bob would take it, and without its parts it could go to him alone."""
+    text = RULES + (
+        '[destinations.internet.policy."attachment/programs"]\n'
+        f'default = {{{{ matched = "{action}" }}}}\n'
+    )
+    answer, edits = sent(ruled(text), FAR, BOB)
+    assert isinstance(answer, reply)
+    assert edits == ()
+    answer, edits = sent(ruled(text), FAR, BOB, channel="local")
+    assert answer == Continue()
+    (held,) = (one for one in edits if isinstance(one, Hold))
+    assert held.reason.startswith(f"attachment/programs matched is {action}: ")
