@@ -20,10 +20,10 @@ from pathlib import Path
 from typing import IO
 
 from iems.serve.deadline import Deadline
+from iems.serve.unprivileged import guard
 from milters.engines.engine import EngineError
 from milters.engines.scanner import Octets, Scanned, Verdict
 
-_GUARD = ("/usr/bin/setpriv", "--no-new-privs", "--")
 _ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8"}
 
 
@@ -76,7 +76,7 @@ def _over(pid: int, deadline: Deadline) -> bool:
 def _running(command: tuple[str, ...], given: IO[bytes]) -> Iterator[subprocess.Popen[bytes]]:
     """The command, with nothing left of its group behind the block."""
     process = subprocess.Popen(
-        [*_GUARD, *command],
+        [*guard(), *command],
         stdin=given,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,

@@ -1,16 +1,18 @@
-"""The process of a plug-in: `python -m milters.plugins.child DESCRIPTOR`.
+"""The process of a plug-in: `python -m milters.plugins.child CONNECTION LEASH`, two descriptors.
 
 It is told which module it is, with which options and limits, imports it and makes its checks; then
-it answers one message after the other. Its descriptor of the milter is the only one that it has
-beside standard error, which goes to the log. What a plug-in raises is told, and the process lives
-on, but for want of memory: nobody knows what is whole then. It ends where the milter is gone.
+it answers one message after the other. What a plug-in raises is told, and the process lives on, but
+for want of memory: nobody knows what is whole then. When the milter is gone and the leash with it,
+the kernel kills the process with its group, whatever it is busy with.
 """
 
 from __future__ import annotations
 
+import fcntl
 import importlib
 import os
 import resource
+import select
 import signal
 import socket
 import sys
@@ -46,6 +48,8 @@ def main() -> int:
     """Serve until the milter is gone."""
     connection = socket.socket(fileno=int(sys.argv[1]))
     connection.set_inheritable(False)
+    if not _leashed(int(sys.argv[2])):
+        return 0
     for name in [*os.environ]:
         if name.startswith("PYTHON"):
             del os.environ[name]
@@ -64,6 +68,15 @@ def main() -> int:
         return _end(connection, {"faults": [why]})
     _send(connection, {"checks": [[one.name, one.stage.name] for one in checks]})
     return _serve(connection, checks)
+
+
+def _leashed(leash: int) -> bool:
+    """Have the kernel kill the group when the other end is closed; whether it is not yet."""
+    os.set_inheritable(leash, False)
+    fcntl.fcntl(leash, fcntl.F_SETOWN, -os.getpgrp())
+    fcntl.fcntl(leash, fcntl.F_SETSIG, signal.SIGKILL)
+    fcntl.fcntl(leash, fcntl.F_SETFL, os.O_ASYNC)
+    return not select.select([leash], [], [], 0)[0]
 
 
 def _serve(connection: socket.socket, checks: tuple[Check, ...]) -> int:

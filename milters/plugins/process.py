@@ -1,9 +1,9 @@
 """One process of a plug-in, as the milter sees it: begun, asked, killed with all of its group.
 
 It is begun by an `exec`, so that it has nothing of ours: no memory, no environment, no descriptor
-but its end of a pair of sockets; it runs as the user of the milter (where root tries a message, as
-`nobody`), may gain no rights, and dies with the thread that began it, which therefore must live as
-long as it shall. What it writes to standard error goes to our log, some lines a minute.
+but its end of a pair of sockets and a leash, a pipe by which the kernel kills its group when this
+process is no more. It runs as the user of the milter (where root tries a message, as `nobody`) and
+may gain no rights. What it writes to standard error goes to our log, some lines a minute.
 """
 
 from __future__ import annotations
@@ -22,12 +22,13 @@ from typing import Any
 
 from iems.codec.printable import LIMIT, printable
 from iems.serve.deadline import Deadline
+from iems.serve.unprivileged import guard
 from milters.plugins.wire import MAX_REPLY, WireError, frame, receive
 
 START_SECONDS = 20.0
 """For interpreter, imports and what the plug-in does at its start."""
 
-_GUARD = ("/usr/bin/setpriv", "--no-new-privs", "--pdeathsig", "KILL", "--")
+_PROGRAM = ("-P", "-s", "-m", "milters.plugins.child")
 _PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
 _LINES = 20
 """Lines of one process that are logged within a minute; of the others only the count."""
@@ -51,14 +52,17 @@ class Process:
     def __init__(self, echo: Echo) -> None:
         self._connection, theirs = socket.socketpair()
         reading, writing = os.pipe()
+        held, self._leash = os.pipe()
         try:
-            with theirs:
-                self._process = _begun(theirs.fileno(), writing)
+            self._process = _begun((theirs.fileno(), held), writing)
         except OSError:
             self._connection.close()
+            os.close(self._leash)
             os.close(reading)
             raise
         finally:
+            theirs.close()
+            os.close(held)
             os.close(writing)
         listener = threading.Thread(target=_listen, args=(reading, echo), daemon=True)
         try:
@@ -104,6 +108,7 @@ class Process:
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
+        os.close(self._leash)
         self._connection.close()
 
     def _send(
@@ -150,17 +155,17 @@ def _wait(connection: socket.socket, deadline: Deadline) -> None:
     connection.settimeout(left)
 
 
-def _begun(descriptor: int, log: int) -> subprocess.Popen[bytes]:
+def _begun(passed: tuple[int, int], log: int) -> subprocess.Popen[bytes]:
     path = os.pathsep.join(entry for entry in sys.path if entry)
     root = os.geteuid() == 0
     return subprocess.Popen(
-        [*_GUARD, sys.executable, "-P", "-s", "-m", "milters.plugins.child", str(descriptor)],
+        [*guard(), sys.executable, *_PROGRAM, *map(str, passed)],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=log,
         cwd="/",
         env={"PATH": _PATH, "LC_ALL": "C.UTF-8", "PYTHONPATH": path},
-        pass_fds=(descriptor,),
+        pass_fds=passed,
         start_new_session=True,
         user="nobody" if root else None,
         group="nogroup" if root else None,

@@ -78,12 +78,6 @@ def hang(view):
         pass
 
 
-def spin(view):
-    os.write(2, b"it spins\\n")
-    while True:
-        pass
-
-
 def exits(view):
     os._exit(3)
 

@@ -204,7 +204,7 @@ def test_what_ends_with_each_message_leaves_no_process_and_no_descriptor() -> No
 
 def test_one_that_cannot_be_started_is_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     checks = made()
-    monkeypatch.setattr(process, "_GUARD", ("/usr/bin/setpriv-that-is-not-there",))
+    monkeypatch.setattr(process, "guard", lambda: ("/usr/bin/setpriv-that-is-not-there",))
     with running(checks, None):
         [finding] = checks[0].start(Chain().view(), NOW).result()
     assert finding.reason.startswith("the plug-in cannot be started: [Errno 2]")
