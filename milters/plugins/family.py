@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import queue
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -35,7 +35,7 @@ _GRACE = 1.0
 _MOST = 6
 """Checks of one name: one for each stage."""
 
-_END = 5.0
+_END = 1.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -175,7 +175,8 @@ class PluginCheck:
         """Ask at once where the answer will be waited for at once."""
         asked = Asked(self, view)
         if self.stage is Stage.BODY:
-            asked.begin(deadline.sooner(self.timeout))
+            with suppress(OSError, RuntimeError):  # it is tried once more, and then told
+                asked.begin(deadline.sooner(self.timeout))
         return asked
 
 

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from cli import manual
+from tests import shouting
 
 TREE = Path(__file__).parents[3]
 PLAYS = ("site.yml", "rollback.yml", "uninstall.yml")
@@ -151,3 +152,12 @@ def test_every_role_is_used() -> None:
     text = "\n".join(path.read_text() for path in tasks())
     for role in sorted((TREE / "ansible/roles").iterdir()):
         assert re.search(rf"(- |name: ){role.name}\b", text), role.name
+
+
+def test_checks_of_others_are_found_where_the_page_has_them_installed() -> None:
+    """Each release looks there, and the folder is there before a daemon starts."""
+    text = (TREE / "ansible/roles/release/tasks/main.yml").read_text()
+    install, _test = shouting.commands()
+    target = install[install.index("--target") + 1]
+    assert f"echo {target} > " in text
+    assert f"path: {target}\n    state: directory" in text
