@@ -67,7 +67,8 @@ class Sealing:
         mark, below = found
         digest = trace.digest_of(below, message.whole.body)
         came = trace.proven(mark.value, digest, self._secret_of, now)
-        told = [one.value for one in message.block.named(authres.NAME) if one.start > mark.start]
+        # None of them stands above the mark.
+        told = [one.value for one in message.block.named(authres.NAME)]
         ours = [one for one in told if authres.claims(one, self._hostname)]
         if len(ours) != 1:
             raise TraceError("it has no results of ours")
