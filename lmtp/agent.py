@@ -122,6 +122,7 @@ class Delivery:
             agent.editor.plan,
             self._provenance.channel,
             self._block,
+            message.size,
             agent.directory,
             self._deadline.sooner(DIRECTORY),
         )
@@ -260,10 +261,10 @@ class Delivery:
             note = f"there is no rule {error.args[0]} any more"
             return one.kept_back(Action.QUARANTINE, note)
         try:
-            texts = self._texts.of(one.target)
+            texts, notes = self._texts.of(one.target)
             made = self._copies.made((*changes, *texts))
         except DirectoryUnavailable as error:
-            texts, made = (), Made(unable=printable(str(error)))
+            texts, notes, made = (), (), Made(unable=printable(str(error)))
         late = bool(made.unable) and is_late(self._provenance, self._agent.now())
         if not changes and (made.refused or late):
             return one.noted(f"texts are not put in: {made.refused or made.unable}")
@@ -273,7 +274,7 @@ class Delivery:
             return one.kept_back(Action.QUARANTINE, LATE)
         if made.unable:
             return one.kept_back(Action.DEFER, f"cannot be changed now: {made.unable}")
-        one = one.noted(*made.notes)
+        one = one.noted(*notes, *made.notes)
         if made.message is None:
             return one
         removed = self._copies.made(changes).message is not None

@@ -3,7 +3,8 @@
 A change is a value: recipients with equal ones share a copy, which is made once and lies in the
 spool until the message is done. What cannot be changed as it should is told and not delivered:
 `refused` for good, `unable` where another try may do better. A process changes one message at a
-time, for that costs memory; a larger one than is looked at is `refused`.
+time, for that costs memory, but for small ones whose changes are quick: mail must not wait for an
+archive in somebody else's. A larger one than is looked at is `refused`.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import contextlib
 import threading
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 from iems.codec.printable import printable
 from iems.editing.assembly import Plan, build_edits
@@ -29,11 +30,19 @@ from iems.store.spool import PIECE, Spool, Spooled, TooLargeError
 SECONDS = 120.0
 """For all changes of one message; archives take most of it."""
 
+LIGHT = 1 << 20
+"""Bytes of a message that waits for no other."""
+
 _turn = threading.Lock()
 
 
 class Change(Protocol):
     """One change: hashable, and equal where it makes the same of the same bytes."""
+
+    @property
+    def slow(self) -> bool:
+        """Whether it may take more time than it takes to read a message."""
+        ...
 
     def of(self, data: bytes, deadline: Deadline) -> Edit:
         """What it makes of a message."""
@@ -50,6 +59,7 @@ class Strip:
 
     removal: Removal
     timeout: float
+    slow: ClassVar[bool] = True
 
     def of(self, data: bytes, deadline: Deadline) -> Edit:
         """The message without them."""
@@ -130,7 +140,8 @@ class Copies:
     def _make(self, changes: tuple[Change, ...]) -> Made:
         if self._message.size > MOST:
             return Made(refused=f"it has more than {MOST} bytes")
-        if not _turn.acquire(timeout=self._deadline.remaining()):
+        waits = self._message.size > LIGHT or any(one.slow for one in changes)
+        if waits and not _turn.acquire(timeout=self._deadline.remaining()):
             return Made(unable="other messages take too long")
         try:
             return self._edited(changes)
@@ -139,7 +150,8 @@ class Copies:
         except OSError as error:
             return Made(unable=printable(str(error)))
         finally:
-            _turn.release()
+            if waits:
+                _turn.release()
 
     def _edited(self, changes: tuple[Change, ...]) -> Made:
         data, changed = b"".join((self._message.header, *self._message.body.pieces())), False

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 from dataclasses import dataclass
+from typing import ClassVar
 
 from iems.directory.person import NOBODY
 from iems.directory.reader import Directory
@@ -25,11 +26,11 @@ class Put:
     """A change in a copy: an edit of the settings, for one person."""
 
     due: Due
+    slow: ClassVar[bool] = False
 
     def of(self, data: bytes, _deadline: Deadline) -> Edit:
         """What it makes of a message."""
-        excess = self.due.excess(len(data))
-        return Edit(reason=excess) if excess else self.due.prepared.edit(data)
+        return self.due.prepared.edit(data)
 
     def told(self, edit: Edit) -> str:
         """What is told of that."""
@@ -37,26 +38,28 @@ class Put:
 
 
 class Texts:
-    """Of one transaction; the header is as the milter let it in."""
+    """Of one transaction; header and size are as the milter let it in."""
 
     def __init__(
         self,
         plan: Plan,
         channel: str,
         header: HeaderBlock,
+        size: int,
         directory: Directory,
         deadline: Deadline,
     ) -> None:
         self._plan = plan.of(channel)
         self._channel = channel
         self._header = header
+        self._size = size
         found = functools.partial(members, directory, deadline=deadline)
         self._members = functools.cache(found)
 
-    def of(self, target: Target) -> tuple[Put, ...]:
-        """Those for this recipient, in their order."""
+    def of(self, target: Target) -> tuple[tuple[Put, ...], tuple[str, ...]]:
+        """Those for this recipient, in their order; and what is told of those left out."""
         if not self._plan.edits or target.person is NOBODY:
-            return ()
+            return (), ()
         facts = Facts(
             channel=self._channel,
             outside=False,
@@ -65,5 +68,7 @@ class Texts:
             recipients=(target.address,) if target.address else (),
             answers=answers(self._header),
         )
-        due = self._plan.due(facts, self._members)
-        return tuple(Put(one.of(target.person)) for one in due)
+        due = [one.of(target.person) for one in self._plan.due(facts, self._members)]
+        over = [(one, one.excess(self._size)) for one in due]
+        notes = (one.told(Edit(reason=excess)) for one, excess in over if excess)
+        return tuple(Put(one) for one, excess in over if not excess), tuple(notes)

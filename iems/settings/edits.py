@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from iems.model.address import Address, AddressError, domain_name
-from iems.model.envelope import SUBMISSION
+from iems.model.envelope import INTERNET, SUBMISSION
 from iems.settings import read
 from iems.settings.read import SettingsError, Table, Where, join, read_table, setting, somewhere
 
@@ -128,5 +128,13 @@ def _edit(name: str, key: str, label: str, table: object, where: Where) -> EditS
     if not label.replace("-", "").replace(".", "").isalnum() or not label.isascii():
         raise SettingsError([f"{where(key)}: {key}; expected a name of letters, digits, - ."])
     own = {one.name for one in dataclasses.fields(EditTable)}
-    which = {option: value for option, value in table.items() if option in own}
-    return EditSettings(name, read_table(EditTable, which, key, where), table, key, where)
+    given = {option: value for option, value in table.items() if option in own}
+    which = read_table(EditTable, given, key, where)
+    if which.direction == OUTSIDE and set(which.channels) == {INTERNET}:
+        raise SettingsError(
+            [
+                f"{where(key)}: {key}.direction is {OUTSIDE!r} for mail of the channel {INTERNET} "
+                f"alone, which is edited for mailboxes of ours; expected {INSIDE} or {ANYWHERE}"
+            ]
+        )
+    return EditSettings(name, which, table, key, where)

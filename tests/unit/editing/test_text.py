@@ -146,6 +146,10 @@ def test_faults_of_a_template(folder: Path, source: str, told: str) -> None:
         ("sendrs = []", "edits.text.footer.sendrs is no setting; did you mean senders?"),
         ('plase = "top"', "edits.text.footer.plase is no setting; did you mean place?"),
         (
+            'channels = ["internet"]\ndirection = "outside"',
+            "edits.text.footer.direction is 'outside' for mail of the channel internet alone",
+        ),
+        (
             'channels = ["internet"]\nencrypted = "reject"',
             "edits.text.footer.encrypted is 'reject' for mail of the channel internet",
         ),

@@ -13,6 +13,7 @@ from iems.directory.toml import TomlDirectory
 from iems.model.address import Address
 from iems.serve.deadline import Deadline
 from iems.store.spool import Spool
+from lmtp import editing
 from lmtp.editing import Editor
 from lmtp.outcome import DEFER_LIMIT
 from tests.unit.lmtp.conftest import LISTED, NOW, Office, settings
@@ -124,6 +125,18 @@ def test_attachments_are_removed_first_and_the_message_kept_as_it_was(office: Of
     one.deliver("ann", header=clean[0], body=clean[1], findings=[PROGRAM])
     assert one.taken[-1].data.count(b"From outside") == 1
     assert one.quarantined == before
+
+
+def test_a_text_does_not_wait_for_an_archive_in_another_message(
+    outside: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is large does, for the memory that it takes."""
+    monkeypatch.setattr(editing, "SECONDS", 0.2)
+    with editing._turn:
+        outside.deliver("ann", findings=[])
+        [answer] = outside.deliver("carl", findings=[], body=b"\r\n" + b"x\r\n" * editing.LIGHT)
+    assert taken(outside)["ann"].endswith(BANNER)
+    assert answer.startswith("451 4.7.1")
 
 
 @dataclass
