@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import binascii
 import contextlib
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -29,6 +30,9 @@ _OPAQUE = frozenset(
 
 _MARKS = ("\ufeff", "\u00ef\u00bb\u00bf")
 """A byte order mark, and that of UTF-8 one letter each."""
+
+_ODD_QUOTED = re.compile(rb"=(?![0-9A-Fa-f]{2}|[ \t]*(?:\r?\n|\Z))")
+"""In quoted-printable: what stands for nothing, and for readers for different things."""
 
 Changes = Callable[[str, str, str], list[Change]]
 """Of a text, what is to be put into it, and a line end: what puts it there."""
@@ -133,6 +137,8 @@ def _in_lines(body: Text, changes: list[Change], news: list[bytes], wire: bytes)
 def _anew(body: Text, view: _View, octets: bytes, wire: bytes) -> list[Splice]:
     """The body encoded anew, and the fields that say how."""
     data, part = body.data, body.part
+    if part.encoding == "quoted-printable" and _ODD_QUOTED.search(body.raw):
+        raise EditError("its quoted-printable is broken")
     splices = set_charset(data, part, view.charset) if view.charset else []
     encoding = part.encoding
     if not holds(encoding, octets, wire):

@@ -193,6 +193,18 @@ def test_lines_of_quoted_printable_that_are_not_changed_stay_as_they_are(place: 
         assert after.count(b"=48ello=\r\n=20you\r\n") >= 99
 
 
+def test_broken_quoted_printable_is_not_written_anew() -> None:
+    """Readers make different texts of it, of which only one would be left."""
+    data = message(
+        "Content-Type: text/plain; charset=latin1\nContent-Transfer-Encoding: quoted-printable\n"
+        "\n====\nHello.\n"
+    )
+    assert insert(data, Block("\u03a9")).reason == "its quoted-printable is broken"
+    after = insert(data, Block("Example Ltd.")).of(data)
+    assert after.startswith(data.removesuffix(b"Hello.\r\n"))
+    assert b"Example Ltd." in after
+
+
 def test_a_long_line_of_the_block_keeps_the_limit() -> None:
     data = message("\nHello.\n")
     after = insert(data, Block("x" * 2000)).of(data)
