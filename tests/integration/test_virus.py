@@ -3,6 +3,9 @@ behind ICAP."""
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
 
 from iems.model.server import Server
@@ -14,6 +17,7 @@ from milters.engines.icap import Icap
 from milters.engines.proven import Proven
 from milters.engines.scanner import EICAR, Octets, Verdict
 from tests import samples
+from tests.conftest import ROOT
 from tests.integration.scanned import LOCKED, alone, spooled, together
 from tests.integration.stack.clamd import STREAM, Clamd
 from tests.integration.stack.ground import Ground, running
@@ -88,3 +92,34 @@ def test_the_same_clamd_behind_icap(clamd: Clamd, ground: Ground) -> None:
                     Proven(bare).scan(Octets.of(b"x"), within)
         finally:
             clamd.start()
+
+
+def test_a_filter_in_a_pipe_lets_pass_what_it_finds_nothing_in(clamd: Clamd) -> None:
+    """By any user, without settings; it ends in time where clamd is gone."""
+
+    def scan(message: bytes) -> tuple[int, bytes, str]:
+        call = "import sys; from cli.main import main; sys.exit(main())"
+        words = ("--settings", "/nowhere", "edit", "scan", "--clamd", clamd.address)
+        done = subprocess.run(
+            [sys.executable, "-c", call, *words],
+            input=message,
+            capture_output=True,
+            check=False,
+            env={"PYTHONPATH": str(ROOT)},
+            user="nobody",
+            timeout=60,
+        )
+        return done.returncode, done.stdout, done.stderr.decode()
+
+    clean = samples.mixed(samples.TEXT, samples.part(samples.zipped(b"x" * 100)))
+    assert scan(clean) == (0, clean, "")
+    named = "iems: rejected: infected: Test.Eicar.UNOFFICIAL\n"
+    assert scan(samples.DOUBTFUL["yEnc"]) == (1, b"", named)
+    assert scan(LOCKED) == (0, LOCKED, "iems: warning: encrypted: Heuristics.Encrypted.Zip\n")
+    clamd.stop()
+    try:
+        code, passed, told = scan(clean)
+    finally:
+        clamd.start()
+    assert (code, passed) == (75, b"")
+    assert "iems: not scanned: clamd cannot be asked: Connection refused" in told

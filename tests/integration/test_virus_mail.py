@@ -15,6 +15,7 @@ import time
 from collections.abc import Iterable, Iterator
 from contextlib import closing
 from email.message import EmailMessage
+from email.utils import formatdate
 from pathlib import Path
 
 import pytest
@@ -34,7 +35,7 @@ from tests.integration.stack.mailsystem import HOSTNAME, POSTMASTER, MailSystem
 from tests.integration.stack.postfix import Queued
 from tests.integration.stack.slapd import BASE
 from tests.integration.stack.smtp import Client as Submission
-from tests.integration.stack.smtp import Reply, send
+from tests.integration.stack.smtp import LmtpClient, Reply, send
 from tests.integration.test_signing import passes
 from tests.waiting import eventually
 
@@ -99,14 +100,18 @@ class World:
 
 @pytest.fixture(scope="module")
 def scanning(mailsystem: MailSystem, clamd: Clamd) -> Iterator[MailSystem]:
-    """The system with the scanner and a matrix, and a key for a domain."""
+    """The system with the scanner and a matrix, and keys of a domain and of the host."""
     folder = mailsystem.site.etc / "keys/dkim"
     make_folder(folder)
     now = datetime.datetime.now(datetime.UTC)
-    file = DomainKeys(SIGNED).prepared("ed25519", "", now).activated(now).write(folder)
+    files = [
+        DomainKeys(domain).prepared(kind, "", now).activated(now).write(folder)
+        for domain, kind in ((SIGNED, "ed25519"), (HOSTNAME, "rsa"))
+    ]
     with mailsystem.settings("virus", SETTINGS.format(server=clamd.address)):
         yield mailsystem
-    file.unlink()
+    for file in files:
+        file.unlink()
 
 
 @pytest.fixture
@@ -159,6 +164,23 @@ def test_a_delivered_to_that_the_sender_wrote_hides_no_virus(world: World) -> No
     system.postfix.wait_empty()
     for box in (alice, bob):
         assert box.messages() == box.messages("Junk") == []
+
+
+@pytest.mark.parametrize(
+    "findings", [b"", b"X-IEMS-Findings: v=1; k=k1; virus=clean\r\n"], ids=["lost", "forged"]
+)
+def test_what_nobody_has_looked_at_waits_behind_the_queue(world: World, findings: bytes) -> None:
+    """As if a milter had not been asked, or somebody else had sealed what it found."""
+    user, system = world.alice.user, world.system
+    trace = f"Received: by {HOSTNAME} (Postfix) id 4XyZ; {formatdate()}\r\n".encode()
+    with LmtpClient(system.site.agent_socket) as client:
+        sent = client.send(SENDER, [user], trace + findings + samples.ATTACHED)
+    assert sent.each[user].code == 451
+    assert sent.each[user].text.startswith("4.7.1 Not taken yet")
+    reference = sent.each[user].text.rpartition("ref=")[2]
+    told = system.iems("why", reference).decode()
+    assert "virus temperror: defer, enforced by site" in told
+    assert world.alice.messages() == world.alice.messages("Junk") == []
 
 
 def test_it_does_not_leave_in_company_nor_by_sendmail(world: World) -> None:
