@@ -6,8 +6,10 @@ recode on any way.
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import json
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,8 +17,10 @@ import pytest
 
 from iems.store.signingkeys import DomainKeys, load_all, load_one, make_folder
 from tests.integration.conftest import Fresh
+from tests.integration.stack.ground import Ground
 from tests.integration.stack.imap import Mailbox
 from tests.integration.stack.mailsystem import HOSTNAME, MailSystem
+from tests.integration.stack.postfix import Listener
 from tests.integration.stack.programs import run
 from tests.integration.stack.smtp import Client, send
 from tests.waiting import eventually
@@ -176,6 +180,35 @@ def test_this_machine_signs_for_its_accounts_and_not_for_users(
     system.postfix.sendmail("-f", account, FAR, message=text.replace(b"\r\n", b"\n"))
     message = arrived(system, f"<{fresh.domain}@signing>")
     assert passes(system, message, tmp_path) == signed
+
+
+def test_a_list_manager_signs_for_lists(
+    system: MailSystem, ground: Ground, fresh: Fresh, tmp_path: Path
+) -> None:
+    """It hands in what its lists send by a listener of its own."""
+    rights = {"mynetworks": "127.0.0.1", "smtpd_relay_restrictions": "permit_mynetworks, reject"}
+    listener = Listener("list", ground.port(), rights)
+    file = system.postfix.config / "master.cf"
+    before = file.read_text()
+    file.write_text(f"{before}{listener.line()}\n")
+    try:
+        system.postfix.reload()
+        eventually(lambda: _accepts(listener.port), 20)
+        members = system.add_alias(f"{fresh.domain}@{DOMAIN}", f"carol@{DOMAIN}")
+        for author, signatures in ((members, 2), (f"alice@{DOMAIN}", 0)):
+            text = head(fresh, author).replace(b"<", b"<%d." % signatures) + b"\r\nto all\r\n"
+            assert send(listener.port, author, [FAR], text).accepted
+            message = arrived(system, f"<{signatures}.{fresh.domain}@signing>")
+            assert passes(system, message, tmp_path) == signatures
+    finally:
+        file.write_text(before)
+        system.postfix.reload()
+
+
+def _accepts(port: int) -> bool:
+    with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 5):
+        return True
+    return False
 
 
 def test_a_bounce_is_signed(system: MailSystem, fresh: Fresh, tmp_path: Path) -> None:
