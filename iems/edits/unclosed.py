@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 RAW = "iframe|noembed|noframes|script|style|template|textarea|title|xmp"
 """What stands between these tags is no markup or not shown, and ends no body."""
@@ -68,6 +68,10 @@ _UNNAMED = _words(
     "area base basefont bgsound body br caption col colgroup embed frame frameset head hr html img"
     " input keygen link meta param source tbody td tfoot th thead tr track wbr"
 )
+_SKIPPED = _UNNAMED | {f"/{name}" for name in _UNNAMED}
+_APART = _words("dd dt form li")
+"""One of these within another of its kind is none, or ends it."""
+
 _DEEPEST = 512
 """Elements in each other; what is further in stands beside the last one (Blink's limit)."""
 
@@ -124,7 +128,7 @@ class _Scope:
 def end_tags(text: str) -> str:
     """For all that is open at the end of the text, the innermost first."""
     scopes = [_Scope()]
-    for name in _names(text):
+    for name in _unpaired(_names(text)):
         if name.startswith("/"):
             _end(scopes, name[1:])
         elif name in _SCOPES and len(scopes) < _DEEPEST:
@@ -132,6 +136,22 @@ def end_tags(text: str) -> str:
         elif name not in _UNNAMED:
             scopes[-1].begin(name)
     return "".join(f"</{name}>" for scope in reversed(scopes) for name in scope.names)
+
+
+def _unpaired(names: Iterable[str]) -> list[str]:
+    """Without those that end where they began and end nothing else: of most pages all of them."""
+    left: list[str] = []
+    paragraphs = 0  # what may be open, which blocks and other paragraphs end
+    for name in names:
+        last = left[-1] if left else ""
+        ends = name == f"/{last}" and last not in _APART
+        if ends and (last not in _WHOLE or paragraphs == (last == "p")):
+            del left[-1]
+            paragraphs -= last == "p"
+        else:
+            left.append(name)
+            paragraphs += name == "p"
+    return left
 
 
 def _names(text: str) -> Iterator[str]:
@@ -143,7 +163,7 @@ def _names(text: str) -> Iterator[str]:
             if (name := tag[1]) is None:
                 continue
             word = name.lower() if name.isascii() else name
-            if word in _UNNAMED and tag[2]:
+            if word in _SKIPPED and tag[2]:
                 continue
             end = tag.end() if tag[2] else _past(text, tag.end())
             if word in _RAW_ENDS:
