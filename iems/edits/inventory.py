@@ -86,7 +86,7 @@ def everywhere(data: bytes, budget: Budget, level: int = 0) -> Iterator[Found]:
     look(data, root)
     for part in root.walk():
         yield from of_part(data, part, budget)
-        if part.encoding in _ENCODED and part.content_type.word.startswith(_HOLDERS):
+        if is_encoded(part):
             if level == _LEVELS:
                 raise EditError("too many parts in each other are encoded")
             yield from everywhere(_decoded(data, part), budget, level + 1)
@@ -117,6 +117,11 @@ def of_part(data: bytes, part: Part, budget: Budget) -> Iterator[Found]:
 def is_text(part: Part) -> bool:
     """Whether it is a text that readers show."""
     return part.content_type.word in _TEXTS
+
+
+def is_encoded(part: Part) -> bool:
+    """Whether it has parts, or is a message, only for those who undo its encoding."""
+    return part.encoding in _ENCODED and part.content_type.word.startswith(_HOLDERS)
 
 
 def _is_shown(part: Part, file: File) -> bool:

@@ -21,7 +21,7 @@ from typing import TypeAlias
 from iems.archive.member import Budget
 from iems.edits.edit import Edit, EditError
 from iems.edits.fields import added, ended, header
-from iems.edits.inventory import Found, everywhere, is_text, look, of_part
+from iems.edits.inventory import Found, everywhere, is_encoded, is_text, look, of_part
 from iems.edits.rules import Rule
 from iems.mime.block import Block
 from iems.mime.inside import File
@@ -88,7 +88,7 @@ def strip(data: bytes, removal: Removal, until: float) -> Edit:
         budget, again = Budget(until=until), Budget(until=until)
         found = list(_matches(data, root, removal, budget))
         splices = tuple(one for splices in _edits(data, found, removal) for one in splices)
-        if splices or any(part.others for part in root.walk()):
+        if splices or any(part.others or is_encoded(part) for part in root.walk()):
             _checked(apply(data, splices), removal.rules, again)
         return Edit(splices, late=budget.late or again.late)
     except (EditError, TransferError) as error:

@@ -19,7 +19,7 @@ _REMOVAL = Removal(
 def stripped(data: bytes) -> None:
     """A message is edited or rejected, and what was edited has nothing left for any reader.
 
-    What a removal is about is found by who only looks.
+    What a removal is about is found by who only looks, and what he finds is removed or rejected.
     """
     edit = strip(data, _REMOVAL, math.inf)
     there = inventory(data, math.inf)
@@ -30,6 +30,7 @@ def stripped(data: bytes) -> None:
         for rule in _REMOVAL.rules
     )
     assert matched or not edit.splices
+    assert edit.splices or edit.rejected or not matched
     assert matched or there.malformed or not edit.rejected
     made = edit.of(data)
     assert not (edit.rejected and edit.splices)

@@ -80,6 +80,17 @@ def test_base64_in_too_many_pieces_is_malformed() -> None:
     assert "too many pieces" in edit.reason
 
 
+@pytest.mark.parametrize("kind", ["delivery-status", "feedback-report", "rfc822", "x"])
+def test_a_message_that_is_encoded_is_malformed_for_what_is_in_it(kind: str) -> None:
+    """Whoever only looks finds it there, and no removal may say that there is nothing."""
+    field = b"Content-Type: message/" + kind.encode() + b"\r\n"
+    inner = base64.encodebytes(b"Content-Type: a/b; name=evil.exe\r\n\r\nMZ")
+    data = field + b"Content-Transfer-Encoding: base64\r\n\r\n" + inner
+    assert strip(data, Removal(RULES), math.inf).rejected
+    others = Rule.of("others", {"name": ["*.bat"]})
+    assert not strip(data, Removal((others,)), math.inf).rejected
+
+
 @given(st.lists(st.sampled_from(WORDS) | st.binary(max_size=5), max_size=40).map(b"".join))
 def test_any_bytes(data: bytes) -> None:
     stripped(data)
