@@ -277,7 +277,8 @@ class Delivery:
         one = one.noted(*notes, *made.notes)
         if made.message is None:
             return one
-        removed = self._copies.made(changes).message is not None
+        # Where nobody can look once more it counts as removed.
+        removed = self._copies.made(changes) != Made()
         original = self._originals.name if removed and editor.keeps(removals) else ""
         return replace(one, changes=(*changes, *texts), original=original)
 

@@ -12,7 +12,7 @@ from iems.directory.reader import Directory, DirectoryUnavailable, Entry
 from iems.directory.toml import TomlDirectory
 from iems.model.address import Address
 from iems.serve.deadline import Deadline
-from iems.store.spool import Spool
+from iems.store.spool import Incoming, Spool
 from lmtp import editing
 from lmtp.editing import Editor
 from lmtp.outcome import DEFER_LIMIT
@@ -137,6 +137,26 @@ def test_a_text_does_not_wait_for_an_archive_in_another_message(
         [answer] = outside.deliver("carl", findings=[], body=b"\r\n" + b"x\r\n" * editing.LIGHT)
     assert taken(outside)["ann"].endswith(BANNER)
     assert answer.startswith("451 4.7.1")
+
+
+class _Once(Spool):
+    """A spool that is full after one copy."""
+
+    def receive(self, limit: int) -> Incoming:
+        if self.__dict__.setdefault("full", False):
+            raise OSError("no space left")
+        self.__dict__["full"] = True
+        return super().receive(limit)
+
+
+def test_what_may_have_been_removed_is_kept(office: Office) -> None:
+    """Where nobody could look whether it was, for the disk is full by then."""
+    rules = {"programs": {"mode": "delegate", "extension": ["exe"]}}
+    one = with_texts(office, {"banner": {}}, checks={"attachment": rules})
+    one = replace(one, agent=replace(one.agent, spool=_Once(office.folder)))
+    one.deliver("ann", body=BODY, header=HEADER, findings=[PROGRAM])
+    assert original(one)["original"]
+    assert original(one)["id"].encode() in taken(one)["ann"]
 
 
 @dataclass
