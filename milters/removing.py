@@ -2,7 +2,7 @@
 
 Nothing is kept: the sender has the message. What cannot be taken out does not leave: it is refused
 while the sender waits, and held in the queue where nobody does. Where a recipient is a mailbox of
-ours, the agent finds nothing left of it.
+ours, the agent finds nothing left of it. A process takes one message apart at a time.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from iems.edits.edit import EditError
 from iems.edits.strip import strip
 from iems.model.policy import Reason
 from iems.notices.removed import Removals
+from milters.checks.attachment import turn
 from milters.draft import Draft
 from milters.reply import Hold
 
@@ -46,9 +47,11 @@ def removed(draft: Draft, removals: Removals, reasons: Collection[Reason]) -> Re
         return Removed(draft)
     checks = sorted({one.finding.check for one in reasons})
     names = ", ".join(checks)
+    until = time.monotonic() + removals.timeout
+    if not turn.acquire(timeout=removals.timeout):
+        return Removed(draft, check=names, unable="other messages take too long")
     try:
-        removal = removals.removal(checks)
-        edit = strip(draft.data, removal, time.monotonic() + removals.timeout)
+        edit = strip(draft.data, removals.removal(checks), until)
         if edit.rejected:
             return Removed(draft, check=names, refused=edit.reason)
         if edit.late:
@@ -56,4 +59,6 @@ def removed(draft: Draft, removals: Removals, reasons: Collection[Reason]) -> Re
         after = draft.edited(edit)
     except EditError as error:
         return Removed(draft, check=names, refused=str(error))
+    finally:
+        turn.release()
     return Removed(after, (f"taken out: {names}",) if edit.splices else ())

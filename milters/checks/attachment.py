@@ -35,7 +35,8 @@ __all__ = ["Settings", "make", "parse"]
 _NAMES = 100
 """Characters of a name that are shown."""
 
-_turn = threading.Lock()
+turn = threading.Lock()
+"""Who takes a message apart has it."""
 
 
 def make(name: str, settings: RuleSettings, tools: Tools) -> tuple[Check, ...]:
@@ -139,12 +140,12 @@ def _looked(message: Spooled, timeout: float) -> Inventory:
     if message.size > MOST:
         return Inventory((), f"it has more than {MOST} bytes")
     deadline = Deadline.after(timeout)
-    if not _turn.acquire(timeout=timeout):
+    if not turn.acquire(timeout=timeout):
         return Inventory((), late=True)
     try:
         return inventory(b"".join((message.header, *message.body.pieces())), deadline.at)
     finally:
-        _turn.release()
+        turn.release()
 
 
 def _name(file: File) -> str:

@@ -10,12 +10,18 @@ from pathlib import Path
 
 import pytest
 
+from iems.codec.header import parse_header
 from iems.dns.zonefile import ZoneResolver
+from iems.model.finding import Finding
+from iems.model.policy import SITE, Action, Reason
 from iems.notices.removed import Removals
 from iems.settings.load import from_table
+from iems.store.spool import MemoryBody
 from milters import draft
 from milters.assembly import build_checks
+from milters.checks.attachment import turn
 from milters.checks.protocol import Tools
+from milters.removing import removed
 from milters.reply import Continue, Edit, Hold, InsertHeader, Reject, ReplaceBody, Reply, TempFail
 from tests.samples import zipped
 from tests.unit.chain.test_signing import KEYS, holds
@@ -130,6 +136,20 @@ def test_what_cannot_be_taken_out_does_not_leave(to: tuple[str, ...]) -> None:
     assert reply == Continue()
     (held,) = (one for one in edits if isinstance(one, Hold))
     assert held.reason.startswith("attachment/programs cannot be taken out: malformed")
+
+
+def test_one_message_is_taken_apart_at_a_time() -> None:
+    """An archive may take 256 MiB, and the process serves many senders at once."""
+    removals = ruled(timeout=0.05).runtime.removals
+    found = Finding("attachment/programs", "matched", "matched")
+    reasons = (Reason(found, Action.REMOVE, SITE, enforced=False),)
+    block = parse_header(b"".join(f"{name}:{value}\r\n".encode() for name, value in FIELDS))
+    whole = draft.Draft(block, block, MemoryBody(b"\r\n" + BODY))
+    with turn:
+        done = removed(whole, removals, reasons)
+    assert (done.unable, done.draft) == ("other messages take too long", whole)
+    assert removed(whole, removals, reasons).notes
+    assert not turn.locked()
 
 
 def test_more_than_is_edited_does_not_leave(monkeypatch: pytest.MonkeyPatch) -> None:

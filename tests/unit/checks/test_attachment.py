@@ -212,7 +212,7 @@ def test_no_time_is_a_temporary_error_but_for_who_knows_already() -> None:
 
 
 def test_whose_turn_does_not_come_is_not_looked_at() -> None:
-    with attachment._turn:
+    with attachment.turn:
         seen = message(attached("a.exe", b"x"))
         found: list[str] = []
         other = threading.Thread(
