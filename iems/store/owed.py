@@ -21,6 +21,9 @@ FILE = "viruses.sqlite"
 MOST = 50
 """Events that are kept of one person; of more of them only the number."""
 
+_LONGEST = 500
+"""Characters of a text; the subject of a virus may have 100,000."""
+
 _BUSY = 2.0
 """Seconds that one process waits for another's transaction; a client waits for the worker's."""
 
@@ -112,7 +115,7 @@ class Owed:
     def _add(self, person: str, event: Event) -> None:
         [(count,)] = self._do("SELECT count(*) FROM event WHERE person = ?", person)
         if count < MOST:
-            self._do(_EVENT, person, *astuple(event))
+            self._do(_EVENT, person, *map(_kept, astuple(event)))
         else:
             self._do(_MORE, person, 1)
 
@@ -185,3 +188,10 @@ class Owed:
                 self._connection.execute("ROLLBACK")
             raise
         return done
+
+
+def _kept(value: object) -> object:
+    """A text of bounded length that SQLite takes: bytes that are no UTF-8 came in as surrogates."""
+    if not isinstance(value, str):
+        return value
+    return value[:_LONGEST].encode("utf-8", "replace").decode()

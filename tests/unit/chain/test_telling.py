@@ -118,6 +118,12 @@ def test_a_mailbox_beside_others_is_told_what_its_own_cell_does(tmp_path: Path) 
     assert (told[BOB].done, told[POSTMASTER].done) == ("quarantine", "tag")
 
 
+def test_a_sender_who_is_no_utf8_is_refused_like_any_other(tmp_path: Path) -> None:
+    one = Told(tmp_path, local="reject")
+    told = one.send("bob", sender="\udcff@y.example")
+    assert (told[BOB].done, told[BOB].sender) == ("refused", "?@y.example")
+
+
 @pytest.mark.parametrize(("notify", "mode"), [("notify = []", "enforce"), (ALL, "shadow")])
 def test_nobody_is_told(tmp_path: Path, notify: str, mode: str) -> None:
     assert Told(tmp_path, notify, mode).send("bob") == {}

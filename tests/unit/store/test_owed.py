@@ -40,6 +40,13 @@ def test_of_many_only_the_number_is_kept_until_they_are_told(owed: Owed) -> None
     assert owed.take("alice", 2.0) == ([], 0)
 
 
+def test_texts_of_a_virus_are_short_and_may_be_any_bytes(owed: Owed) -> None:
+    """A wave of long subjects fills no disk, and no sender keeps his virus from being refused."""
+    odd = replace(EVENT, sender="\udcff@x.test", subject="\xfc" * 100_000)
+    owed.add([("alice", odd)])
+    assert owed.take("alice", 1.0) == ([replace(EVENT, sender="?@x.test", subject="\xfc" * 500)], 0)
+
+
 def test_what_is_given_back_was_not_told(owed: Owed) -> None:
     owed.add([("alice", EVENT)] * (MOST + 2))
     taken = owed.take("alice", 1000.0)
