@@ -195,8 +195,10 @@ def read_checks(table: Table, where: Where) -> tuple[CheckSettings, ...]:
             one = _check(name, key, options, where, bands)
         except SettingsError as error:
             faults += error.faults
-        else:
-            found += [one] if one.mode is not Mode.OFF else []
+            continue
+        if any(other.name == name for other in found):
+            faults.append(f"{where(key)}: {key} is {name} once more; expected another name")
+        found += [one] if one.mode is not Mode.OFF else []
     if faults:
         raise SettingsError(faults)
     return tuple(found)

@@ -145,6 +145,11 @@ def test_a_fault_names_file_key_value_and_what_is_expected(tmp_path: Path) -> No
         ),
         ("[channels.internet]\npolicy = 1\n", "channels.internet.policy is 1; expected a table"),
         ("[checks.dnsbl]\na = 1\n", "checks.dnsbl.a is 1; expected a table"),
+        (
+            '[checks.attachment.A]\nmode = "enforce"\nextension = "exe"\n'
+            '[checks.attachment.a]\nmode = "enforce"\nextension = "bat"\n',
+            "checks.attachment.a is attachment/a once more; expected another name",
+        ),
         ('[checks.dnsbl."a/b"]\nmode = "off"\n', 'checks.dnsbl."a/b"; expected a name of letters'),
         ('[checks.dnsbl."\u00e9"]\nmode = "off"\n', "expected a name of letters, digits, - ."),
         ('[checks.dnsbl."-."]\nmode = "off"\n', "expected a name of letters, digits, - ."),
