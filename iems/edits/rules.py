@@ -58,7 +58,7 @@ class Rule:
             label,
             tuple(_glob(label, alike(one)) for one in lists.get("name", ())),
             tuple(_compiled(label, one) for one in lists.get("pattern", ())),
-            frozenset(alike(one).lstrip(".") for one in lists.get("extension", ())),
+            frozenset(_extension(label, one) for one in lists.get("extension", ())),
             "double-extension" in table,
             tuple(_glob(label, one.lower()) for one in lists.get("type", ())),
             frozenset(lists.get("content", ())),
@@ -95,6 +95,14 @@ def _ends(name: str, extension: str) -> bool:
     """Whether it is the extension of the name; one may be two, as tar.gz."""
     wanted = tuple(extension.split("."))
     return extensions(name)[-len(wanted) :] == wanted
+
+
+def _extension(label: str, text: str) -> str:
+    """It as names are compared with it."""
+    extension = alike(text).lstrip(".")
+    if not extension or set(extension) & set("*?/ "):
+        raise ValueError(f"rule {label}: extension = {text!r}: expected letters, as in 'exe'")
+    return extension
 
 
 def _strings(label: str, key: str, value: object) -> tuple[str, ...]:

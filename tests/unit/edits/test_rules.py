@@ -71,6 +71,8 @@ def test_matches(table: dict[str, object], file: File, matches: bool) -> None:
         ("x", {"name": []}, r"rule x: name = \[\]: expected texts"),
         ("x", {"name": [""]}, "expected texts"),
         ("x", {"pattern": ["("]}, r"rule x: '\(' is no pattern: missing \)"),
+        ("x", {"extension": ["*.exe"]}, r"rule x: extension = '\*.exe': expected letters"),
+        ("x", {"extension": ["."]}, r"rule x: extension = '\.': expected letters, as in 'exe'"),
         ("x", {"content": ["exe"]}, "rule x: content = 'exe': expected one of 7z, ace,"),
         ("x", {"fault": ["bad"]}, "rule x: fault = 'bad': expected one of broken, encrypted,"),
         ("x", {"larger": "1"}, "rule x: larger = '1': expected a number of bytes"),
