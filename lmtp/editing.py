@@ -140,6 +140,8 @@ class Copies:
     def _make(self, changes: tuple[Change, ...]) -> Made:
         if self._message.size > MOST:
             return Made(refused=f"it has more than {MOST} bytes")
+        if self._deadline.expired:
+            return Made(unable="there was no time for it")
         waits = self._message.size > LIGHT or any(one.slow for one in changes)
         if waits and not _turn.acquire(timeout=self._deadline.remaining()):
             return Made(unable="other messages take too long")

@@ -139,6 +139,18 @@ def test_a_text_does_not_wait_for_an_archive_in_another_message(
     assert answer.startswith("451 4.7.1")
 
 
+def test_copies_of_many_kinds_do_not_hold_up_those_that_are_made(
+    office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Beyond the time for all of them who has none waits for the next try."""
+    named = with_texts(office, {"named": {"plain": f"{office.folder}/named"}})
+    monkeypatch.setattr(editing, "SECONDS", 0.0)
+    assert [one[:3] for one in named.deliver("ann", "greta", findings=[])] == ["451", "451"]
+    assert named.taken == []
+    late = NOW - DEFER_LIMIT - 1
+    assert [one[:3] for one in named.deliver("ann", findings=[], at=late)] == ["250"]
+
+
 class _Once(Spool):
     """A spool that is full after one copy."""
 
