@@ -66,6 +66,9 @@ class Budget:
     """Bytes that are read or made."""
 
     members: int = 10_000
+    blocks: int = 10_000
+    """Files in texts: each costs no more than a line, and a message has room for millions."""
+
     until: float = math.inf
     """The moment of `time.monotonic` at which nothing more is begun."""
 

@@ -104,11 +104,14 @@ def look(data: bytes, root: Part) -> None:
 
 
 def of_part(data: bytes, part: Part, budget: Budget) -> Iterator[Found]:
-    """What is found in one part, and not in those below it."""
+    """What is found in one part, and not in those below it; EditError for too many in a text."""
     if part.parts and part.names:
         held = File(part.names, part.end - part.body, _MESSAGE)
         yield Found(part, None, held, (held,))
     for content in contents(part, data, budget):
+        budget.blocks -= content.block is not None
+        if budget.blocks < 0:
+            raise EditError(f"too many files in the text at {part.start}")
         shown = content.files[0]
         first = content.block is None and _is_shown(part, shown)
         yield Found(part, content.block, shown, content.files[first:])

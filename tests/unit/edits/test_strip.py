@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from iems.edits.inventory import inventory
 from iems.edits.rules import Rule
 from iems.edits.strip import Removal, strip
 from tests.fuzz.strips import stripped
@@ -78,6 +79,15 @@ def test_base64_in_too_many_pieces_is_malformed() -> None:
     edit = strip(PACKED + b"QQ==" * 100_000, Removal(PROGRAMS), math.inf)
     assert edit.rejected
     assert "too many pieces" in edit.reason
+
+
+def test_more_files_in_texts_than_are_looked_at_are_malformed() -> None:
+    """A few bytes each, and each of them costs a thousand."""
+    block = b"begin 644 x.txt\n`\nend\n"
+    edit = strip(b"\r\n" + block * 10_001, Removal(RULES), math.inf)
+    assert edit.reason == "malformed: too many files in the text at 0"
+    assert "too many files" in inventory(b"\r\n" + block * 10_001, math.inf).malformed
+    assert not strip(b"\r\n" + block * 100, Removal(RULES), math.inf).rejected
 
 
 @pytest.mark.parametrize("kind", ["delivery-status", "feedback-report", "rfc822", "x"])
