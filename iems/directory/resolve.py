@@ -163,7 +163,7 @@ class _Known:
         return found or (user_of(self._entries.get(base.key)) if base else None)
 
     def _ask(self, addresses: Collection[Address]) -> None:
-        wanted = [one for one in _with_bases(addresses) if one.key not in self._asked]
+        wanted = [one for one in with_bases(addresses) if one.key not in self._asked]
         if wanted:
             self._entries.update(self._directory.find(wanted, self._deadline))
             self._asked.update(one.key for one in wanted)
@@ -214,7 +214,7 @@ def _targets(entry: Entry) -> tuple[Address, ...]:
     return entry.targets if isinstance(entry, Alias) else (entry.address,)
 
 
-def _with_bases(addresses: Iterable[Address]) -> list[Address]:
+def with_bases(addresses: Iterable[Address]) -> list[Address]:
     """The addresses, each followed by itself without extension, none twice."""
     wanted: dict[str, Address] = {}
     for address in addresses:

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from iems.codec.author import authors
 from iems.codec.encoded import decoded
 from iems.codec.header import unfold
-from iems.directory.reader import Alias, Directory, user_of
-from iems.directory.resolve import DELIMITER, MAX_DEPTH, MAX_RESULTS
+from iems.directory.reader import Alias, CatchAll, Directory, Entry, user_of
+from iems.directory.resolve import DELIMITER, MAX_DEPTH, MAX_RESULTS, with_bases
 from iems.model.address import Address, AddressError
 from iems.model.message import HeaderBlock
 from iems.serve.deadline import Deadline
@@ -78,7 +78,8 @@ def due(which: EditTable, facts: Facts, members: Callable[[Address], Collection[
 def members(directory: Directory, group: Address, deadline: Deadline) -> frozenset[str]:
     """The keys of the mailboxes that an alias or list leads to; DirectoryUnavailable.
 
-    Where their owners forward their mail to is not looked at.
+    As mail gets there: a target may have a `+extension`, or stand in a domain that is another name
+    for one. Where owners of mailboxes forward their mail to is not looked at.
     """
     found: set[str] = set()
     seen: set[str] = set()
@@ -88,11 +89,24 @@ def members(directory: Directory, group: Address, deadline: Deadline) -> frozens
         if not frontier:
             break
         seen |= {one.key for one in frontier}
-        entries = directory.find(frontier, deadline).values()
-        found |= {user.address.key for user in map(user_of, entries) if user}
-        groups = (one for one in entries if isinstance(one, Alias) and one.mailing_list)
-        frontier = [target for one in groups for target in one.targets]
+        there = directory.find(with_bases(frontier), deadline)
+        entries = {one: there.get(one.key) or there.get(_base(one).key) for one in frontier}
+        found |= {user.address.key for user in map(user_of, entries.values()) if user}
+        unknown = {one.domain for one, entry in entries.items() if entry is None}
+        others = directory.find_catch_all(unknown, deadline) if unknown else {}
+        frontier = [
+            target
+            for one, entry in entries.items()
+            for target in _targets(one, entry, others.get(one.domain))
+        ]
     return frozenset(found)
+
+
+def _targets(one: Address, entry: Entry | None, other: CatchAll | None) -> tuple[Address, ...]:
+    """Whom an address of a group stands for."""
+    if entry is None:
+        return (Address(one.local, other.other),) if other and other.other else ()
+    return entry.targets if isinstance(entry, Alias) and entry.mailing_list else ()
 
 
 def _among(
@@ -114,5 +128,8 @@ def _among(
 
 
 def _keys(address: Address) -> frozenset[str]:
-    base = address.without_extension(DELIMITER)
-    return frozenset({address.key, base.key if base else address.key})
+    return frozenset({address.key, _base(address).key})
+
+
+def _base(address: Address) -> Address:
+    return address.without_extension(DELIMITER) or address

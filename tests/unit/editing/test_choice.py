@@ -15,6 +15,7 @@ from iems.settings.edits import EditTable, whom
 
 DIRECTORY = TomlDirectory.parse("""
 [domains."example.test"]
+[domains."other.test"]
 [users."alice@example.test"]
 forward = ["far@elsewhere.example"]
 [users."bob@example.test"]
@@ -22,6 +23,8 @@ forward = ["far@elsewhere.example"]
 [aliases]
 "sales@example.test" = ["alice@example.test", "inner@example.test", "guest@elsewhere.example"]
 "inner@example.test" = ["bob@example.test"]
+"odd@example.test" = ["Alice+odd@example.test", "inner+x@other.test", "nobody@other.test"]
+"@other.test" = ["@example.test"]
 "round@example.test" = ["round@example.test", "sales@example.test"]
 """)
 ALICE, BOB, CAROL = (Address.parse(f"{name}@example.test") for name in ("alice", "bob", "carol"))
@@ -84,6 +87,11 @@ def test_members_are_those_below_an_alias_whatever_they_forward() -> None:
     # A mailbox is no group: to whom alice forwards is none of hers.
     assert of(ALICE) == {ALICE.key}
     assert of(FAR) == set()
+
+
+@pytest.mark.parametrize("group", ["odd@example.test", "Odd@other.test", "odd+y@example.test"])
+def test_members_are_those_whom_mail_for_the_group_reaches(group: str) -> None:
+    assert of(Address.parse(group)) == {ALICE.key, BOB.key}
 
 
 @pytest.mark.parametrize(
