@@ -141,6 +141,9 @@ def _channels(written: Written, postfix: Postfix | None) -> Iterator[str]:
             listed = table.get("channels", ())
             for name in listed if isinstance(listed, list) else ():
                 named[f"{key}.channels {name}"] = (check.where(f"{key}.channels"), str(name))
+    for edit in settings.edits:
+        key = f"{edit.key}.channels"
+        named |= {f"{key} {name}": (edit.where(key), name) for name in edit.which.channels}
     for key, (file, name) in named.items():
         if name not in known:
             yield (

@@ -98,6 +98,18 @@ def test_keys_that_seal_nothing(site: Site, domain: str, kind: str, warnings: in
     assert all("iems dkim keygen mail.example.test" in one for one in site.warnings)
 
 
+def test_an_edit_of_a_channel_that_nobody_names(site: Site) -> None:
+    (site.folder / "footer").write_text("A text.")
+    site.settings(
+        f'[edits.text.footer]\nplain = "{site.folder}/footer"\n'
+        'channels = ["submission", "internet", "submision"]\n'
+    )
+    assert site.check() == 0
+    (warning,) = site.warnings
+    assert warning.startswith(f"{site.folder}/conf.d/more.toml: edits.text.footer.channels names ")
+    assert "the channel 'submision'" in warning
+
+
 def test_a_warning_alone_is_no_fault(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
     site.settings('own_networks = ["::/0"]\n')
     assert main(["--settings", str(site.folder / "iems.toml"), "check"]) == 0
