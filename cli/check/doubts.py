@@ -61,6 +61,7 @@ def find(written: Written, postfix: Postfix | None) -> Iterator[str]:
     yield from _counters(written)
     yield from _exact(written, postfix)
     yield from _sealing(settings)
+    yield from _unreadable(settings)
     yield from _plugins()
     lists = [check for check in settings.checks if check.family in {"dnsbl", "rhsbl", "uribl"}]
     yield from filter(None, map(_zone, lists))
@@ -72,6 +73,22 @@ def _plugins() -> Iterator[str]:
     for name, distribution in installed():
         if name in BANDS:
             yield f"the plug-in {name} of {distribution} never runs: one of our own has its name"
+
+
+def _unreadable(settings: Settings) -> Iterator[str]:
+    """Texts that only others than the daemons can read; these read the keyring by its group."""
+    files = {file for edit in settings.edits for file in edit.files}
+    for file in sorted(files | set(settings.attachments.notices.values())):
+        try:
+            found, group = file.stat(), settings.keys.findings.stat().st_gid
+        except OSError:
+            continue  # told by who reads it
+        mode, own = found.st_mode & 0o777, found.st_gid
+        if not (mode & 0o004 or (mode & 0o040 and own == group)):
+            yield (
+                f"{file}: its mode is {mode:04o} and its group {own}; the daemons are to read it, "
+                f"as they do {settings.keys.findings}: chmod 0644 {file}"
+            )
 
 
 def _networks(written: Written) -> Iterator[str]:

@@ -6,6 +6,7 @@ Postfix's configuration is read by the real postconf(1), from a folder of the te
 from __future__ import annotations
 
 import datetime
+import os
 
 import pytest
 
@@ -108,6 +109,21 @@ def test_an_edit_of_a_channel_that_nobody_names(site: Site) -> None:
     (warning,) = site.warnings
     assert warning.startswith(f"{site.folder}/conf.d/more.toml: edits.text.footer.channels names ")
     assert "the channel 'submision'" in warning
+
+
+@pytest.mark.parametrize(
+    ("mode", "group", "warnings"), [(0o644, 7, 0), (0o640, 0, 0), (0o640, 7, 1), (0o600, 0, 1)]
+)
+def test_a_text_that_the_daemons_cannot_read(
+    site: Site, mode: int, group: int, warnings: int
+) -> None:
+    file = site.folder / "footer"
+    file.write_text("A text.")
+    os.chown(file, -1, (site.folder / "findings.toml").stat().st_gid + group)
+    file.chmod(mode)
+    site.settings(f'[edits.text.footer]\nplain = "{file}"\n')
+    assert site.check() == 0
+    assert [one.partition(":")[0] for one in site.warnings] == [str(file)] * warnings
 
 
 def test_a_warning_alone_is_no_fault(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
