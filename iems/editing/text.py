@@ -180,7 +180,7 @@ def _read(file: Path, edit: EditSettings, option: str, faults: list[str]) -> Tem
     environment = _ENVIRONMENTS[option]()
     try:
         with file.open("rb") as opened:
-            source = opened.read(_LARGEST + 1).decode()
+            source = opened.read(_LARGEST + 1).decode("utf-8-sig")
         if len(source) > _LARGEST:
             raise ValueError(f"it has more than {_LARGEST} bytes")
         tree = environment.parse(source)

@@ -70,6 +70,14 @@ def test_values_are_put_in_and_what_is_missing_leaves_its_line_out(folder: Path)
     assert (block.place, block.signed, block.renew) == (Place.BOTTOM, Sealed.SKIP, True)
 
 
+def test_what_an_editor_puts_before_utf_8_is_no_text(folder: Path) -> None:
+    (folder / "plain").write_bytes(
+        b"\xef\xbb\xbf{% if title %}\r\n{{ title }}\r\n{% endif %}\r\nBye"
+    )
+    assert text(folder).block(of()).lines == "Bye"
+    assert text(folder).block(of(title="Head")).lines == "Head\nBye"
+
+
 def test_a_value_is_one_line_and_no_html(folder: Path) -> None:
     made = text(folder, f'html = "{folder}/html"')
     block = made.block(of(name="<i>A&B</i>\r\n\x00\tC", title="{{ mail }}", phone="9" * 900))
