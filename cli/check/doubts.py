@@ -207,16 +207,18 @@ def _counters(written: Written) -> Iterator[str]:
 
 
 def _sealing(settings: Settings) -> Iterator[str]:
-    """Who signs what users send may mean to seal what they send on."""
+    """Who signs what users send may mean to seal what they send on, and who changes it has to."""
     try:
         keys = load_all(settings.signing.keys)
     except SigningKeyError:
         return  # a fault, told elsewhere
     active = {domain: found for domain, one in keys.items() if (found := one.of(ACTIVE))}
     own = next((active[one] for one in at_or_above(settings.hostname) if one in active), ())
-    if active and all(key.private.kind != RSA for key in own):
+    changed = any(INTERNET in edit.which.channels for edit in settings.edits)
+    if (active or changed) and all(key.private.kind != RSA for key in own):
+        why = "texts break its signatures" if changed else "there are keys that sign"
         yield (
-            f"{settings.signing.keys}: there are keys that sign, and no RSA key for the host name: "
+            f"{settings.signing.keys}: {why}, and no RSA key for the host name: "
             "what Sieve scripts send on is not sealed (ARC); expected `iems dkim keygen "
             f"{settings.hostname}`"
         )

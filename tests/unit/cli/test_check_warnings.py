@@ -99,11 +99,23 @@ def test_keys_that_seal_nothing(site: Site, domain: str, kind: str, warnings: in
     assert all("iems dkim keygen mail.example.test" in one for one in site.warnings)
 
 
+@pytest.mark.parametrize(("channel", "warnings"), [("submission", 0), ("internet", 1)])
+def test_texts_in_mail_that_nothing_seals(site: Site, channel: str, warnings: int) -> None:
+    (site.folder / "banner").write_text("From outside.")
+    site.settings(
+        f'[edits.text.banner]\nplain = "{site.folder}/banner"\nchannels = ["{channel}"]\n'
+        f'[signing]\nkeys = "{site.folder}/dkim"\n'
+    )
+    assert site.check() == 0
+    assert len(site.warnings) == warnings
+    assert all("texts break its signatures, and no RSA key" in one for one in site.warnings)
+
+
 def test_an_edit_of_a_channel_that_nobody_names(site: Site) -> None:
     (site.folder / "footer").write_text("A text.")
     site.settings(
         f'[edits.text.footer]\nplain = "{site.folder}/footer"\n'
-        'channels = ["submission", "internet", "submision"]\n'
+        'channels = ["submission", "submision"]\n'
     )
     assert site.check() == 0
     (warning,) = site.warnings
