@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -160,18 +160,23 @@ def make(edit: EditSettings) -> Text:
     return text
 
 
-def _faults(edit: EditSettings, own: Settings) -> list[str]:
-    """Nobody waits any more when mail from outside is edited."""
+def _faults(edit: EditSettings, own: Settings) -> Iterator[str]:
+    """When mail from outside is edited nobody waits any more, and who wrote it knows how."""
     if INTERNET not in own.channels:
-        return []
+        return
+    told = f"for mail of the channel {INTERNET}, whose sender"
     words: Mapping[str, str] = {"signed": own.signed, "encrypted": own.encrypted}
-    return [
-        f"{edit.where(edit.key)}: {edit.key}.{name} is {value!r} for mail of the channel "
-        f"{INTERNET}, whose sender waits no more; expected {Sealed.SKIP.value} or "
-        f"{Sealed.WRAP.value}"
-        for name, value in words.items()
-        if value == Sealed.REJECT.value
-    ]
+    for name, value in words.items():
+        if value == Sealed.REJECT.value:
+            yield (
+                f"{edit.where(edit.key)}: {edit.key}.{name} is {value!r} {told} waits no more; "
+                f"expected {Sealed.SKIP.value} or {Sealed.WRAP.value}"
+            )
+    if own.earlier == SKIP:
+        yield (
+            f"{edit.where(edit.key)}: {edit.key}.earlier is {SKIP!r} {told} could keep the text "
+            f"away with a hidden copy; expected {RENEW} or {KEEP}"
+        )
 
 
 def _read(file: Path, edit: EditSettings, option: str, faults: list[str]) -> Template | None:

@@ -161,6 +161,10 @@ def test_faults_of_a_template(folder: Path, source: str, told: str) -> None:
             'channels = ["internet"]\nencrypted = "reject"',
             "edits.text.footer.encrypted is 'reject' for mail of the channel internet",
         ),
+        (
+            'channels = ["submission", "internet"]\nearlier = "skip"',
+            "edits.text.footer.earlier is 'skip' for mail of the channel internet, whose sender",
+        ),
     ],
 )
 def test_faults_of_options(folder: Path, option: str, told: str) -> None:
