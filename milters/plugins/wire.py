@@ -8,10 +8,10 @@ is no frame, larger than allowed, or anything but findings that it may make, is 
 from __future__ import annotations
 
 import json
-import math
 import re
 import socket
 import struct
+import sys
 from collections.abc import Callable, Container, Mapping, Sequence
 from typing import Any
 
@@ -88,7 +88,7 @@ def _finding(row: object, name: str, bands: Container[str]) -> Finding:
     if not isinstance(band, str) or (band and band not in bands):
         raise WireError("a band that it does not have")
     number = isinstance(score, (int, float)) and not isinstance(score, bool)
-    if score is not None and not (number and math.isfinite(score)):
+    if score is not None and not (number and abs(score) <= sys.float_info.max):
         raise WireError("a score that is no number")
     return Finding(name, outcome, band, _text(reason), score, _pairs(evidence))
 

@@ -48,6 +48,7 @@ def test_findings_come_as_they_were_made() -> None:
         (4, True),
         (4, float("nan")),
         (4, float("inf")),
+        pytest.param(4, -(10**400), id="no float"),
         (5, None),
         (5, {}),
         (5, ["ab"]),
