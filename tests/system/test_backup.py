@@ -51,6 +51,8 @@ def test_a_restored_server_has_all_of_the_old_one(server: Server, second: Server
     later = server.deliver(CLEAN, ["bob"])
     bob.wait_for(later)
 
+    # On a busy machine it may have told its postmaster already of a server that is slow.
+    second.machine.run("doveadm", "expunge", "-u", "postmaster@example.test", "mailbox", "*", "all")
     before = accounts(second.machine)
     second.machine.path(ARCHIVE).write_bytes(server.machine.path(ARCHIVE).read_bytes())
     told = json.loads(second.iems("restore", ARCHIVE, "--json"))
