@@ -3,7 +3,8 @@
 Pure. The message is queued already, so a rejection would make a bounce to whoever the sender claims
 to be. It becomes what the site says (`reject_after_queue`), unless the sender is one of our own; of
 what carries a virus it is quarantine. So is its removal, which is the milter's affair. A deferral
-ends after 24 hours in quarantine, because Postfix would bounce the message in the end.
+ends after 24 hours in quarantine, because Postfix would bounce the message in the end. A file that
+is not taken gets into no folder either, so that its rejection is quarantine rather than junk.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, replace
 
 from iems.model.envelope import LOCAL, SUBMISSION
+from iems.model.finding import ATTACHMENT
 from iems.model.policy import BLOCKED, Action, Decision, Layer, Ruling, decide, rule, through
 from iems.model.senders import Facts
 from iems.settings.policy import MATRICES
@@ -137,6 +139,12 @@ def _after_queue(
     blind = not blocked and not all(layer.sees_junk for layer in target.layers)
     if instead is Action.JUNK and blind:
         instead, note = Action.TAG, f"{note}, and tag for who never sees Junk"
+    files = any(
+        one.action is Action.REJECT and one.finding.check.partition("/")[0] == ATTACHMENT
+        for one in decision.reasons
+    )
+    if files and instead is not Action.REJECT:
+        instead, note = Action.QUARANTINE, "reject after the queue is quarantine of attachments"
     others = {one.action for one in decision.reasons} - {Action.REJECT}
     least = max(others, default=Action.DELIVER)
     if least > instead:

@@ -32,6 +32,11 @@ policy = { "dnsbl/one" = { listed = "junk" } }
 language = "de"
 [users."dora@b.test"]
 policy = { "attachment/programs" = { matched = "deliver" } }
+[users."fritz@b.test"]
+policy = { "attachment/programs" = { matched = "reject" } }
+[users."pop@b.test"]
+reads = "pop3"
+policy = { "attachment/programs" = { matched = "reject" } }
 [users."emil@b.test"]
 policy = { "attachment/programs" = { matched = "quarantine" } }
 """
@@ -153,6 +158,21 @@ def test_what_was_quarantined_by_another_rule_is_released_without_the_part(offic
     assert b"name=evil.exe" in office.taken[0].data
     assert b"name=a.log" not in office.taken[0].data
     assert original(office)["original"]
+
+
+@pytest.mark.parametrize("to", ["fritz", "pop"])
+def test_a_file_that_is_rejected_after_the_queue_gets_into_no_folder(
+    office: Office, to: str
+) -> None:
+    """Another recipient takes it, and so the sender was told nothing."""
+    office = ruled(office)
+    assert send(office, to, "dora")[0].startswith("250 2.0.0 Taken")
+    assert set(taken(office)) == {"dora"}
+    (row,) = original(office)["recipients"]
+    assert row["notes"] == ["reject after the queue is quarantine of attachments"]
+    made = replace(office.agent.settings, reject_after_queue="bounce")
+    office = replace(office, agent=replace(office.agent, settings=made))
+    assert send(office, to)[0].startswith("550 5.7.1")
 
 
 def test_nothing_is_kept_where_no_rule_wants_it(office: Office) -> None:
