@@ -11,7 +11,7 @@ import re
 import secrets
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from email.utils import formatdate
 from pathlib import Path
 from typing import assert_never
@@ -133,7 +133,8 @@ def rehearse(
     key = Key("rehearsal", secrets.token_bytes(32))
     tools = Tools.within(site, resolver, folder)
     runtime = Runtime(
-        settings=site,
+        # Of a message that has not come nobody is told: what is written down goes with the folder.
+        settings=replace(site, milter=replace(site.milter, state=folder)),
         checks=build_checks(tools),
         directory=directory,
         keyring=Keyring(key, {key.id: key}),

@@ -78,6 +78,23 @@ def bench(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Bench:
     return Bench(tmp_path, capsys)
 
 
+VIRUS = """
+[checks.virus]
+mode = "enforce"
+engines = { a = { kind = "command", command = ["/bin/false"] } }
+notify = ["postmaster", "recipient"]
+"""
+
+
+def test_nobody_is_told_of_a_virus_that_has_not_come(bench: Bench) -> None:
+    state = bench.folder / "state"
+    (state / "spool").mkdir(parents=True)
+    (bench.folder / "settings").write_text(SETTINGS.replace("/nowhere", str(state)) + VIRUS)
+    told = bench.json("carol")
+    assert "the message carries a virus" in str(told)
+    assert [file.name for file in state.iterdir()] == ["spool"]
+
+
 def actions(told: dict[str, Any]) -> dict[str, str]:
     return {one["recipient"]: one["action"] for one in told["records"] if one["recipient"]}
 
