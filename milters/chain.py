@@ -41,7 +41,7 @@ from milters.editing import Editing
 from milters.edits import forged, holds, insertions, leaving
 from milters.exact import Exact
 from milters.removing import Removed, removed
-from milters.reply import Continue, Edit, Reply
+from milters.reply import Continue, Edit, Reject, Reply
 from milters.signing import Signed, Signing
 from milters.state import Connection, Message, Started, view
 from milters.telling import HELD, REFUSED, Telling
@@ -255,14 +255,13 @@ class Chain:
             answer = self._answers.refusal(message, None, stopped, seen, "end-of-message")
             self._exact.ended(message, answer)
             if not isinstance(answer, Continue):
-                self._run.telling.tell(message, seen, REFUSED)
-                return answer, ()
+                return self._stopped(message, seen, answer)
         draft = self._without_attachments(message, cure.draft, seen)
         if not isinstance(draft, Removed):
-            return draft, ()
+            return self._stopped(message, seen, draft)
         sealed = self._sealed(message, draft.draft)
         if not isinstance(sealed, tuple):
-            return sealed, ()
+            return self._stopped(message, seen, sealed)
         signed, told = sealed
         held = (*holds(stopped), *draft.holds)
         spam, note = bounces.verdict(message, settings, self._run.keyring.secret)
@@ -272,6 +271,14 @@ class Chain:
         passed = message.passed(settings.shown(seen), self._run.account.clock())
         ours = insertions(passed, settings.weighed(seen), key, settings.hostname, spam=spam)
         return Continue(), (*signed.draft.difference(), *ours, *held, *signed.edits)
+
+    def _stopped(
+        self, message: Message, seen: tuple[Finding, ...], answer: Reply
+    ) -> tuple[Reply, tuple[Edit, ...]]:
+        """The refusal; where it is for good a virus is told of: what is put off comes again."""
+        if isinstance(answer, Reject):
+            self._run.telling.tell(message, seen, REFUSED)
+        return answer, ()
 
     def _without_attachments(
         self, message: Message, draft: Draft, seen: tuple[Finding, ...]

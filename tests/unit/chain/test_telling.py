@@ -9,8 +9,12 @@ from pathlib import Path
 
 import pytest
 
+from iems.edits.rules import Rule
+from iems.notices.removed import Removals, Words
+from iems.settings.attachments import Removable
 from iems.settings.load import from_table
 from iems.store.owed import FILE, Event, Owed
+from milters import draft
 from tests.unit.chain.test_virus import VIRUS, Found
 from tests.unit.chain.world import SETTINGS, World, finish, rcpt
 
@@ -32,6 +36,7 @@ class Told(World):
         text = f'{SETTINGS}[milter]\nstate = "{folder}"\n{virus}'
         text = text.replace("\nengines", f"\n{notify}\nengines")
         text += cell
+        self.text = text
         self.runtime = replace(self.runtime, settings=from_table(tomllib.loads(text)))
         self.file = folder / FILE
 
@@ -116,6 +121,35 @@ def test_the_cell_of_the_way_says_who(tmp_path: Path) -> None:
 def test_a_mailbox_beside_others_is_told_what_its_own_cell_does(tmp_path: Path) -> None:
     told = Told(tmp_path, local="reject", outside="tag").send("bob", "away")
     assert (told[BOB].done, told[POSTMASTER].done) == ("quarantine", "tag")
+
+
+def test_what_is_put_off_is_told_of_when_it_is_done(tmp_path: Path) -> None:
+    """The sender tries for days, and each try would be told."""
+    one = Told(tmp_path)
+    one.use(Found("virus", "infected"), Found("dnsbl/free", "listed"))
+    assert one.send("dora") == {}
+    assert one.send("bob").keys() == {BOB, POSTMASTER}
+
+
+def test_what_is_refused_for_an_attachment_is_told_of(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its virus may be gone by then, and it is larger than what is edited."""
+    monkeypatch.setattr(draft, "LIMIT", 1)
+    one = Told(tmp_path, outside="tag")
+    one.use(Found("virus", "infected"), Found("attachment/programs", "matched"))
+    removals = Removals(
+        {"attachment/programs": Removable(Rule.of("programs", {"extension": "exe"}), keep=False)},
+        {"en": Words("gone", "kept")},
+    )
+    rules = '[checks.attachment.programs]\nmode = "enforce"\nextension = "exe"\n'
+    one.runtime = replace(
+        one.runtime,
+        removals=removals,
+        settings=from_table(tomllib.loads(one.text + rules)),
+    )
+    told = one.send("away")
+    assert {one.done for one in told.values()} == {"refused"}
 
 
 def test_a_sender_who_is_no_utf8_is_refused_like_any_other(tmp_path: Path) -> None:
