@@ -274,11 +274,12 @@ class Delivery:
             return one.kept_back(Action.QUARANTINE, LATE)
         if made.unable:
             return one.kept_back(Action.DEFER, f"cannot be changed now: {made.unable}")
-        one = one.noted(*notes, *made.notes)
-        if made.message is None:
-            return one
         # Where nobody can look once more it counts as removed.
         removed = self._copies.made(changes) != Made()
+        left = ["nothing was left to remove"] if changes and not removed else []
+        one = one.noted(*notes, *made.notes, *left)
+        if made.message is None:
+            return one
         original = self._originals.name if removed and editor.keeps(removals) else ""
         return replace(one, changes=(*changes, *texts), original=original)
 

@@ -249,6 +249,8 @@ def test_where_nothing_is_left_to_remove_nothing_is_kept(office: Office) -> None
     send(office, "ann", "dora", body=body)
     assert [len(copy.recipients) for copy in office.taken] == [2]
     assert office.quarantined == []
+    told = {one.recipient[:4]: one.details["notes"] for one in office.records()}
+    assert told == {"ann@": ["nothing was left to remove"], "dora": []}
 
 
 def test_a_large_message_lies_in_the_spool(office: Office) -> None:
