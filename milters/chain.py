@@ -36,7 +36,7 @@ from milters.answer import Answers
 from milters.checks.protocol import Check, Stage, View
 from milters.cure import cured
 from milters.deciding import decided, of_all, refused, removing
-from milters.draft import Draft
+from milters.draft import Draft, turn
 from milters.editing import Editing
 from milters.edits import forged, holds, insertions, leaving
 from milters.exact import Exact
@@ -298,9 +298,12 @@ class Chain:
     def _sealed(self, message: Message, draft: Draft) -> tuple[Signed, tuple[str, ...]] | Reply:
         """The message as it goes on, edited and then signed, and what edits told; or a refusal."""
         run = self._run
+        if not self._changes(message):
+            return Signed(draft), ()
         try:
-            edited = run.editing.edited(message, draft)
-            signed = run.signing.sign(message, edited.draft, int(run.account.clock()))
+            with turn(draft, run.settings.milter.content_timeout):
+                edited = run.editing.edited(message, draft)
+                signed = run.signing.sign(message, edited.draft, int(run.account.clock()))
         except DirectoryUnavailable as error:
             cause, why = "directory", str(error)
         except OSError as error:

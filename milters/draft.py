@@ -5,15 +5,17 @@ is told in the end is one difference: fields that have another value, that are g
 and the body once. A field that is the same is not told, and stays as it came, byte for byte.
 
 An edit needs the whole message in memory, so one of more than LIMIT bytes is not edited; nor is one
-whose new fields libmilter cannot carry. EditError says so, and the draft stays as it is.
+whose new fields libmilter cannot carry. EditError says so, and the draft stays as it is. Of those
+of more than LIGHT bytes a process edits one at a time (`turn`).
 """
 
 from __future__ import annotations
 
+import contextlib
+import threading
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import TypeAlias
 
 from iems.codec.canonical import content
@@ -26,6 +28,11 @@ from milters.reply import ChangeHeader, Edit, InsertHeader, ReplaceBody
 
 LIMIT = 16 << 20
 """Bytes of a message that is edited: six times as many are in memory then."""
+
+LIGHT = 1 << 20
+"""Bytes of one that waits for no other."""
+
+_turn = threading.Lock()
 
 _Step: TypeAlias = tuple[Field | None, Field | None]
 """A field as it was and as it is: the same one, changed, gone (None behind), or new."""
@@ -55,9 +62,12 @@ class Draft:
         """Bytes, as far as it was kept."""
         return len(self.header.raw) + (self.body.size if self.body else 0)
 
-    @cached_property
+    @property
     def data(self) -> bytes:
-        """The whole message, to be edited: EditError or OSError where that cannot be."""
+        """The whole message, to be edited: EditError or OSError where that cannot be.
+
+        It is not kept, since drafts live until the message is done.
+        """
         if self.body is None or self.fault:
             raise EditError(self.fault)
         return self.header.raw + b"".join(self.body.pieces())
@@ -100,6 +110,19 @@ class Draft:
         """The header as it is once Postfix has written the fields that are new."""
         steps = _steps(self.received.fields, header.fields)
         return parse_header(b"".join(_written(old, new) for old, new in steps if new))
+
+
+@contextlib.contextmanager
+def turn(draft: Draft, seconds: float) -> Iterator[None]:
+    """The draft may be edited now; OSError where others take too long."""
+    waits = LIGHT < draft.size <= LIMIT
+    if waits and not _turn.acquire(timeout=seconds):
+        raise TimeoutError("other messages take too long")
+    try:
+        yield
+    finally:
+        if waits:
+            _turn.release()
 
 
 def _steps(before: Sequence[Field], after: Sequence[Field]) -> Iterator[_Step]:

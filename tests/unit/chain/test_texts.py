@@ -15,6 +15,7 @@ from iems.directory.toml import TomlDirectory
 from iems.editing.assembly import build_edits
 from iems.settings.load import from_table
 from iems.store.spool import MEMORY_LIMIT, Spool
+from milters import draft
 from milters.reply import ChangeHeader, Continue, Edit, InsertHeader, Reject, ReplaceBody, TempFail
 from tests.unit.chain.test_signing import KEYS, holds, note
 from tests.unit.chain.world import DIRECTORY, SETTINGS, World
@@ -206,3 +207,17 @@ def test_mail_waits_where_the_directory_or_the_spool_fails(world: World, tmp_pat
     world.runtime = replace(world.runtime, spool=Spool(tmp_path / "gone"))
     reply, edits = sent(world, body=b"x\r\n" * MEMORY_LIMIT)
     assert isinstance(reply, TempFail)
+
+
+def test_large_messages_are_edited_one_at_a_time(world: World, tmp_path: Path) -> None:
+    """Each takes ten times its bytes of memory meanwhile."""
+    planned(world, tmp_path, 'channels = ["submission"]')
+    milter = replace(world.runtime.settings.milter, content_timeout=0.05)
+    world.runtime = replace(world.runtime, settings=replace(world.runtime.settings, milter=milter))
+    large = b"x\r\n" * draft.LIGHT
+    with draft._turn:
+        assert sent(world)[0] == Continue()
+        assert isinstance(sent(world, body=large)[0], TempFail)
+        assert sent(world, daemon="internet", login="", body=large)[0] == Continue()
+    assert sent(world, body=large)[0] == Continue()
+    assert sent(world, body=large)[0] == Continue()
