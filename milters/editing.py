@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 
 from iems.directory.person import NOBODY, Person
 from iems.directory.reader import Directory, user_of
+from iems.directory.resolve import with_bases
 from iems.editing.assembly import Due, Plan
 from iems.editing.choice import Facts, answers, author, members
 from iems.edits.edit import Edit, EditError
@@ -74,7 +75,9 @@ class Editing:
         sender = facts.login or facts.author
         if sender is None:
             return NOBODY
-        user = user_of(self._directory.find([sender], deadline).get(sender.key))
+        names = with_bases([sender])
+        found = self._directory.find(names, deadline)
+        user = user_of(next((found[one.key] for one in names if one.key in found), None))
         return user.person if user else NOBODY
 
 

@@ -129,6 +129,13 @@ def test_this_mail_is(
     assert bodies(edits) == [FOOTED]
 
 
+def test_who_writes_with_an_extension_is_the_same_person(world: World, tmp_path: Path) -> None:
+    planned(world, tmp_path, 'channels = ["local"]')
+    author = [("From", " alice+shop@example.test")]
+    _reply, edits = sent(world, author, daemon="local", login="")
+    assert bodies(edits) == [FOOTED]
+
+
 def test_what_is_left_alone_is_told(world: World, tmp_path: Path) -> None:
     planned(world, tmp_path, "max_size = 100")
     for body, more, why in (
