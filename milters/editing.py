@@ -13,6 +13,7 @@ from __future__ import annotations
 import functools
 from dataclasses import dataclass, replace
 
+from iems.directory.ownership import owns
 from iems.directory.person import NOBODY, Person
 from iems.directory.reader import Directory, user_of
 from iems.directory.resolve import with_bases
@@ -59,6 +60,8 @@ class Editing:
         deadline = Deadline.after(self._timeout)
         found = functools.partial(members, self._directory, deadline=deadline)
         facts = _facts(message, draft)
+        if self._resent(draft, facts, deadline):
+            return Edited(draft)
         due = self._plan.of(message.channel).due(facts, functools.cache(found))
         if not due:
             return Edited(draft)
@@ -69,6 +72,13 @@ class Editing:
             if edited.rejected:
                 break
         return edited
+
+    def _resent(self, draft: Draft, facts: Facts, deadline: Deadline) -> bool:
+        """Whether who has logged in passes on what another wrote (RFC 5322 section 3.6.6)."""
+        if facts.login is None or not draft.header.named(b"resent-from"):
+            return False
+        author = facts.author
+        return author is None or not owns(self._directory, facts.login, author, deadline)
 
     def _person(self, facts: Facts, deadline: Deadline) -> Person:
         """What is known of who sent the message."""

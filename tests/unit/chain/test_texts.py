@@ -136,6 +136,19 @@ def test_who_writes_with_an_extension_is_the_same_person(world: World, tmp_path:
     assert bodies(edits) == [FOOTED]
 
 
+@pytest.mark.parametrize(
+    ("author", "expected"),
+    [("far@elsewhere.example", []), ("alice@example.test", [FOOTED])],
+)
+def test_what_another_wrote_and_a_user_resends_is_not_edited(
+    world: World, tmp_path: Path, author: str, expected: list[bytes]
+) -> None:
+    """His own mail is, whatever he writes into it."""
+    fields = [("Resent-From", " alice@example.test"), ("From", f" {author}")]
+    _reply, edits = sent(planned(world, tmp_path), fields)
+    assert bodies(edits) == expected
+
+
 def test_what_is_left_alone_is_told(world: World, tmp_path: Path) -> None:
     planned(world, tmp_path, "max_size = 100")
     for body, more, why in (
