@@ -2,8 +2,8 @@
 
 It is told which module it is, with which options and limits, imports it and makes its checks; then
 it answers one message after the other. What a plug-in raises is told, and the process lives on, but
-for want of memory: nobody knows what is whole then. When the milter is gone and the leash with it,
-the kernel kills the process with its group, whatever it is busy with.
+for want of memory or descriptors: nobody knows what is whole then. When the milter is gone and the
+leash with it, the kernel kills the process with its group, whatever it is busy with.
 """
 
 from __future__ import annotations
@@ -95,7 +95,19 @@ def _serve(connection: socket.socket, checks: tuple[Check, ...]) -> int:
             return 0
         except Exception as error:  # noqa: BLE001 - the same
             traceback.print_exc()
-            _send(connection, {"number": number, "error": _told(error)})
+            told = {"number": number, "error": _told(error)}
+            if not _opens(connection):
+                return _end(connection, {**told, "over": True})
+            _send(connection, told)
+
+
+def _opens(connection: socket.socket) -> bool:
+    """Whether it can still open a file; one that has left too many open never will again."""
+    try:
+        os.close(os.dup(connection.fileno()))
+    except OSError:
+        return False
+    return True
 
 
 class Asked:

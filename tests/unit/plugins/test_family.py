@@ -36,6 +36,7 @@ from iems.settings.read import SettingsError
 from milters.checks.protocol import Known, Stage
 
 BANDS = {"odd": "tag", "temperror": "deliver"}
+HELD = []
 
 
 def parse(options, key, where):
@@ -64,6 +65,8 @@ class Probe:
     def start(self, view, deadline):
         if self.options.get("do") == "end":
             os._exit(4)
+        while self.options.get("do") == "leak":
+            HELD.append(os.open("/dev/null", os.O_RDONLY))
         return Seen(view, self.tools)
 
 
@@ -105,7 +108,7 @@ def made(**options: object) -> tuple[Check, ...]:
             "version": 1,
             "hostname": "mail.example.test",
             "postmaster": "postmaster@example.test",
-            "checks": {"probe": {"mode": "delegate", "processes": 1, **options}},
+            "checks": {"probe": {"mode": "delegate", "processes": 1, "timeout": 20, **options}},
         }
     )
     return build_checks(Tools.within(site, ZoneResolver("a.test TXT zone"), Path("/nonexistent")))
@@ -198,8 +201,17 @@ def test_what_ends_with_each_message_leaves_no_process_and_no_descriptor() -> No
             [finding] = check.start(Chain().view(), NOW).result()
             assert finding.reason == "the plug-in ended with exit code 4"
             assert (finding.outcome, finding.band) == ("temperror", "temperror")
-    assert not children()
+    eventually(lambda: not children(), message="one that was just begun anew ends, too")
     eventually(lambda: len(list(descriptors.iterdir())) <= before)
+
+
+def test_one_that_leaves_files_open_is_replaced_when_it_can_open_none() -> None:
+    with one(do="leak") as check:
+        eventually(children)
+        [pid] = children()
+        [finding] = check.start(Chain().view(), NOW).result()
+        assert finding.reason.startswith("the plug-in raised OSError: [Errno 24]")
+        eventually(lambda: children() not in ([], [pid]))
 
 
 def test_one_that_cannot_be_started_is_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
