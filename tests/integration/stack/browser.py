@@ -49,6 +49,7 @@ class Browser:
         attached = self._ask("Target.attachToTarget", targetId=target, flatten=True)
         self._session = str(attached["sessionId"])
         self._ask("Page.enable")
+        self._ask("Page.setLifecycleEventsEnabled", enabled=True)
         self._ask("Emulation.setScriptExecutionDisabled", value=True)
         size = {"width": WIDTH, "height": HEIGHT, "deviceScaleFactor": 1, "mobile": False}
         self._ask("Emulation.setDeviceMetricsOverride", **size)
@@ -62,8 +63,9 @@ class Browser:
     def show(self, page: bytes, charset: str) -> None:
         """Load HTML in this charset."""
         encoded = base64.b64encode(page).decode()
-        self._ask("Page.navigate", url=f"data:text/html;charset={charset};base64,{encoded}")
-        while self._next().get("method") != "Page.loadEventFired":
+        url = f"data:text/html;charset={charset};base64,{encoded}"
+        loader = self._ask("Page.navigate", url=url)["loaderId"]
+        while not _loaded(self._next(), loader):
             pass
 
     def prefer(self, scheme: str, *, forced: bool = False) -> None:
@@ -111,3 +113,9 @@ class Browser:
         message, _end, self._rest = self._rest.partition(b"\0")
         found: dict[str, Any] = json.loads(message)
         return found
+
+
+def _loaded(event: dict[str, Any], loader: str) -> bool:
+    """Whether it tells that this page is there, and not one before it."""
+    about = event.get("params", {})
+    return (about.get("name"), about.get("loaderId")) == ("load", loader)
