@@ -141,8 +141,8 @@ def _stages(name: str, order: Mapping[str, Any], key: str, of: str) -> list[Stag
             process.kill()
     except (PluginFailed, OSError, RuntimeError) as error:
         raise SettingsError([f"{told} {error}"]) from None
-    if "faults" in answer:
-        raise SettingsError([f"{printable(str(one))} ({of})" for one in answer["faults"]])
+    if isinstance(faults := answer.get("faults"), list):
+        raise SettingsError([f"{printable(str(one))} ({of})" for one in faults])
     try:
         made = [(str(one), Stage[stage]) for one, stage in answer["checks"]]
     except (KeyError, TypeError, ValueError):

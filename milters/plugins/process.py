@@ -35,6 +35,9 @@ _LINES = 20
 
 _MINUTE = 60.0
 _PIECE = 64 << 10
+_NAMES = {one.value: one.name for one in signal.Signals}
+"""Most signals of real time have none."""
+
 Echo = Callable[[str], None]
 
 
@@ -142,7 +145,7 @@ class Process:
         with suppress(subprocess.TimeoutExpired):
             code = self._process.wait(1.0)
             if code < 0:
-                return PluginFailed(f"died of {signal.Signals(-code).name}")
+                return PluginFailed(f"died of {_NAMES.get(-code, f'signal {-code}')}")
             return PluginFailed(f"ended with exit code {code}")
         return PluginFailed("hung up")
 

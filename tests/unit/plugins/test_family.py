@@ -46,6 +46,11 @@ def parse(options, key, where):
         raise RuntimeError("of its own")
     if "ends" in options:
         sys.exit(5)
+    if "dies" in options:
+        os.kill(os.getpid(), options["dies"])
+    if "says" in options:
+        text = options["says"].encode()
+        os.write(int(sys.argv[1]), len(text).to_bytes(4, "big") + text)
     return options
 
 
@@ -238,6 +243,10 @@ def test_it_waits_its_turn_no_longer_than_its_deadline(monkeypatch: pytest.Monke
             "settings: checks.probe cannot be made: RuntimeError: of its own (probe 1)",
         ),
         ({"ends": 1}, "settings: checks.probe: the plug-in of probe 1 ended with exit code 5"),
+        ({"dies": 9}, "the plug-in of probe 1 died of SIGKILL"),
+        ({"dies": 40}, "the plug-in of probe 1 died of signal 40"),
+        ({"says": '{"faults": 1}'}, "the plug-in of probe 1 makes no checks"),
+        ({"says": '{"checks": 1}'}, "the plug-in of probe 1 makes no checks"),
         ({"count": 0}, "makes none; expected checks of the name probe"),
         ({"count": 7}, "makes probe, probe, "),
         ({"name": "virus"}, "makes virus; expected checks of the name probe"),
