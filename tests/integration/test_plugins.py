@@ -8,6 +8,7 @@ from __future__ import annotations
 import functools
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -121,6 +122,7 @@ def world(mailsystem: MailSystem, tmp_path_factory: pytest.TempPathFactory) -> I
     with mailsystem.settings("plugins", SETTINGS):
         mine = world.settled()
         yield world
+    shutil.rmtree(target)  # others look with --strict, and one of these is worth a warning
     eventually(lambda: all(parent(pid) == -1 for pid in mine), 20, lambda: f"left: {mine}")
 
 
