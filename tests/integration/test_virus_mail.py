@@ -261,7 +261,7 @@ def test_who_is_told_and_that_never_one_whom_somebody_else_has_named(
     told = notice(bob.wait()[0])
     assert f"Sender: {alice.user}" in text_of(told)
     assert "Test.Eicar.UNOFFICIAL: in quarantine" in text_of(told)
-    assert len(system.quarantined_for(bob.user)) == 1
+    eventually(lambda: len(system.quarantined_for(bob.user)) == 1, 20)
 
     def told_postmaster() -> list[EmailMessage]:
         """Of servers that earlier tests stopped he may be told as well."""
