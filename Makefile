@@ -25,10 +25,10 @@ TEST_PACKAGES := $(DEPLOY_PACKAGES) postfix postfix-ldap postfix-pcre \
 	dovecot-core dovecot-imapd dovecot-pop3d dovecot-lmtpd dovecot-managesieved dovecot-sieve \
 	dovecot-ldap slapd ldap-utils rbldnsd unbound redis-server spamassassin spamd rspamd \
 	clamav-daemon c-icap libc-icap-mod-virus-scan opendkim swaks libnet-ssleay-perl openssl \
-	chromium-headless-shell gir1.2-gmime-3.0 python3-gi \
+	chromium-headless-shell gir1.2-gmime-3.0 python3-gi altermime amavisd-new libmail-spf-perl \
 	systemd git procps \
 	prometheus fail2ban faketime man-db bash-completion zsh
-BENCH_PACKAGES := altermime libgmime-3.0-0 zstd amavisd-new spamass-milter libmail-spf-perl
+BENCH_PACKAGES := libgmime-3.0-0 zstd spamass-milter
 MACHINE_PACKAGES := systemd-container debootstrap iproute2 iptables util-linux git rbldnsd unbound \
 	swaks libnet-ssleay-perl
 

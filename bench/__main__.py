@@ -13,6 +13,7 @@ import sys
 from pathlib import Path
 
 from bench import (
+    chain,
     content,
     costs,
     counters,
@@ -41,6 +42,7 @@ def main() -> int:
         "rivals": smtp.against,
         "passthrough": passthrough.measure,
         "spamassassin": passthrough.against_spamassassin,
+        "chain": chain.measure,
         "sick": sick.measure,
         "content": content.measure,
         "lmtp": lmtp.compare,

@@ -102,7 +102,7 @@ def _compared(others: tuple[str, ...], rounds: int, messages: int) -> str:
     senders = corpus.senders()
     records = tuple(record for sender in senders for record in sender.records)
     pools = corpus.messages(SIZES)
-    work = Work(CHECKS, records, "passthrough.conf", others, names.OUTSIDE)
+    work = Work(CHECKS, records, "passthrough.conf", rivals=others, first=names.OUTSIDE)
     with running_bench(work) as bench:
         return "\n".join(
             _sized(bench, others, pools[size], f"{size >> 10} KiB", (rounds, messages))
@@ -132,12 +132,12 @@ def _sized(
             before = bench.cpu(name)
             rates[name].append(bench.hold(name, talks).rate)
             taken[name].append(1000 * (bench.cpu(name) - before) / messages)
-            found[name] = _found(bench, bench.delivered())
+            found[name] = found_in(bench, bench.delivered())
             print(f"{size}, round {number + 1} {name}: {rates[name][-1]:.0f}/s", flush=True)
             if name != "alone":
-                _complete(name, found[name], messages - forged, forged)
+                complete(name, found[name], messages - forged, forged)
     for name in others:
-        _agree(name, found["warm"], found[name])
+        agree(name, found["warm"], found[name])
     median = statistics.median(len(text) for _sender, text in signed(pool, len(pool)))
     alone, ours = rates["alone"], rates["warm"]
     rows = [figures.row(f"Postfix alone, {size}", alone)]
@@ -157,9 +157,7 @@ def _sized(
         "processor time of the filter a message, ms (median)": ", ".join(
             f"{name} {statistics.median(taken[name]):.1f}" for name in ways[1:]
         ),
-        "found in each run": ", ".join(
-            f"{word} {found['warm'][word]}" for word in SYMBOLS if found["warm"][word]
-        ),
+        "found in each run": told(found["warm"]),
         **{f"not done by {name}": ", ".join(LACKING[name]) for name in others if LACKING[name]},
     }
     return figures.table(f"The pass-through stage, {size}", rows, facts)
@@ -184,7 +182,7 @@ def talks_for(
     ]
 
 
-def _found(bench: Bench, messages: Sequence[bytes]) -> Counter[str]:
+def found_in(bench: Bench, messages: Sequence[bytes]) -> Counter[str]:
     """What stands in delivered messages: findings of ours, or others' symbols in our words."""
     words = {symbol: word for word, symbol in SYMBOLS.items()}
     counted: Counter[str] = Counter()
@@ -199,14 +197,22 @@ def _found(bench: Bench, messages: Sequence[bytes]) -> Counter[str]:
     return counted
 
 
-def _complete(name: str, found: Counter[str], honest: int, forged: int) -> None:
+def told(found: Counter[str]) -> str:
+    """What was found, in our words."""
+    return ", ".join(f"{word} {found[word]}" for word in SYMBOLS if found[word])
+
+
+def complete(name: str, found: Counter[str], honest: int, forged: int) -> None:
     """Every message was verified; AssertionError where one was not, or wrongly."""
     for check in {"spf", "dkim", "dmarc"} - set(LACKING.get(name, ())):
-        told = found[f"{check} pass"], found[f"{check} fail"]
-        assert told == (honest, forged), f"{name}: {check} {told} of {honest} and {forged}: {found}"
+        counted = found[f"{check} pass"], found[f"{check} fail"]
+        assert counted == (honest, forged), (
+            f"{name}: {check} {counted} of {honest} and {forged}: {found}"
+        )
 
 
-def _agree(name: str, ours: Counter[str], theirs: Counter[str]) -> None:
+def agree(name: str, ours: Counter[str], theirs: Counter[str]) -> None:
+    """Both found the same, of what both look for; AssertionError where they did not."""
     done = [word for word in SYMBOLS if word.split()[0] not in LACKING[name]]
     apart = {word: (ours[word], theirs[word]) for word in done if ours[word] != theirs[word]}
     assert not apart, f"what we and {name} found: {apart}"

@@ -48,13 +48,17 @@ class Proxy:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """What they stand on: `sockets` is where Postfix reaches them, `rspamd` its settings file."""
+    """What they stand on: `sockets` is where Postfix reaches them, `rspamd` its settings file.
+
+    `amavisd` are further lines of amavisd-new's settings.
+    """
 
     ground: Ground
     sockets: Path
     dns: int
     rspamd: str
     proxy: Proxy
+    amavisd: str = ""
 
 
 def listens(name: str, proxy: Proxy) -> Mapping[str, str]:
@@ -120,6 +124,7 @@ def _amavisd(place: Place) -> Sequence[Server]:
         "spamassassin": _spamassassin(place, folder, "Return-Path"),
         "port": place.proxy.port,
         "back": place.proxy.back,
+        "more": place.amavisd,
     }
     settings = owned(
         _filled("amavisd.conf", folder / "amavisd.conf", **values), "root", "root", 0o644

@@ -124,8 +124,8 @@ def _facts(kept: dict[str, list[Measured]], messages: int) -> dict[str, object]:
 class Work:
     """What is checked beside blacklists and iprev, and what the DNS says about it.
 
-    `settings` are tables of ours, `rspamd` is the file of its own; `rivals` run beside. `main` are
-    values of main.cf in the place of those below.
+    `settings` are tables of ours, `rspamd` is the file of its own, `amavisd` are further lines of
+    its own; `rivals` run beside. `main` are values of main.cf in the place of those below.
     `first` is the first client, `elsewhere` has the port of lists that rbldnsd is not asked for;
     what lists answer is kept for `ttl` seconds.
     """
@@ -133,6 +133,7 @@ class Work:
     settings: str = ""
     records: tuple[str, ...] = ()
     rspamd: str = "rspamd.conf"
+    amavisd: str = ""
     rivals: tuple[str, ...] = ()
     first: str = names.LOOPBACK
     elsewhere: Mapping[str, int] = field(default_factory=dict)
@@ -154,7 +155,8 @@ class Bench:
         )
         self._milter = self._suite.milter()
         stack.callback(lambda: self._milter.stop())
-        place = rivals.Place(ground, self._postfix.sockets, self.names.port, work.rspamd, proxy)
+        sockets = self._postfix.sockets
+        place = rivals.Place(ground, sockets, self.names.port, work.rspamd, proxy, work.amavisd)
         for name in work.rivals:
             self._rivals[name] = rivals.started(name, place)
             for server in self._rivals[name]:
@@ -177,12 +179,10 @@ class Bench:
         """The same with conversations of one message each, no more than `rate` a second."""
         if name == "cold":
             self.restart()
-        listener = name if name in {"alone", *self._rivals} else "internet"
         self._empty()
         asked = self.names.questions()
-        where = ("127.0.0.1", self._postfix.port(listener))
         began = time.perf_counter()
-        done = load.run(where, talks, parallel, rate)
+        done = load.run(self._where(name), talks, parallel, rate)
         assert not done.refused, done.refused[:3]
         eventually(lambda: len(self._delivered()) >= len(talks), 120, "all mail is delivered")
         seconds = time.perf_counter() - began
@@ -198,6 +198,10 @@ class Bench:
             tuple(done.times),
             done.cpu / done.seconds,
         )
+
+    def refused(self, name: str, talks: Sequence[load.Conversation]) -> list[bytes]:
+        """The replies by which these are refused, if they are."""
+        return load.run(self._where(name), talks, PARALLEL).refused
 
     def restart(self) -> None:
         """unbound and the milter anew: nobody remembers anything."""
@@ -226,6 +230,10 @@ class Bench:
     def delivered(self) -> list[bytes]:
         """The messages of the last run."""
         return [path.read_bytes() for path in self._delivered()]
+
+    def _where(self, name: str) -> load.Where:
+        listener = name if name in {"alone", *self._rivals} else "internet"
+        return "127.0.0.1", self._postfix.port(listener)
 
     def _delivered(self) -> list[Path]:
         return list(self._mailboxes.glob("*/new/*"))
@@ -297,10 +305,13 @@ def talk(client: str, helo: str, sender: str, user: str, message: bytes) -> load
     return load.Conversation(_steps(helo, sender, user, message), client)
 
 
-def talk_for(client: str, helo: str, sender: str, user: str, message: bytes) -> load.Conversation:
+def talk_for(
+    client: str, helo: str, sender: str, user: str, message: bytes, login: str = ""
+) -> load.Conversation:
     """The same for a client that has no address here: Postfix is told of it by XCLIENT."""
     steps = _steps(helo, sender, user, message)
-    told = f"XCLIENT ADDR={client} NAME=[UNAVAILABLE]\r\n".encode()
+    who = f" LOGIN={login}" if login else ""
+    told = f"XCLIENT ADDR={client} NAME=[UNAVAILABLE]{who}\r\n".encode()
     return load.Conversation([*steps[:2], load.Step(told, b"220"), *steps[1:]])
 
 

@@ -89,3 +89,25 @@ def test_the_pass_through_stage_is_verified_by_both() -> None:
     for told in found:
         for check in ("spf", "dkim", "dmarc"):
             assert f"{check} pass 38, {check} fail 2" in told
+
+
+def test_the_full_chain_is_done_by_both() -> None:
+    """We and amavisd-new find, refuse, remove, put in and sign; the run ends where one does not."""
+    words = ("-m", "bench", "chain", "--rounds", "1", "--messages", "8")
+    done = subprocess.run(
+        [sys.executable, *words],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=290,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    found = re.findall(r"^- found in each run: (.*)$", done.stdout, re.MULTILINE)
+    assert len(found) == 2
+    for told in found:
+        assert (
+            "spf pass 3, spf fail 1, dkim pass 3, dkim fail 1, dmarc pass 3, dmarc fail 1" in told
+        )
+    edited = re.findall(r"^- done by both in each run: (.*)$", done.stdout, re.MULTILINE)
+    assert edited == ["1 archives removed, 4 texts put in, 4 signatures that hold"] * 2

@@ -43,6 +43,8 @@ _PACKAGES = {
     "redis-server": "redis-server",
     "rspamd": "rspamd",
     "opendkim": "opendkim",
+    "amavisd": "amavisd-new",
+    "altermime": "altermime",
     "chromium-headless-shell": "chromium-headless-shell",
     "openssl": "openssl",
     "setpriv": "util-linux",
