@@ -11,6 +11,7 @@ from tests import samples
 from tests.integration.conftest import Fresh
 from tests.integration.stack.ground import MILTER_USER, Ground
 from tests.integration.stack.mailsystem import MailSystem
+from tests.integration.stack.process import parent
 from tests.integration.stack.smtp import Reply, send
 from tests.waiting import eventually
 
@@ -31,7 +32,7 @@ wait
 SETTINGS = """
 [checks.virus]
 mode = "enforce"
-timeout = 5.0
+timeout = 10.0
 default = {{ infected = "reject" }}
 engines = {{ other = {{ kind = "command", command = ["{script}"] }} }}
 """
@@ -76,7 +77,7 @@ def test_a_command_scans_as_the_user_of_the_milter(
     assert "(other: gives no answer in time)" in hangs.text
     left = [int(pid) for pid in (folder / "left").read_text().split()]
     assert left
-    eventually(lambda: not any(Path(f"/proc/{pid}").exists() for pid in left), 10)
+    eventually(lambda: all(parent(pid) == -1 for pid in left), 10)
     assert answer(samples.mixed(samples.TEXT)).code == 250
     assert b"hello" in alice.wait()[0]
     mailsystem.postfix.wait_empty()
