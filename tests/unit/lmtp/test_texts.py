@@ -131,9 +131,9 @@ def test_a_text_does_not_wait_for_an_archive_in_another_message(
     outside: Office, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What is large does, for the memory that it takes."""
-    monkeypatch.setattr(editing, "SECONDS", 0.2)
     with editing._turn:
         outside.deliver("ann", findings=[])
+        monkeypatch.setattr(editing, "SECONDS", 0.2)
         [answer] = outside.deliver("carl", findings=[], body=b"\r\n" + b"x\r\n" * editing.LIGHT)
     assert taken(outside)["ann"].endswith(BANNER)
     assert answer.startswith("451 4.7.1")
