@@ -140,15 +140,15 @@ def test_what_cannot_be_taken_out_does_not_leave(to: tuple[str, ...]) -> None:
 
 def test_one_message_is_taken_apart_at_a_time() -> None:
     """An archive may take 256 MiB, and the process serves many senders at once."""
-    removals = ruled(timeout=0.05).runtime.removals
+    hasty, patient = (ruled(timeout=one).runtime.removals for one in (0.05, 20))
     found = Finding("attachment/programs", "matched", "matched")
     reasons = (Reason(found, Action.REMOVE, SITE, enforced=False),)
     block = parse_header(b"".join(f"{name}:{value}\r\n".encode() for name, value in FIELDS))
     whole = draft.Draft(block, block, MemoryBody(b"\r\n" + BODY))
     with turn:
-        done = removed(whole, removals, reasons)
+        done = removed(whole, hasty, reasons)
     assert (done.unable, done.draft) == ("other messages take too long", whole)
-    assert removed(whole, removals, reasons).notes
+    assert removed(whole, patient, reasons).notes
     assert not turn.locked()
 
 
