@@ -23,7 +23,7 @@ from tests.integration.stack.smtp import Client, Sent, send
 from tests.integration.test_signing import arrived, passes
 from tests.waiting import eventually
 
-DOMAIN = "texts.box.test"
+DOMAIN = "footers.box.test"
 FAR = "someone@elsewhere.example"
 PERSON = (
     "givenName: Alice",
@@ -58,18 +58,18 @@ SETTINGS = """
 [edits.text.footer]
 plain = "{folder}/footer.txt"
 html = "{folder}/footer.html"
-senders = ["alice@texts.box.test"]
+senders = ["alice@footers.box.test"]
 direction = "outside"
 signed = "reject"
 place = "above-quote"
 [edits.text.team]
 plain = "{folder}/team.txt"
-senders = ["sales@texts.box.test"]
+senders = ["sales@footers.box.test"]
 [edits.text.outside]
 plain = "{folder}/outside.txt"
 html = "{folder}/outside.html"
 channels = ["internet"]
-recipients = ["texts.box.test"]
+recipients = ["footers.box.test"]
 place = "top"
 """
 SIGNED = (
