@@ -28,7 +28,8 @@ from iems.settings.policy import (
 from iems.settings.read import REQUIRED, Setting
 from iems.settings.schema import Settings
 from milters.assembly import FAMILIES
-from milters.plugins import family as plugin
+from milters.plugins import edits
+from milters.plugins.order import Limits
 
 INTRODUCTION = (
     "`/etc/iems/iems.toml`, then every `/etc/iems/conf.d/*.toml` in the order of their names. A "
@@ -112,7 +113,17 @@ def sections() -> Iterator[Section]:
             "itself.",
         ),
         '[checks.shouting]\nmode = "delegate"',
-        _keys(plugin.Settings),
+        _keys(Limits),
+    )
+    yield Section(
+        "`[edits.PLUGIN.LABEL]`: edits that others wrote",
+        (
+            "PLUGIN is the name of an entry point of the group `iems.edits` "
+            "([writing-a-filter.md](writing-a-filter.md)). Its options stand beside these keys, "
+            f"which say which mail, never that of `{INTERNET}`, and what its processes may.",
+        ),
+        "[edits.tagging.outside]",
+        _keys(edits.Settings),
     )
     yield Section(
         "`[channels.CHANNEL]`: source channels by network",

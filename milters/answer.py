@@ -13,10 +13,11 @@ from dataclasses import dataclass
 from iems.directory.account import CHECK as ACCOUNT
 from iems.directory.account import unreadable as not_read
 from iems.directory.resolve import Destination
+from iems.edits.edit import EditUnavailable
 from iems.model.address import Address
 from iems.model.envelope import INTERNET, LOCAL
-from iems.model.finding import Finding
-from iems.model.policy import Action, Decision, refused_by
+from iems.model.finding import TEMPERROR, Finding
+from iems.model.policy import SITE, Action, Decision, Reason, refused_by
 from iems.store.records import Record, RecordsError, details
 from milters.account import Account
 from milters.refusal import line, refusal
@@ -90,6 +91,17 @@ class Answers:
         reply = refusal(None, decision, self.contact, message.reference, rejected=True)
         record = self.account.bound(message, "end-of-message", decision, line(reply))
         return self.refuse(message, reply, [record], edit)
+
+    def waiting(self, message: Message, error: EditUnavailable) -> Reply:
+        """Who has to edit it cannot now: recorded, where it is a failure."""
+        answer = self.unavailable(message, "plugin", str(error))
+        if not isinstance(answer, TempFail):
+            return answer
+        found = Finding(error.edit, TEMPERROR, TEMPERROR, error.why)
+        why = Reason(found, Action.DEFER, SITE, enforced=True)
+        decision = Decision(Action.DEFER, (why,))
+        record = self.account.bound(message, "end-of-message", decision, line(answer))
+        return self.refuse(message, answer, [record], error.edit)
 
     def refuse(
         self, message: Message, reply: Reject | TempFail, records: list[Record], checks: str

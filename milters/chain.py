@@ -19,6 +19,7 @@ from iems.codec.printable import printable
 from iems.directory.reader import Directory, DirectoryUnavailable
 from iems.directory.resolve import Destination, resolve
 from iems.editing.assembly import Plan
+from iems.edits.edit import EditUnavailable
 from iems.model.address import Address, AddressError
 from iems.model.envelope import INTERNET, LOCAL, SUBMISSION, Client
 from iems.model.finding import Finding
@@ -305,13 +306,14 @@ class Chain:
                 edited = run.editing.edited(message, draft)
                 signed = run.signing.sign(message, edited.draft, int(run.account.clock()))
         except DirectoryUnavailable as error:
-            cause, why = "directory", str(error)
+            why, answer = str(error), self._answers.unavailable(message, "directory", str(error))
         except OSError as error:
-            cause, why = "spool", str(error)
+            why, answer = str(error), self._answers.unavailable(message, "spool", str(error))
+        except EditUnavailable as error:
+            why, answer = str(error), self._answers.waiting(message, error)
         else:
             refused = edited.rejected
             return self._answers.unwanted(message, *refused) if refused else (signed, edited.notes)
-        answer = self._answers.unavailable(message, cause, why)
         if not isinstance(answer, Continue):
             return answer
         return Signed(draft, note=f"not signed: {why}"), (f"not edited: {why}",)

@@ -5,7 +5,8 @@ follow each other on its draft. One that is not made is told with the reason. Ma
 the agent's: a signature of its sender would break for those to whom Postfix sends it on. What was
 sent on, or comes of a Sieve script, has another author than who might be edited here.
 
-DirectoryUnavailable and OSError are for the caller: the mail waits, and does not leave unedited.
+DirectoryUnavailable, EditUnavailable and OSError are for the caller: the mail waits, and does not
+leave unedited.
 """
 
 from __future__ import annotations

@@ -47,6 +47,7 @@ from milters.checks.health import HealthTest
 from milters.checks.protocol import Tools
 from milters.engines.age import ages
 from milters.engines.clamd import Clamd
+from milters.plugins import edits
 from milters.plugins.family import running
 
 NAME = "iems-milter"
@@ -97,7 +98,7 @@ class MilterService:
         except (ValueError, KeyringError, SigningKeyError) as error:
             raise SettingsError([str(error)]) from None
         build_checks(Tools.within(settings, StubResolver(dns_servers, 0.0), settings.milter.state))
-        plan = build_edits(settings)
+        plan = build_edits(settings, edits.make)
         removals = Removals.of(settings)
         generation = MilterGeneration(settings, keyring, signing_keys, plan, removals, fingerprint)
         generation.directory(lambda _note: None)
@@ -146,7 +147,7 @@ class MilterGeneration:
             removals=self.removals,
         )
         control.meter.watch("records_dropped_total", lambda: recorder.dropped)
-        with running(checks, log):
+        with running(checks, log, self.plan):
             adapter.serve(lambda: Chain(runtime), listener, control, log)
         recorder.close(Deadline.after(_CLOSE_SECONDS))
         counters.close()

@@ -12,16 +12,17 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 
 from cli.check import doubts, faults, judged, live
 from cli.check.row import Row
 from cli.postfix import Postfix, PostfixError, read_postfix
 from iems.settings.load import Written, read_files
-from iems.settings.plugins import installed
+from iems.settings.plugins import CHECKS, EDITS, installed
 from iems.settings.policy import BANDS
 from iems.settings.read import SettingsError
+from iems.settings.schema import Settings
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -40,7 +41,7 @@ class Report:
     faults: Sequence[str] = ()
     warnings: Sequence[str] = ()
     plugins: Sequence[str] = ()
-    """Checks that others wrote, each with its distribution."""
+    """Checks and edits that others wrote, each with its distribution."""
 
     live: Sequence[Row] | None = None
 
@@ -72,9 +73,15 @@ def _report(written: Written, *, ask: bool) -> Report:
     if postfix is not None:
         warnings += [row.text for row in judged.rows(written.settings, postfix) if not row.ok]
     rows = list(live.rows(written, unread or postfix)) if ask else None
-    on = {one.family for one in written.settings.checks} - BANDS.keys()
-    plugins = [f"{name} of {told}" for name, told in sorted(installed()) if name in on]
+    plugins = list(_plugins(written.settings))
     return Report(list(faults.find(written, postfix)), warnings, plugins, rows)
+
+
+def _plugins(settings: Settings) -> Iterator[str]:
+    checks = {one.family for one in settings.checks} - BANDS.keys()
+    edits = {one.family for one in settings.edits if one.plugin}
+    for group, on in ((CHECKS, checks), (EDITS, edits)):
+        yield from (f"{name} of {told}" for name, told in sorted(installed(group)) if name in on)
 
 
 def _print(file: str, report: Report) -> None:

@@ -22,8 +22,9 @@ from iems.model.envelope import INTERNET, LOCAL, SUBMISSION
 from iems.model.finding import MATCHED
 from iems.model.policy import REFUSALS, Action
 from iems.serve.deadline import Deadline
+from iems.settings.edits import FAMILIES
 from iems.settings.load import Written
-from iems.settings.plugins import installed
+from iems.settings.plugins import CHECKS, EDITS, installed
 from iems.settings.policy import BANDS, CheckSettings, Mode
 from iems.settings.read import Network, SettingsError, Table, join
 from iems.settings.schema import Settings
@@ -70,8 +71,10 @@ def find(written: Written, postfix: Postfix | None) -> Iterator[str]:
 
 
 def _plugins() -> Iterator[str]:
-    for name, distribution in installed():
-        if name in BANDS:
+    ours = [(CHECKS, BANDS), (EDITS, FAMILIES)]
+    found = ((known, *one) for group, known in ours for one in installed(group))
+    for known, name, distribution in found:
+        if name in known:
             yield f"the plug-in {name} of {distribution} never runs: one of our own has its name"
 
 

@@ -13,7 +13,7 @@ from cli.postfix import Postfix, seconds
 from iems.directory.connect import connect
 from iems.dns.servers import servers
 from iems.dns.stub import StubResolver
-from iems.editing.assembly import build_edits
+from iems.editing.assembly import Plan, build_edits
 from iems.model.finding import ATTACHMENT
 from iems.notices.removed import load as load_words
 from iems.settings.load import Written
@@ -27,6 +27,7 @@ from milters.account import COMMIT_SECONDS
 from milters.assembly import build_checks
 from milters.checks import flow
 from milters.checks.protocol import Check, Stage, Tools
+from milters.plugins import edits
 from milters.plugins.family import PluginCheck
 
 
@@ -36,12 +37,19 @@ def find(written: Written, postfix: Postfix | None) -> Iterator[str]:
     if isinstance(checks, SettingsError):
         yield from checks.faults
         checks = ()
-    yield from _edits(written)
+    plan = _edits(written)
+    if isinstance(plan, SettingsError):
+        yield from plan.faults
+        plan = Plan()
     yield from _secrets(written.settings)
     yield from _directory(written)
     if postfix is not None:
+        editors = (one.editor for one in plan.edits)
         yield from _limits(
-            written, postfix, [one for one in checks if isinstance(one, PluginCheck)]
+            written,
+            postfix,
+            [one for one in checks if isinstance(one, PluginCheck)],
+            sum(one.timeout for one in editors if isinstance(one, edits.PluginEdit)),
         )
 
 
@@ -62,11 +70,12 @@ def _checks(written: Written) -> Sequence[Check] | SettingsError:
     return checks
 
 
-def _edits(written: Written) -> Iterable[str]:
+def _edits(written: Written) -> Plan | SettingsError:
+    """The edits, or what is wrong with their options."""
     try:
-        build_edits(written.settings)
+        return build_edits(written.settings, edits.make)
     except SettingsError as error:
-        yield from error.faults
+        return error
 
 
 def _secrets(settings: Settings) -> Iterable[str]:
@@ -127,20 +136,22 @@ def _mode(file: Path) -> Iterable[str]:
         )
 
 
-def _limits(written: Written, postfix: Postfix, plugins: Iterable[PluginCheck]) -> Iterable[str]:
+def _limits(
+    written: Written, postfix: Postfix, plugins: Iterable[PluginCheck], editing: float
+) -> Iterable[str]:
     """At RCPT and at the end of DATA directory, checks and record are waited for, in turn.
 
     At RCPT the DNS counts twice: SPF begins to follow a record when its finding is needed. There
     `flow` counts once, `exact` twice. At the end attachments are looked at when all else is
-    known, and taken out of what leaves. Plug-ins are asked one after the other, but for those that
-    read the whole message.
+    known, and taken out of what leaves. Plug-ins are asked one after the other, but for checks that
+    read the whole message; their edits take `editing` seconds.
     """
     settings = written.settings
     families = {check.family for check in settings.checks}
     flows = flow.NAME in families
     attachments = 2 * settings.attachments.timeout * (ATTACHMENT in families)
     early = sum(one.timeout for one in plugins if one.stage <= Stage.RCPT)
-    late = sum(one.timeout for one in plugins if one.stage is Stage.HEADERS)
+    late = sum(one.timeout for one in plugins if one.stage is Stage.HEADERS) + editing
     counts = PATIENCE * (flows + 2 * bool(settings.exact))
     for parameter, key, words, checks, ours in (
         (

@@ -1,5 +1,6 @@
 """From settings to the edits of a site: the one place that lists the families of edits.
 
+Those of plug-ins are made by who edits mail that they may edit, the milter, and are none elsewhere.
 What is wrong with an edit's own options is found here, so that `iems check` tells it before a
 daemon does. Files that they name are read, and nothing else is opened.
 """
@@ -9,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 from iems.directory.person import Person
 from iems.editing import text
@@ -17,12 +18,18 @@ from iems.editing.choice import Facts, due
 from iems.edits.edit import Edit
 from iems.model.address import Address
 from iems.settings.edits import EditSettings, EditTable
+from iems.settings.plugins import Plugin
 from iems.settings.read import SettingsError
 from iems.settings.schema import Settings
 
 
 class Prepared(Protocol):
     """What an edit does for one person: hashable, and equal where it does the same."""
+
+    @property
+    def done(self) -> str:
+        """A word for a message that it has changed."""
+        ...
 
     def edit(self, data: bytes, /) -> Edit:
         """The message changed."""
@@ -42,6 +49,9 @@ OPTIONS: Mapping[str, type[EditTable]] = MappingProxyType({"text": text.Settings
 """What makes an edit of its settings, and what these may hold, by family."""
 
 
+OfOthers: TypeAlias = Callable[[EditSettings, Plugin], Editor]
+
+
 @dataclass(frozen=True, slots=True)
 class Due:
     """One edit for one person: hashable, and equal where it does the same."""
@@ -57,8 +67,8 @@ class Due:
     def told(self, edit: Edit) -> str:
         """What is told of an edit that came to this, in records and the log."""
         if edit.splices:
-            return f"{self.name}: put in"
-        return f"{self.name}: not put in: {edit.reason or text.PRESENT}"
+            return f"{self.name}: {self.prepared.done}"
+        return f"{self.name}: not {self.prepared.done}: {edit.reason or text.PRESENT}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,13 +101,19 @@ class Plan:
         return tuple(one for one in self.edits if due(one.which, facts, members))
 
 
-def build_edits(settings: Settings) -> Plan:
-    """The edits of the site; SettingsError tells all that is wrong with their options."""
+def build_edits(settings: Settings, of_others: OfOthers | None = None) -> Plan:
+    """The edits of the site; SettingsError tells all that is wrong with their options.
+
+    Without who makes those of others there are none of these.
+    """
     faults: list[str] = []
     edits: list[Planned] = []
     for one in settings.edits:
         try:
-            edits.append(Planned(one.name, one.which, FAMILIES[one.family](one)))
+            if one.plugin is None:
+                edits.append(Planned(one.name, one.which, FAMILIES[one.family](one)))
+            elif of_others is not None:
+                edits.append(Planned(one.name, one.which, of_others(one, one.plugin)))
         except SettingsError as error:
             faults += error.faults
     if faults:

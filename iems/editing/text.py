@@ -94,6 +94,7 @@ class Insertion:
     block: Block | None
     once: bool = False
     fault: str = ""
+    done: str = "put in"
 
     def edit(self, data: bytes) -> Edit:
         """The message with it."""

@@ -11,6 +11,15 @@ class EditError(ValueError):
     """Why a message cannot be edited, for people: it is left as it is."""
 
 
+class EditUnavailable(Exception):  # noqa: N818 - that of who edits
+    """Why an edit cannot be made now, for people: the message waits. `edit` is its name."""
+
+    def __init__(self, edit: str, why: str) -> None:
+        super().__init__(f"{edit}: {why}")
+        self.edit = edit
+        self.why = why
+
+
 @dataclass(frozen=True, slots=True)
 class Edit:
     """Splices against the message that was given; none where it stays as it is."""

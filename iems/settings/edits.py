@@ -1,6 +1,7 @@
 """What is edited, and which mail: `[edits.FAMILY.LABEL]`, in the order in which they stand.
 
 The options that say how are those of the family, which reads them itself (`iems.editing.assembly`).
+A family that is not ours is a plug-in, which has no mail from outside.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import TypeAlias
 from iems.model.address import Address, AddressError, domain_name
 from iems.model.envelope import INTERNET, SUBMISSION
 from iems.settings import read
+from iems.settings.plugins import Plugin, PluginError, edit_plugin
 from iems.settings.read import SettingsError, Table, Where, join, read_table, setting, somewhere
 
 OUTSIDE, INSIDE, ANYWHERE = "outside", "inside", "any"
@@ -86,6 +88,8 @@ class EditSettings:
     options: Table
     key: str
     where: Where = field(default=somewhere, repr=False, compare=False)
+    plugin: Plugin | None = None
+    """Who edits, where its family is not one of ours."""
 
     @property
     def family(self) -> str:
@@ -109,12 +113,18 @@ def read_edits(table: Table, where: Where) -> tuple[EditSettings, ...]:
     found: list[EditSettings] = []
     for family, content in table.items():
         key = join("edits", family)
-        if family not in FAMILIES or not isinstance(content, Mapping):
+        try:
+            plugin = None if family in FAMILIES else edit_plugin(family)
+        except PluginError as error:
+            faults.append(f"{where(key)}: {key} {error}")
+            continue
+        if (family not in FAMILIES and plugin is None) or not isinstance(content, Mapping):
             faults.append(f"{where(key)}: {key} is no edit; known: {', '.join(FAMILIES)}")
             continue
         for label, options in content.items():
             try:
-                found.append(_edit(f"{family}/{label}", join(key, label), label, options, where))
+                name = f"{family}/{label}"
+                found.append(_edit(name, join(key, label), label, options, where, plugin))
             except SettingsError as error:
                 faults += error.faults
     if faults:
@@ -122,7 +132,9 @@ def read_edits(table: Table, where: Where) -> tuple[EditSettings, ...]:
     return tuple(found)
 
 
-def _edit(name: str, key: str, label: str, table: object, where: Where) -> EditSettings:
+def _edit(
+    name: str, key: str, label: str, table: object, where: Where, plugin: Plugin | None
+) -> EditSettings:
     if not isinstance(table, Mapping):
         raise SettingsError([f"{where(key)}: {key} is {table!r}; expected a table"])
     if not label.replace("-", "").replace(".", "").isalnum() or not label.isascii():
@@ -137,4 +149,11 @@ def _edit(name: str, key: str, label: str, table: object, where: Where) -> EditS
                 f"alone, which is edited for mailboxes of ours; expected {INSIDE} or {ANYWHERE}"
             ]
         )
-    return EditSettings(name, which, table, key, where)
+    if plugin is not None and INTERNET in which.channels:
+        raise SettingsError(
+            [
+                f"{where(key)}: {key}.channels holds {INTERNET!r}, whose mail no plug-in edits "
+                f"(this one is of {plugin.distribution}); expected other channels"
+            ]
+        )
+    return EditSettings(name, which, table, key, where, plugin)

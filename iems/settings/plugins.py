@@ -1,9 +1,9 @@
-"""Checks that others wrote: entry points of the group `iems.checks`, as far as all must know them.
+"""Checks and edits that others wrote, as far as all must know them: by their entry points.
 
 The entry point of the name NAME is a module, and the family NAME. What settings, policy and agent
-need of it is its table `BANDS`, band to the word of an action. That is read out of the module's
-source, where it stands as a literal: nothing of a plug-in runs but in the processes that are made
-for it (`milters.plugins`). PluginError where what is installed cannot be a family.
+need of one of checks is its table `BANDS`, band to the word of an action. That is read out of the
+module's source, where it stands as a literal: nothing of a plug-in runs but in the processes that
+are made for it (`milters.plugins`). PluginError where what is installed cannot be a family.
 """
 
 from __future__ import annotations
@@ -24,7 +24,9 @@ from iems.settings.read import Where, whole_action
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint, EntryPoints
 
-GROUP = "iems.checks"
+CHECKS, EDITS = "iems.checks", "iems.edits"
+"""The groups."""
+
 _NAME = re.compile(r"(?!(?:exact|senders)\Z)[a-z][a-z0-9-]{0,30}")
 """Two are no checks, and what they do is told of as if they were."""
 
@@ -34,54 +36,74 @@ _MAX_SOURCE = 1 << 20
 
 
 class PluginError(ValueError):
-    """It cannot be a family of checks; the message says why."""
+    """It cannot be a family; the message says why."""
 
 
 @dataclass(frozen=True, slots=True)
 class Plugin:
-    """A family that others wrote; `many` is whether it has a check for each of any labels."""
+    """A family that others wrote."""
 
     name: str
     module: str
     distribution: str
+
+
+@dataclass(frozen=True, slots=True)
+class CheckPlugin(Plugin):
+    """One of checks; `many` is whether it has a check for each of any labels."""
+
     bands: Mapping[str, Action]
     many: bool
 
 
-def installed() -> Iterator[tuple[str, str]]:
+def installed(group: str) -> Iterator[tuple[str, str]]:
     """The names in the group, each with the distribution that it is of."""
-    for point in _points():
+    for point in _points(group):
         yield point.name, _distribution(point)
 
 
-def plugin(name: str) -> Plugin | None:
-    """The family of this name; None where nothing of that name is installed."""
-    points = _points().select(name=name)
+def edit_plugin(name: str) -> Plugin | None:
+    """The family of edits of this name; None where nothing of that name is installed."""
+    return _found(EDITS, name)
+
+
+def plugin(name: str) -> CheckPlugin | None:
+    """The family of checks of this name; None where nothing of that name is installed."""
+    found = _found(CHECKS, name)
+    if found is None:
+        return None
+    try:
+        return _checks(found)
+    except PluginError as error:
+        raise PluginError(f"is the plug-in of {found.distribution}: {error}") from None
+
+
+def _found(group: str, name: str) -> Plugin | None:
+    points = _points(group).select(name=name)
     if not points:
         return None
     told = " and ".join(sorted(map(_distribution, points)))
     if len(points) > 1:
         raise PluginError(f"is given by {told}; expected one of them")
+    if not _NAME.fullmatch(name):
+        expected = "expected a name of small letters, digits and -, and another one"
+        raise PluginError(f"is the plug-in of {told}: {expected}")
     (point,) = points
-    try:
-        return _plugin(point, told)
-    except PluginError as error:
-        raise PluginError(f"is the plug-in of {told}: {error}") from None
+    return Plugin(name, point.value, told)
 
 
-def _plugin(point: EntryPoint, told: str) -> Plugin:
-    if not _NAME.fullmatch(point.name):
-        raise PluginError("expected a name of small letters, digits and -, and another one")
-    constants = _constants(point.value)
+def _checks(found: Plugin) -> CheckPlugin:
+    constants = _constants(found.module)
     many = constants.get("MANY", False)
     if not isinstance(many, bool):
         raise PluginError("its MANY is neither True nor False")
-    return Plugin(point.name, point.value, told, _bands(constants.get("BANDS")), many)
+    bands = _bands(constants.get("BANDS"))
+    return CheckPlugin(found.name, found.module, found.distribution, bands, many)
 
 
 def known(
     name: str, key: str, where: Where, faults: list[str], others: Iterable[str]
-) -> Plugin | None:
+) -> CheckPlugin | None:
     """The same for who reads settings: what is wrong is a fault; `others` are known, too."""
     try:
         found = plugin(name)
@@ -93,12 +115,12 @@ def known(
     return found
 
 
-def _points() -> EntryPoints:
+def _points(group: str) -> EntryPoints:
     # Not above: it takes as long to import as most commands take, and few sites have a plug-in.
     from importlib.metadata import entry_points
 
     importlib.invalidate_caches()
-    return entry_points(group=GROUP)
+    return entry_points(group=group)
 
 
 def _distribution(point: EntryPoint) -> str:

@@ -1,9 +1,10 @@
 """The process of a plug-in: `python -m milters.plugins.child CONNECTION LEASH`, two descriptors.
 
-It is told which module it is, with which options and limits, imports it and makes its checks; then
-it answers one message after the other. What a plug-in raises is told, and the process lives on, but
-for want of memory or descriptors: nobody knows what is whole then. When the milter is gone and the
-leash with it, the kernel kills the process with its group, whatever it is busy with.
+It is told which module it is, with which options and limits, imports it and makes its checks, or
+has its function `edit`; then it answers one message after the other. What a plug-in raises is
+told, and the process lives on, but for want of memory or descriptors: nobody knows what is whole
+then. When the milter is gone and the leash with it, the kernel kills the process with its group,
+whatever it is busy with.
 """
 
 from __future__ import annotations
@@ -20,7 +21,8 @@ import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from types import MappingProxyType
+from typing import Any, TypeAlias
 
 from iems.codec import findings as codec
 from iems.codec.header import parse_header
@@ -28,6 +30,7 @@ from iems.codec.printable import printable
 from iems.dns.servers import servers
 from iems.dns.stub import StubResolver
 from iems.dns.zonefile import ZoneResolver
+from iems.edits.edit import Edit
 from iems.model.address import Address
 from iems.model.envelope import Client
 from iems.model.finding import Finding
@@ -39,7 +42,7 @@ from iems.store.counterfile import CounterFile
 from iems.store.spool import FileBody, MemoryBody, Spooled
 from milters.checks.guard import Guard
 from milters.checks.protocol import Check, Tools, View
-from milters.plugins.wire import MAX_QUESTION, exactly, frame, receive
+from milters.plugins.wire import MAX_QUESTION, edit_row, exactly, frame, receive
 
 _DESCRIPTORS = 256
 
@@ -58,7 +61,7 @@ def main() -> int:
     order = receive(connection, MAX_QUESTION, _nothing)
     _limit(order["max_memory"])
     try:
-        checks = _made(order)
+        answers, told = _edit(order) if order.get("edit") else _checks(order)
     except SettingsError as error:
         return _end(connection, {"faults": list(error.faults)})
     except Exception as error:  # noqa: BLE001 - whatever a plug-in raises is its milter's to know
@@ -66,8 +69,8 @@ def main() -> int:
         key = order["key"]
         why = f"{order['places'][key]}: {key} cannot be made: {_told(error)}"
         return _end(connection, {"faults": [why]})
-    _send(connection, {"checks": [[one.name, one.stage.name] for one in checks]})
-    return _serve(connection, checks)
+    _send(connection, told)
+    return _serve(connection, answers)
 
 
 def _leashed(leash: int) -> bool:
@@ -79,7 +82,7 @@ def _leashed(leash: int) -> bool:
     return not select.select([leash], [], [], 0)[0]
 
 
-def _serve(connection: socket.socket, checks: tuple[Check, ...]) -> int:
+def _serve(connection: socket.socket, answers: Answers) -> int:
     while True:
         try:
             asked = Asked(connection)
@@ -87,8 +90,7 @@ def _serve(connection: socket.socket, checks: tuple[Check, ...]) -> int:
             return 0
         number = asked.told["number"]
         try:
-            rows = codec.rows_of(asked.found(checks))
-            _send(connection, {"number": number, "findings": rows})
+            _send(connection, {"number": number, **answers(asked)})
         except MemoryError:
             return _end(connection, {"number": number, "error": "MemoryError", "over": True})
         except EOFError:
@@ -138,6 +140,10 @@ class Asked:
             if self._descriptor >= 0:
                 os.close(self._descriptor)
 
+    def edited(self, edit: Callable[[bytes, Mapping[str, str], Any], Edit], settings: Any) -> Edit:  # noqa: ANN401
+        """What is done with the message."""
+        return edit(next(self._octets), MappingProxyType(self.told["person"]), settings)
+
     def _view(self) -> View:
         told = self.told
         header = parse_header(next(self._octets)) if told["header"] else None
@@ -165,6 +171,9 @@ class Asked:
         return codec.of_rows(receive(self._connection, MAX_QUESTION, _nothing)["findings"])
 
 
+Answers: TypeAlias = Callable[[Asked], Mapping[str, object]]
+
+
 @dataclass(frozen=True, slots=True)
 class Told(View):
     """What the milter told; what others found it is asked for."""
@@ -184,7 +193,8 @@ def _limit(memory: int) -> None:
     resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
 
 
-def _made(order: Mapping[str, Any]) -> tuple[Check, ...]:
+def _read(order: Mapping[str, Any]) -> tuple[Any, Any]:
+    """The module, and what it makes of its options."""
     module = importlib.import_module(order["module"])
     places: Mapping[str, str] = order["places"]
 
@@ -193,9 +203,22 @@ def _made(order: Mapping[str, Any]) -> tuple[Check, ...]:
             key = key.rpartition(".")[0]
         return places.get(key, "settings")
 
-    settings = module.parse(order["options"], order["key"], where)
-    made: tuple[Check, ...] = tuple(module.make(order["label"], settings, _tools(order)))
-    return made
+    return module, module.parse(order["options"], order["key"], where)
+
+
+def _checks(order: Mapping[str, Any]) -> tuple[Answers, Mapping[str, object]]:
+    module, settings = _read(order)
+    checks: tuple[Check, ...] = tuple(module.make(order["label"], settings, _tools(order)))
+    return (
+        lambda asked: {"findings": codec.rows_of(asked.found(checks))},
+        {"checks": [[one.name, one.stage.name] for one in checks]},
+    )
+
+
+def _edit(order: Mapping[str, Any]) -> tuple[Answers, Mapping[str, object]]:
+    module, settings = _read(order)
+    edit = module.edit
+    return lambda asked: {"edit": edit_row(asked.edited(edit, settings))}, {"edit": True}
 
 
 def _tools(order: Mapping[str, Any]) -> Tools:

@@ -7,8 +7,6 @@ wait for a client who dawdles. Whatever a plug-in does, or does not, is its find
 
 from __future__ import annotations
 
-import json
-import queue
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
@@ -17,57 +15,32 @@ from typing import Any
 from iems.codec import findings as codec
 from iems.codec.printable import printable
 from iems.dns.zonefile import ZoneResolver
+from iems.editing.assembly import Plan
 from iems.model.finding import TEMPERROR, Finding
 from iems.serve.deadline import Deadline
 from iems.serve.log import Log
-from iems.settings import read
-from iems.settings.plugins import Plugin
-from iems.settings.read import SettingsError, Table, Where, join, read_table, setting, somewhere
+from iems.settings.plugins import CheckPlugin
+from iems.settings.read import SettingsError, Table, Where, read_table, somewhere
 from iems.store.spool import FileBody
 from milters.checks.protocol import Check, Pending, Stage, Tools, View
+from milters.plugins.edits import PluginEdit
 from milters.plugins.host import Host, Job
-from milters.plugins.process import PluginFailed, Process
+from milters.plugins.order import OURS, Limits, order, tried
+from milters.plugins.process import PluginFailed
 from milters.plugins.wire import WireError, findings
-
-_GRACE = 1.0
-"""Seconds that the thread has to tell that the time of its process is over."""
 
 _MOST = 6
 """Checks of one name: one for each stage."""
 
 _END = 1.0
-
-
-@dataclass(frozen=True, kw_only=True)
-class Settings:
-    """`[checks.PLUGIN]` beside mode, default, allow and the options of its own."""
-
-    timeout: float = setting(
-        read.number(0.1, 20),
-        "bound on one message; then its process is killed and another one started, and the "
-        "finding is `temperror`",
-        5.0,
-        "s",
-    )
-    max_memory: int = setting(
-        read.integer(64 << 20, 1 << 40),
-        "address space of each of its processes; who wants more gets none",
-        512 << 20,
-        "bytes",
-    )
-    processes: int = setting(
-        read.integer(1, 16), "its processes in each worker, each with one message at a time", 2
-    )
-
-
-OURS = frozenset({"timeout", "max_memory", "processes"})
+_NONE = Plan()
 
 
 @dataclass(frozen=True)
 class Options:
     """Of one table: what concerns its processes, and the rest, which the plug-in reads itself."""
 
-    ours: Settings
+    ours: Limits
     own: Table
     key: str
     where: Where
@@ -77,41 +50,33 @@ class Options:
 class PluginFamily:
     """The family of one plug-in."""
 
-    plugin: Plugin
-    Settings: type[Settings] = Settings
+    plugin: CheckPlugin
+    Settings: type[Limits] = Limits
 
     def parse(self, options: Table, key: str, where: Where = somewhere) -> Options:
         """Of the options what is for us; SettingsError."""
         ours = {name: value for name, value in options.items() if name in OURS}
         own = {name: value for name, value in options.items() if name not in OURS}
-        return Options(read_table(Settings, ours, key, where), own, key, where)
+        return Options(read_table(Limits, ours, key, where), own, key, where)
 
     def make(self, name: str, settings: Options, tools: Tools) -> tuple[Check, ...]:
         """The checks that the plug-in makes, one for each stage; SettingsError."""
         full = f"{self.plugin.name}/{name}" if name else self.plugin.name
-        order = _order(self.plugin, name, settings, tools)
-        told = f"{settings.where(settings.key)}: {settings.key}"
-        host = Host(full, order, settings.ours.processes)
+        begins = order(self.plugin, name, settings.own, settings.key, settings.where, settings.ours)
+        told = {**begins, **_site(tools)}
+        host = Host(full, told, settings.ours.processes)
         bands = frozenset(self.plugin.bands)
         return tuple(
             PluginCheck(full, stage, number, bands, settings.ours.timeout, host)
-            for number, stage in enumerate(_stages(full, order, told, self.plugin.distribution))
+            for number, stage in enumerate(_stages(full, told, self.plugin))
         )
 
 
-def _order(plugin: Plugin, label: str, settings: Options, tools: Tools) -> Mapping[str, Any]:
-    """What a process is told: of the site's settings what is no secret and of use to a check."""
-    site, key, where = tools.site, settings.key, settings.where
-    dns = tools.resolver
-    zone = (dns.text, dns.whole) if isinstance(dns, ZoneResolver) else None
-    order = {
-        "module": plugin.module,
-        "label": label,
-        "key": key,
-        "options": dict(settings.own),
-        "places": {one: where(one) for one in (key, *(join(key, own) for own in settings.own))},
-        "max_memory": settings.ours.max_memory,
-        "zone": zone,
+def _site(tools: Tools) -> Mapping[str, Any]:
+    """Of the site's settings what is no secret and of use to a check."""
+    site, dns = tools.site, tools.resolver
+    return {
+        "zone": (dns.text, dns.whole) if isinstance(dns, ZoneResolver) else None,
         "site": {
             "version": site.version,
             "hostname": site.hostname,
@@ -123,33 +88,19 @@ def _order(plugin: Plugin, label: str, settings: Options, tools: Tools) -> Mappi
             "milter": {"state": str(site.milter.state)},
         },
     }
-    try:
-        json.dumps(settings.own)
-    except TypeError:
-        raise SettingsError([f"{where(key)}: {key} holds a time, which no plug-in gets"]) from None
-    return order
 
 
-def _stages(name: str, order: Mapping[str, Any], key: str, of: str) -> list[Stage]:
-    """The stages of its checks, as a process says that is begun for this alone."""
-    told = f"{key}: the plug-in of {of}"
-    try:
-        process = Process(lambda _line: None)
-        try:
-            answer = process.order(order)
-        finally:
-            process.kill()
-    except (PluginFailed, OSError, RuntimeError) as error:
-        raise SettingsError([f"{told} {error}"]) from None
-    if isinstance(faults := answer.get("faults"), list):
-        raise SettingsError([f"{printable(str(one))} ({of})" for one in faults])
+def _stages(name: str, told: Mapping[str, Any], plugin: CheckPlugin) -> list[Stage]:
+    """The stages of its checks, as a process says."""
+    key = f"{told['places'][told['key']]}: {told['key']}: the plug-in of {plugin.distribution}"
+    answer = tried(told, plugin)
     try:
         made = [(str(one), Stage[stage]) for one, stage in answer["checks"]]
     except (KeyError, TypeError, ValueError):
-        raise SettingsError([f"{told} makes no checks"]) from None
+        raise SettingsError([f"{key} makes no checks"]) from None
     if not 0 < len(made) <= _MOST or any(one != name for one, _stage in made):
         names = printable(", ".join(one for one, _stage in made)) or "none"
-        raise SettingsError([f"{told} makes {names}; expected checks of the name {name}"])
+        raise SettingsError([f"{key} makes {names}; expected checks of the name {name}"])
     return [stage for _one, stage in made]
 
 
@@ -208,7 +159,7 @@ class Asked:
         check = self._check
         try:
             job = self._job or self.begin(Deadline.after(check.timeout))
-            while "found" in (said := _next(job)):
+            while "found" in (said := job.said()):
                 rows = codec.rows_of(self._view.found(str(said["found"])))
                 job.answers.put({"findings": rows})
             return findings(said.get("findings"), check.name, check.bands)
@@ -219,16 +170,6 @@ class Asked:
         except (OSError, RuntimeError) as error:
             why = f"could not be asked: {error}"
         return (Finding(check.name, TEMPERROR, TEMPERROR, f"the plug-in {printable(why, 300)}"),)
-
-
-def _next(job: Job) -> Mapping[str, Any]:
-    try:
-        said = job.told.get(timeout=job.deadline.remaining() + _GRACE)
-    except queue.Empty:
-        raise PluginFailed("had no time for the message") from None
-    if isinstance(said, PluginFailed):
-        raise said
-    return said
 
 
 def _question(check: PluginCheck, view: View) -> tuple[dict[str, Any], tuple[bytes, ...], int]:
@@ -261,9 +202,10 @@ def _question(check: PluginCheck, view: View) -> tuple[dict[str, Any], tuple[byt
 
 
 @contextmanager
-def running(checks: Iterable[Check], log: Log | None) -> Iterator[None]:
-    """The processes of these checks run, and are gone at the end of the block."""
+def running(checks: Iterable[Check], log: Log | None, plan: Plan = _NONE) -> Iterator[None]:
+    """The processes of these checks and edits run, and are gone at the end of the block."""
     hosts = {one.host for one in checks if isinstance(one, PluginCheck)}
+    hosts |= {one.editor.host for one in plan.edits if isinstance(one.editor, PluginEdit)}
     for host in hosts:
         host.start(log)
     try:

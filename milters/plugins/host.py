@@ -19,8 +19,12 @@ from typing import Any
 from iems.serve.deadline import Deadline
 from iems.serve.log import Log
 from milters.plugins.process import PluginFailed, Process
+from milters.plugins.wire import MAX_REPLY
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 60.0
+_GRACE = 1.0
+"""Seconds that the thread has to tell that the time of its process is over."""
+
 _NUMBERS = itertools.count(1)
 
 
@@ -41,6 +45,16 @@ class Job:
     )
     answers: queue.SimpleQueue[Mapping[str, Any]] = field(default_factory=queue.SimpleQueue)
 
+    def said(self) -> Mapping[str, Any]:
+        """What the process says next; PluginFailed."""
+        try:
+            said = self.told.get(timeout=self.deadline.remaining() + _GRACE)
+        except queue.Empty:
+            raise PluginFailed("had no time for the message") from None
+        if isinstance(said, PluginFailed):
+            raise said
+        return said
+
     def close(self) -> None:
         """Give the descriptor back."""
         if self.descriptor >= 0:
@@ -51,10 +65,13 @@ class Job:
 class Host:
     """Made without a thread or a process; the first job starts it, if nobody did before."""
 
-    def __init__(self, name: str, order: Mapping[str, Any], count: int) -> None:
+    def __init__(
+        self, name: str, order: Mapping[str, Any], count: int, limit: int = MAX_REPLY
+    ) -> None:
         self.name = name
         self._order = order
         self._count = count
+        self._limit = limit
         self._jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
         self._threads: list[threading.Thread] = []
         self._lock = threading.Lock()
@@ -107,14 +124,14 @@ class Host:
         keeper.end()
 
     def _begin(self) -> Process:
-        process = Process(self._echo)
+        process = Process(self._echo, self._limit)
         try:
             answer = process.order(self._order)
         except PluginFailed as error:
             process.kill()
             self._failed(f"{error}, at its start")
             raise
-        if "checks" not in answer:
+        if answer.keys().isdisjoint({"checks", "edit"}):
             process.kill()
             self._failed(f"cannot be made: {answer.get('faults')}")
             raise PluginFailed("cannot be made any more")
@@ -122,11 +139,11 @@ class Host:
 
     def _failed(self, why: str) -> None:
         if self._log is not None:
-            self._log.error("a plug-in failed", check=self.name, why=why)
+            self._log.error("a plug-in failed", name=self.name, why=why)
 
     def _echo(self, line: str) -> None:
         if self._log is not None:
-            self._log.warning("a plug-in says", check=self.name, line=line)
+            self._log.warning("a plug-in says", name=self.name, line=line)
 
 
 class _Keeper:

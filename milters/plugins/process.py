@@ -50,9 +50,10 @@ class PluginFailed(Exception):  # noqa: N818 - that of the process, not ours
 
 
 class Process:
-    """A running one. OSError where none can be begun."""
+    """A running one, whose answers have at most `limit` bytes. OSError where none can be begun."""
 
-    def __init__(self, echo: Echo) -> None:
+    def __init__(self, echo: Echo, limit: int = MAX_REPLY) -> None:
+        self._limit = limit
         self._connection, theirs = socket.socketpair()
         reading, writing = os.pipe()
         held, self._leash = os.pipe()
@@ -132,7 +133,7 @@ class Process:
 
     def _receive(self, deadline: Deadline) -> dict[str, Any]:
         try:
-            return receive(self._connection, MAX_REPLY, lambda: _wait(self._connection, deadline))
+            return receive(self._connection, self._limit, lambda: _wait(self._connection, deadline))
         except TimeoutError:
             raise PluginFailed("gives no answer in time") from None
         except WireError as error:

@@ -2,11 +2,13 @@
 
 A frame is four bytes of length, so many bytes of JSON that is a table, and the octets whose lengths
 the table has under `octets`; what a plug-in says has none. The milter does not take its word: what
-is no frame, larger than allowed, or anything but findings that it may make, is a WireError.
+is no frame, larger than allowed, or anything but findings or an edit that it may make, is a
+WireError.
 """
 
 from __future__ import annotations
 
+import base64
 import json
 import re
 import socket
@@ -15,13 +17,22 @@ import sys
 from collections.abc import Callable, Container, Mapping, Sequence
 from typing import Any
 
+from iems.edits.edit import Edit
+from iems.mime.splice import Splice, SpliceError
 from iems.model.finding import Finding
 
 _LENGTH = struct.Struct("!I")
 MAX_REPLY = 64 << 10
 """Bytes of JSON that a plug-in may answer: 20 findings of the longest."""
 
+MAX_MESSAGE = 16 << 20
+"""Bytes of a message that an edit makes."""
+
+MAX_EDIT = 24 << 20
+"""Bytes of JSON that the edit may be: all of a message in base64, with room for the offsets."""
+
 MAX_QUESTION = 1 << 20
+_MAX_SPLICES = 10_000
 _MAX_FINDINGS = 20
 _MAX_EVIDENCE = 20
 _MAX_TEXT = 400
@@ -75,6 +86,46 @@ def findings(rows: object, name: str, bands: Container[str]) -> tuple[Finding, .
     if not isinstance(rows, list) or len(rows) > _MAX_FINDINGS:
         raise WireError(f"no list of at most {_MAX_FINDINGS} findings")
     return tuple(_finding(row, name, bands) for row in rows)
+
+
+def edit_row(made: Edit) -> dict[str, object]:
+    """What a plug-in says that is to be done with the message."""
+    splices = [
+        [one.start, one.end, base64.b64encode(one.new).decode("ascii")] for one in made.splices
+    ]
+    return {"splices": splices, "reason": made.reason, "rejected": made.rejected}
+
+
+def edit(said: object, data: bytes) -> Edit:
+    """The edit of this message that a plug-in says; WireError where it cannot be meant."""
+    if not isinstance(said, dict):
+        raise WireError("an edit that is none")
+    rows, reason, rejected = said.get("splices"), _text(said.get("reason")), said.get("rejected")
+    if not isinstance(rows, list) or len(rows) > _MAX_SPLICES:
+        raise WireError(f"no list of at most {_MAX_SPLICES} splices")
+    if not isinstance(rejected, bool) or (rejected and (rows or not reason)):
+        raise WireError("a rejection that is none, has no reason, or edits")
+    made = Edit(tuple(map(_splice, rows)), reason, rejected)
+    size = len(data) + sum(len(one.new) - one.end + one.start for one in made.splices)
+    if size > MAX_MESSAGE:
+        raise WireError(f"a message of {size} bytes, and {MAX_MESSAGE} may be")
+    try:
+        made.of(data)
+    except SpliceError as error:
+        raise WireError(str(error)) from None
+    return made
+
+
+def _splice(row: object) -> Splice:
+    if not isinstance(row, list) or len(row) != 3:
+        raise WireError("a splice that is none")
+    start, end, new = row
+    if type(start) is not int or type(end) is not int or not isinstance(new, str):
+        raise WireError("a splice that is none")
+    try:
+        return Splice(start, end, base64.b64decode(new, validate=True))
+    except ValueError:
+        raise WireError("new bytes that are not base64") from None
 
 
 def _finding(row: object, name: str, bands: Container[str]) -> Finding:

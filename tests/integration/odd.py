@@ -1,4 +1,4 @@
-"""A check that others wrote, and badly: what it does is what the subject of a message says.
+"""A check and an edit that others wrote, and badly: they do what the subject of a message says.
 
 It is installed beside the daemons by `install`, as pip would do it.
 """
@@ -10,7 +10,13 @@ from pathlib import Path
 SECONDS = 100_013
 """What it begins sleeps for so long, as nobody else does."""
 
-_POINTS = "[iems.checks]\nodd = iems_odd\nhelo = iems_odd\n"
+_POINTS = """[iems.checks]
+odd = iems_odd
+helo = iems_odd
+[iems.edits]
+odd = iems_odd
+text = iems_odd
+"""
 _SOURCE = '''
 import ctypes
 import os
@@ -20,6 +26,7 @@ import sys
 import threading
 
 from iems.codec.header import unfold
+from iems.edits.edit import Edit
 from iems.model.finding import Finding
 from milters.checks.protocol import Stage
 
@@ -33,6 +40,10 @@ def parse(options, key, where):
 
 def make(label, settings, tools):
     return (Odd(label),)
+
+
+def edit(message, person, settings):
+    return hang(message) if b"Subject: edit hang" in message else Edit()
 
 
 class Odd:

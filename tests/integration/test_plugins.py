@@ -1,10 +1,11 @@
-"""Checks that others wrote, on the real servers: the one of the page, and one that does all wrong.
+"""Checks and edits that others wrote, on the real servers: those of the page, and all wrong ones.
 
 The page's code is built, installed, tried and turned on as the page says.
 """
 
 from __future__ import annotations
 
+import datetime
 import functools
 import os
 import re
@@ -21,6 +22,7 @@ from typing import Any
 import pytest
 
 from iems.store.records import search
+from iems.store.signingkeys import DomainKeys, make_folder
 from tests import shouting
 from tests.integration import odd
 from tests.integration.conftest import Fresh
@@ -28,7 +30,8 @@ from tests.integration.stack.ground import MILTER_USER
 from tests.integration.stack.imap import Mailbox
 from tests.integration.stack.mailsystem import MailSystem
 from tests.integration.stack.process import command, parent
-from tests.integration.stack.smtp import Reply, send
+from tests.integration.stack.smtp import Client, Reply, send
+from tests.integration.test_signing import arrived, passes
 from tests.waiting import eventually
 
 SENDER = "a@sender.example"
@@ -49,7 +52,13 @@ processes = 1
 mode = "delegate"
 timeout = 5.0
 processes = 1
+
+[edits.odd.hasty]
+timeout = 5.0
+processes = 1
 """
+DOMAIN = "plugins.box.test"
+FAR = "someone@elsewhere.example"
 LOUD = b"From: a@sender.example\r\nSubject: BUY NOW OR NEVER\r\n\r\nBuy.\r\n"
 
 
@@ -62,18 +71,18 @@ class World:
 
     def processes(self) -> dict[int, int]:
         """The processes of the plug-ins, each with the worker that has begun it."""
-        found = {}
-        for entry in Path("/proc").iterdir():
-            above = parent(int(entry.name)) if entry.name.isdigit() else -1
-            if above in self.system.milter.workers() and "plugins.child" in command(
-                int(entry.name)
-            ):
-                found[int(entry.name)] = above
-        return found
+        workers = self.system.milter.workers()
+        pids = [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()]
+        above = {pid: parent(pid) for pid in pids}
+        return {
+            pid: worker
+            for pid, worker in above.items()
+            if worker in workers and "plugins.child" in command(pid)
+        }
 
     def settled(self) -> dict[int, int]:
-        """The same as soon as each worker has one of each check."""
-        eventually(lambda: len(self.processes()) == 6, 30, lambda: str(self.processes()))
+        """The same as soon as each worker has one of each check and edit."""
+        eventually(lambda: len(self.processes()) == 10, 60, lambda: str(self.processes()))
         return self.processes()
 
     def send(self, message: bytes, fresh: Fresh, *to: str) -> Reply:
@@ -83,6 +92,18 @@ class World:
         assert {one.code for one in sent.recipients.values()} == {250}
         assert sent.data is not None
         return sent.data
+
+
+def submitted(world: World, subject: str, to: str) -> tuple[str, Reply]:
+    """What is answered to a message that alice hands in, and its Message-ID."""
+    alice, ident = f"alice@{DOMAIN}", f"<{os.urandom(6).hex()}@plugins>"
+    head = f"From: {alice}\r\nSubject: {subject}\r\nMessage-ID: {ident}\r\n\r\n"
+    with Client(world.system.port("submission")) as smtp:
+        smtp.starttls()
+        smtp.login(alice, world.system.password(alice))
+        answer = smtp.send(alice, [to], head.encode() + b"text\r\n").data
+    assert answer is not None
+    return ident, answer
 
 
 @dataclass
@@ -118,10 +139,18 @@ def world(mailsystem: MailSystem, tmp_path_factory: pytest.TempPathFactory) -> I
     done = [sys.executable, *words, "--quiet", "--no-index"]
     subprocess.run(done, cwd=folder, check=True, timeout=100)
     odd.install(target)
+    keys, now = mailsystem.site.etc / "keys/dkim", datetime.datetime.now(datetime.UTC)
+    make_folder(keys)
+    DomainKeys(DOMAIN).prepared("ed25519", "", now).activated(now).write(keys)
+    mailsystem.add_domain(DOMAIN)
+    mailsystem.add_user(f"alice@{DOMAIN}")
     world = World(mailsystem, folder)
-    with mailsystem.settings("plugins", SETTINGS):
+    tagging = shouting.turned_on("tagging.toml") + "timeout = 20\nprocesses = 1\n"
+    with mailsystem.settings("plugins", SETTINGS + tagging):
         mine = world.settled()
         yield world
+        for one in keys.iterdir():
+            one.unlink()
     shutil.rmtree(target)  # others look with --strict, and one of these is worth a warning
     eventually(lambda: all(parent(pid) == -1 for pid in mine), 20, lambda: f"left: {mine}")
 
@@ -139,6 +168,7 @@ def test_the_page_s_check_is_tried_as_the_page_says(world: World) -> None:
         for one in shouting.commands()[1]
     ]
     assert len(shouting.files()["iems_shouting.py"].splitlines()) <= 40
+    assert len(shouting.files()["iems_tagging.py"].splitlines()) < 25
     told = world.system.iems(*given).decode()
     assert "shouting loud: junk, chosen by site; it shouts: BUY NOW OR NEVER" in told
     assert "shouting loud: deliver, chosen by user bob@example.test" in told
@@ -147,8 +177,11 @@ def test_the_page_s_check_is_tried_as_the_page_says(world: World) -> None:
 def test_check_names_the_package_and_reads_the_options(world: World) -> None:
     told = world.system.iems_ends("check")
     assert b"plug-in odd of iems-odd 0.1\nplug-in shouting of iems-shouting 1.0\n" in told.stdout
-    assert b"the plug-in helo of iems-odd 0.1 never runs: one of our own" in told.stderr
-    file = world.system.site.write("conf.d/worse.toml", "[checks.shouting]\nmost = 0\ncolour = 1\n")
+    assert b"plug-in odd of iems-odd 0.1\nplug-in tagging of iems-shouting 1.0\n" in told.stdout
+    for ours in (b"helo", b"text"):
+        assert b"the plug-in %s of iems-odd 0.1 never runs: one of our own" % ours in told.stderr
+    worse = "[checks.shouting]\nmost = 0\ncolour = 1\n[edits.tagging.inside]\nword = 1\n"
+    file = world.system.site.write("conf.d/worse.toml", worse)
     try:
         told = world.system.iems_ends("check")
     finally:
@@ -157,6 +190,46 @@ def test_check_names_the_package_and_reads_the_options(world: World) -> None:
     fault = f"{file}: checks.shouting.most is 0; expected a whole number from 1 to 998"
     assert fault in told.stderr.decode()
     assert "checks.shouting.colour is no setting" in told.stderr.decode()
+    assert f"{file}: edits.tagging.inside.word is 1; expected" in told.stderr.decode()
+
+
+def test_the_page_s_edit_is_in_what_leaves_below_the_signature(
+    world: World, tmp_path: Path
+) -> None:
+    ident, answer = submitted(world, "hello", FAR)
+    assert answer.code == 250
+    message = arrived(world.system, ident)
+    assert b"\r\nSubject: [example] hello\r\n" in message
+    assert passes(world.system, message, tmp_path) == 1
+    file = world.system.site.milter_state / "records.sqlite"
+    eventually(lambda: search([file], ident), 20)
+    [record] = search([file], ident)
+    told = ["tagging/outside: edited", "odd/hasty: not edited: it had nothing to do"]
+    assert sorted(record.details["notes"][:2]) == sorted(told)  # type: ignore[index]
+    ident, answer = submitted(world, "[example] again", FAR)
+    assert b"\r\nSubject: [example] again\r\n" in arrived(world.system, ident)
+
+
+def test_mail_waits_for_an_edit_that_hangs_and_other_mail_does_not(
+    world: World, fresh: Fresh
+) -> None:
+    world.settled()
+    before = len(world.system.milter.log())
+    _ident, answer = submitted(world, "edit hang", f"nobody-{fresh.ip}@elsewhere.example")
+    assert answer.code == 451
+    assert "try again later; reference " in answer.text
+    reference = answer.text.rpartition("reference ")[2].split()[0]
+    why = "odd/hasty temperror: defer, enforced by site; the plug-in gives no answer in time"
+    assert why in world.system.iems("why", reference).decode()
+    log = world.system.milter.log()[before:]
+    assert 'error: a plug-in failed name="edits.odd.hasty"' in log
+    assert "odd/hasty: the plug-in gives no answer in time" in log
+    for _number in range(3):
+        ident, answer = submitted(world, "hello", FAR)
+        assert answer.code == 250
+        assert b"Subject: [example] hello" in arrived(world.system, ident)
+    world.settled()
+    eventually(lambda: not begun(), 10)
 
 
 def test_each_recipient_decides_about_what_it_found(box: Box) -> None:

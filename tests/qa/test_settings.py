@@ -10,10 +10,12 @@ import pytest
 
 from cli import policy_reference, reference
 from iems.dns.zonefile import ZoneResolver
+from iems.editing.assembly import build_edits
 from iems.settings.load import from_table
 from iems.settings.policy import BANDS
 from milters.assembly import FAMILIES, build_checks
 from milters.checks.protocol import Tools
+from milters.plugins import edits
 from tests import shouting
 from tests.conftest import ROOT
 
@@ -42,6 +44,8 @@ def test_every_example_is_taken(
         monkeypatch.syspath_prepend(str(folder))
         settings = from_table(table)
         build_checks(Tools.within(settings, ZoneResolver(""), tmp_path))
+        if section.head == "[edits.tagging.outside]":
+            build_edits(settings, edits.make)
     head = section.head.strip("[]").partition("]")[0]
     shown = tomllib.loads(section.example)
     for name in re.findall(r'"[^"]*"|[^."]+', head):

@@ -18,6 +18,7 @@ from cli.postfix import Milter, milters, seconds
 from iems.serve.status import STALE, Status, publish
 from iems.settings.load import Written, read_files
 from iems.settings.schema import AgentSettings, MilterSettings
+from tests import shouting
 from tests.unit.cli.conftest import Site
 
 
@@ -189,6 +190,19 @@ def test_the_end_of_the_header_is_waited_for_as_well(site: Site) -> None:
     assert site.check() == 78
     (fault,) = site.faults
     assert "milter_content_timeout of 10 s" in fault
+
+
+def test_edits_of_others_are_waited_for_as_well(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site.postfix("milter_content_timeout = 100s")
+    assert site.check() == 0
+    site.settings("[edits.tagging.a]\ntimeout = 20\n[edits.tagging.b]\ntimeout = 20\n")
+    with shouting.installed() as folder:
+        monkeypatch.syspath_prepend(str(folder))
+        assert site.check() == 78
+    (fault,) = site.faults
+    assert " 45 s for records, counts, attachments and plug-ins are " in fault
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import pytest
 
 from iems.model.policy import Action
 from iems.settings.load import from_table
-from iems.settings.plugins import PluginError, installed, plugin
+from iems.settings.plugins import CHECKS, PluginError, installed, plugin
 from iems.settings.policy import Mode
 from iems.settings.read import SettingsError
 from iems.settings.schema import Settings
@@ -55,7 +55,7 @@ def test_bands_are_known_and_nothing_runs(folder: Folder) -> None:
     assert (found.module, found.distribution, found.many) == ("shouting", "theirs 1", False)
     assert found.bands == {"loud": Action.JUNK, "temperror": Action.DELIVER}
     assert plugin("nobody") is None
-    assert ("shouting", "theirs 1") in list(installed())
+    assert ("shouting", "theirs 1") in list(installed(CHECKS))
 
 
 def test_a_module_in_a_package_is_found_without_running_the_package(folder: Folder) -> None:
