@@ -39,7 +39,8 @@ def faults(system: MailSystem) -> dict[str, str]:
 @pytest.fixture
 def settings(mailsystem: MailSystem) -> Iterator[None]:
     """Whatever a test writes is taken away again, and the daemons run what is written."""
-    files = [*mailsystem.site.etc.rglob("*.toml"), *(mailsystem.site.etc / "keys").iterdir()]
+    keys = (one for one in (mailsystem.site.etc / "keys").iterdir() if one.is_file())
+    files = [*mailsystem.site.etc.rglob("*.toml"), *keys]
     before = {file: file.read_text() for file in files}
     yield
     for file, text in before.items():
