@@ -25,6 +25,7 @@ from pathlib import Path
 
 from iems.serve.deadline import Deadline
 from iems.store.counters import MOST, STEPS, Claim, CountersError, Held, as_bytes, as_text
+from iems.store.wal import write_ahead
 
 _SLOTS = struct.Struct(f"<{STEPS + 1}Q")
 _TIDY = 64
@@ -32,9 +33,6 @@ _TIDY = 64
 
 _PAGES = 16_384
 """Pages of 4 KiB: 64 MiB, which is 400,000 networks (measured: 156 bytes each)."""
-
-_AGAIN = 0.01
-"""Seconds before a new file is looked at again that another process is making."""
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS counter (
@@ -228,7 +226,7 @@ class CounterFile:
         try:
             self._file = _number(self._path)
             connection.execute("PRAGMA synchronous = NORMAL")
-            _write_ahead(connection, deadline)
+            write_ahead(connection, deadline)
             connection.executescript(_SCHEMA)
         except sqlite3.Error:
             connection.close()
@@ -258,19 +256,6 @@ class CounterFile:
             [free] = connection.execute("PRAGMA freelist_count").fetchone()
             if pages - free > _PAGES:
                 connection.execute(_DROP, (math.inf, _TIDY * 3 // 2))
-
-
-def _write_ahead(connection: sqlite3.Connection, deadline: Deadline) -> None:
-    """The journal of a new file; SQLite does not wait by itself while another process makes it."""
-    while True:
-        try:
-            connection.execute("PRAGMA journal_mode = WAL")
-        except sqlite3.OperationalError as error:
-            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or deadline.expired:
-                raise
-            time.sleep(_AGAIN)
-        else:
-            return
 
 
 def _read(connection: sqlite3.Connection, key: str, window: float, now: float) -> _Window:

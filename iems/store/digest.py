@@ -17,6 +17,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from iems.serve.deadline import Deadline
+from iems.store.wal import write_ahead
+
 FILE = "digest.sqlite"
 """Its name in the agent's state."""
 
@@ -70,7 +73,7 @@ class Digests:
         self._path = path
         try:
             self._connection = sqlite3.connect(path, timeout=_BUSY, isolation_level=None)
-            self._connection.execute("PRAGMA journal_mode = WAL")
+            write_ahead(self._connection, Deadline.after(_BUSY))
             self._connection.execute("PRAGMA synchronous = FULL")
             self._connection.executescript(_SCHEMA)
         except sqlite3.Error as error:

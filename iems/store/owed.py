@@ -15,6 +15,9 @@ from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+from iems.serve.deadline import Deadline
+from iems.store.wal import write_ahead
+
 FILE = "viruses.sqlite"
 """Its name in the milter's state."""
 
@@ -95,7 +98,7 @@ class Owed:
         self._path = path
         try:
             self._connection = sqlite3.connect(path, timeout=_BUSY, isolation_level=None)
-            self._connection.execute("PRAGMA journal_mode = WAL")
+            write_ahead(self._connection, Deadline.after(_BUSY))
             self._connection.execute("PRAGMA synchronous = FULL")
             # The job comes every few seconds, and the schema is a write each time.
             if self._connection.execute("PRAGMA user_version").fetchone() == (0,):

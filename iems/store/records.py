@@ -23,6 +23,7 @@ from pathlib import Path
 from iems.model.finding import Finding
 from iems.model.policy import Decision, Kind, Reason
 from iems.serve.deadline import Deadline
+from iems.store.wal import write_ahead
 
 _QUEUE = 10_000
 """Records waiting; at 1,000 messages a second ten seconds of a disk that hangs."""
@@ -391,10 +392,8 @@ def _utf8(value: object) -> object:
 
 def _open(path: Path, *, read_only: bool = False) -> sqlite3.Connection:
     target = f"{path.absolute().as_uri()}?mode={'ro' if read_only else 'rwc'}"
-    connection = sqlite3.connect(
-        target, uri=True, timeout=_BUSY, isolation_level=None, check_same_thread=False
-    )
+    opened = sqlite3.connect(target, _BUSY, isolation_level=None, check_same_thread=False, uri=True)
     if not read_only:
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute("PRAGMA synchronous = FULL")
-    return connection
+        write_ahead(opened, Deadline.after(_BUSY))
+        opened.execute("PRAGMA synchronous = FULL")
+    return opened

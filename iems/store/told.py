@@ -11,6 +11,9 @@ from __future__ import annotations
 import sqlite3
 from pathlib import Path
 
+from iems.serve.deadline import Deadline
+from iems.store.wal import write_ahead
+
 DAY = 86400.0
 _BUSY = 5.0
 """Seconds that one process waits for another's transaction."""
@@ -43,7 +46,7 @@ class Told:
         self._path = path
         try:
             self._connection = sqlite3.connect(path, timeout=_BUSY, isolation_level=None)
-            self._connection.execute("PRAGMA journal_mode = WAL")
+            write_ahead(self._connection, Deadline.after(_BUSY))
             self._connection.execute("PRAGMA synchronous = FULL")
             self._connection.executescript(_SCHEMA)
         except sqlite3.Error as error:
