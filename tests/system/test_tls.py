@@ -189,15 +189,23 @@ def everywhere(server: Server, authority: Authority, name: str) -> None:
     """Until every port serves this certificate."""
     wanted = authority.serial(name)
 
+    def current(port: int) -> bool:
+        try:
+            return served(server, port, authority.trust, HOST, patience=4.0) == wanted
+        except TimeoutError:
+            return False  # who connects at the moment of a reload may wait in vain, and comes again
+
     def others() -> list[int]:
-        return [port for port in PORTS if served(server, port, authority.trust, HOST) != wanted]
+        return [port for port in PORTS if not current(port)]
 
     eventually(lambda: not others(), SOON, lambda: f"ports with another one: {others()}")
 
 
-def served(server: Server, port: int, trust: ssl.SSLContext, name: str) -> str:
+def served(
+    server: Server, port: int, trust: ssl.SSLContext, name: str, patience: float = 30.0
+) -> str:
     """The serial number of the certificate that this port serves to a client who checks it."""
-    with socket.create_connection((server.host, port), timeout=30) as plain:
+    with socket.create_connection((server.host, port), timeout=patience) as plain:
         if port in {25, 4190}:
             started(plain, port)
         with trust.wrap_socket(plain, server_hostname=name) as secure:
