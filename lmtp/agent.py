@@ -265,7 +265,7 @@ class Delivery:
             made = self._copies.made((*changes, *texts))
         except DirectoryUnavailable as error:
             texts, notes, made = (), (), Made(unable=printable(str(error)))
-        late = bool(made.unable) and is_late(self._provenance, self._agent.now())
+        late = bool(made.unable) and self._late()
         if not changes and (made.refused or late):
             return one.noted(f"texts are not put in: {made.refused or made.unable}")
         if made.refused:
@@ -282,6 +282,10 @@ class Delivery:
             return one
         original = self._originals.name if removed and editor.keeps(removals) else ""
         return replace(one, changes=(*changes, *texts), original=original)
+
+    def _late(self) -> bool:
+        """Whether the queue has waited for long enough."""
+        return is_late(self._provenance, self._agent.now())
 
     def _forwarded(self, outcomes: Sequence[Outcome]) -> Iterator[Result]:
         """What goes on to the next hops, recipients with equal bytes together.

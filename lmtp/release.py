@@ -166,6 +166,10 @@ class _Released(Delivery):
         [answer] = (result.reply for result in results)
         return answer
 
+    def _late(self) -> bool:
+        """Never: whoever releases it may come again."""
+        return False
+
     def _forbidden(self, target: Target) -> Reply | None:
         """The refusal where who releases could not choose to have this delivered."""
         rights = self._wanted.rights
@@ -191,6 +195,8 @@ def _held(one: Outcome, *, original: bool) -> Reply | None:
     rests = one.decision.removals if original else ()
     if one.action in FORWARDED and one.decision.action in FORWARDED and not rests:
         return None
+    if one.action is Action.DEFER and one.decision.action in FORWARDED:
+        return reply(451, "4.3.0", printable("; ".join(("Not now", *one.decision.notes))))
     why = next(iter(rests), one.decision.decisive)
     if why is None:
         return reply(550, "5.7.0", printable("; ".join(("Still held", *one.decision.notes))))

@@ -16,6 +16,7 @@ from iems.directory.toml import TomlDirectory
 from iems.model.finding import Finding
 from iems.store.held import held
 from iems.store.quarantine import Quarantine
+from iems.store.spool import Incoming, Spool
 from lmtp.editing import Editor
 from tests.unit.lmtp.conftest import LISTED, NOW, Office, settings
 from tests.unit.lmtp.test_release import Gate
@@ -218,6 +219,26 @@ def test_no_time_is_a_deferral_with_an_end(office: Office) -> None:
     assert office.quarantined == []
     assert send(office, "ann", body=body, at=NOW - 90_000)[0].startswith("250 2.0.0 Taken")
     assert "deferred for 24 hours" in str(original(office))
+
+
+def test_a_release_whose_copy_cannot_be_made_now_may_be_tried_again(office: Office) -> None:
+    """Though the message is old: nobody else waits for it."""
+    office = ruled(office)
+    body = BODY.replace(b"note.bin", b"a.log")
+    send(office, "emil", findings=[PROGRAM, LOGS], body=body, at=NOW - 90_000)
+    before = office.quarantined
+    busy = replace(office, agent=replace(office.agent, spool=_Full(office.folder)))
+    answer = Gate(busy).release("emil@b.test", RULE)
+    assert answer.startswith("451 4.3.0 Not now; cannot be changed now: ")
+    assert office.quarantined == before
+    assert Gate(office).release("emil@b.test", RULE) == "250 2.0.0 Saved"
+
+
+class _Full(Spool):
+    """One without space."""
+
+    def receive(self, limit: int) -> Incoming:
+        raise OSError(f"no space left for {limit} bytes")
 
 
 def test_who_has_not_got_his_copy_has_no_original(office: Office) -> None:
