@@ -21,7 +21,7 @@ from iems.codec.trace import Trace, TraceError
 from iems.edits.arc_seal import NAMES, arc_set
 from iems.edits.dkim_sign import Signer, UnsignableError, body_digest
 from iems.edits.seven_bit import LONGEST, survey
-from iems.model.envelope import LOCAL, parse_ip
+from iems.model.envelope import LIST, LOCAL, parse_ip
 from milters.draft import Draft
 from milters.reply import Edit, InsertHeader
 from milters.state import Message
@@ -44,6 +44,7 @@ class Sealing:
     def wants(self, message: Message) -> bool:
         """Whether somebody on this machine sends on what says that it was delivered here."""
         own = message.channel == LOCAL or _loopback(message.client)
+        own &= message.channel != LIST  # a list manager speaks for its list, and is signed for
         return own and not message.authenticated and bool(message.block.named(trace.NAME))
 
     def seal(self, message: Message, draft: Draft, now: int) -> tuple[tuple[Edit, ...], str]:

@@ -173,6 +173,15 @@ def test_only_what_this_machine_sends_on_is_sealed(
     assert note(world) == why
 
 
+def test_a_list_manager_that_keeps_the_mark_is_signed_for(world: World) -> None:
+    """It was given the message by Dovecot, and writes for its list."""
+    message = DELIVERED.replace(b"Alice <alice@sender.example>", b"both@example.test")
+    found = sent(world, marked(message), daemon="list")
+    assert b"DKIM-Signature: " in found
+    assert b"ARC-Seal" not in found
+    assert b"X-IEMS-Trace" not in found
+
+
 @pytest.mark.parametrize(
     ("found", "why"),
     [
