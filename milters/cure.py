@@ -7,11 +7,13 @@ goes on in place of the message, with the finding `removed`.
 
 Failure: whatever keeps the virus from being removed, or from being known to be removed, makes
 `remove` a `reject` of the message as it came: readers that disagree about it, a virus that is in no
-file alone, more than is edited, a scanner that says nothing, and no time.
+file alone, more than is edited, a scanner that says nothing, and no time. Of large messages each
+worker takes one apart at a time.
 """
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -34,7 +36,7 @@ from iems.store.spool import Spooled
 from milters.checks.protocol import Stage
 from milters.checks.virus import Scan, removed, unremoved
 from milters.deciding import stopping
-from milters.draft import Draft
+from milters.draft import Draft, turn
 from milters.engines.engine import EngineError
 from milters.engines.scanner import Octets, Scanner, Verdict
 from milters.state import Message
@@ -45,6 +47,9 @@ _MOST = 200
 
 _UNPACKED, _LEAST = 2, 512 << 10
 """Times the bytes of the message, or octets, of a file in a text (`milters.engines.readings`)."""
+
+_turn = threading.Lock()
+"""Of its own: mail without a virus does not wait for scanners."""
 
 _AFTERWARDS = frozenset({"", Verdict.ENCRYPTED.value})
 """What may be found in a message without its virus."""
@@ -66,9 +71,11 @@ def cured(settings: Settings, message: Message, seen: tuple[Finding, ...], draft
     if found is None or (stopped and message.channel != LOCAL):
         return Cured(draft, seen, stopped)
     try:
-        draft, more = _removed(_scan(message), found, draft)
+        scan = _scan(message)
+        with turn(draft, scan.deadline.remaining(), _turn):
+            draft, more = _removed(scan, found, draft)
         after = (removed(found), *more)
-    except (EditError, EngineError) as error:
+    except (EditError, EngineError, TimeoutError) as error:
         after = (unremoved(found, str(error)),)
     except OSError as error:
         after = (unremoved(found, f"it cannot be read: {error.strerror}"),)

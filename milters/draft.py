@@ -113,16 +113,16 @@ class Draft:
 
 
 @contextlib.contextmanager
-def turn(draft: Draft, seconds: float) -> Iterator[None]:
-    """The draft may be edited now; OSError where others take too long."""
+def turn(draft: Draft, seconds: float, lock: threading.Lock = _turn) -> Iterator[None]:
+    """The draft may be edited now, by who has the lock; OSError where others take too long."""
     waits = LIGHT < draft.size <= LIMIT
-    if waits and not _turn.acquire(timeout=seconds):
+    if waits and not lock.acquire(timeout=seconds):
         raise TimeoutError("other messages take too long")
     try:
         yield
     finally:
         if waits:
-            _turn.release()
+            lock.release()
 
 
 def _steps(before: Sequence[Field], after: Sequence[Field]) -> Iterator[_Step]:

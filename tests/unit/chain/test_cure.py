@@ -19,6 +19,7 @@ from iems.store.owed import FILE, Owed
 from milters import cure
 from milters.checks import virus
 from milters.checks.virus import Virus
+from milters.draft import turn
 from milters.engines.clamd import MAIL
 from milters.engines.engine import EngineError
 from milters.engines.scanner import EICAR, Octets, Scanned, Verdict
@@ -321,3 +322,14 @@ def test_more_than_is_edited(clinic: Clinic, monkeypatch: pytest.MonkeyPatch) ->
     assert "not removed: it has more than 100 bytes" in clinic.refused(
         samples.mixed(TEXT, INFECTED)
     )
+
+
+def test_large_messages_are_taken_apart_one_after_the_other(
+    clinic: Clinic, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("milters.draft.LIGHT", 0)
+    monkeypatch.setattr(cure, "turn", lambda draft, _seconds, lock: turn(draft, 0.05, lock))
+    message = samples.mixed(TEXT, INFECTED)
+    with cure._turn:
+        assert "not removed: other messages take too long" in clinic.refused(message)
+    assert not cure._turn.locked()
