@@ -76,7 +76,8 @@ def make(table: EditSettings, plugin: Plugin) -> PluginEdit:
     limits = read_table(Settings, ours, table.key, table.where)
     label = table.name.partition("/")[2]
     told = {"edit": True, **order(plugin, label, own, table.key, table.where, limits)}
-    if tried(told, plugin).get("edit") is not True:
+    if (answer := tried(told, plugin)) != {"edit": True}:
         where = f"{table.where(table.key)}: {table.key}"
         raise SettingsError([f"{where}: the plug-in of {plugin.distribution} makes no edit"])
-    return PluginEdit(table.name, limits.timeout, Host(table.key, told, limits.processes, MAX_EDIT))
+    host = Host(table.key, told, answer, limits.processes, MAX_EDIT)
+    return PluginEdit(table.name, limits.timeout, host)

@@ -64,11 +64,13 @@ class PluginFamily:
         full = f"{self.plugin.name}/{name}" if name else self.plugin.name
         begins = order(self.plugin, name, settings.own, settings.key, settings.where, settings.ours)
         told = {**begins, **_site(tools)}
-        host = Host(full, told, settings.ours.processes)
+        stages = _stages(full, told, self.plugin)
+        answer = {"checks": [[full, stage.name] for stage in stages]}
+        host = Host(full, told, answer, settings.ours.processes)
         bands = frozenset(self.plugin.bands)
         return tuple(
             PluginCheck(full, stage, number, bands, settings.ours.timeout, host)
-            for number, stage in enumerate(_stages(full, told, self.plugin))
+            for number, stage in enumerate(stages)
         )
 
 

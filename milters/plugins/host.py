@@ -18,7 +18,7 @@ from typing import Any
 
 from iems.serve.deadline import Deadline
 from iems.serve.log import Log
-from milters.plugins.process import PluginFailed, Process
+from milters.plugins.process import Lines, PluginFailed, Process
 from milters.plugins.wire import MAX_REPLY
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 60.0
@@ -63,13 +63,23 @@ class Job:
 
 
 class Host:
-    """Made without a thread or a process; the first job starts it, if nobody did before."""
+    """Made without a thread or a process; the first job starts it, if nobody did before.
+
+    Each process gets the `order`, and gives the `answer` that the settings were read with.
+    """
 
     def __init__(
-        self, name: str, order: Mapping[str, Any], count: int, limit: int = MAX_REPLY
+        self,
+        name: str,
+        order: Mapping[str, Any],
+        answer: Mapping[str, Any],
+        count: int,
+        limit: int = MAX_REPLY,
     ) -> None:
         self.name = name
         self._order = order
+        self._answer = answer
+        self._lines = Lines()
         self._count = count
         self._limit = limit
         self._jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
@@ -124,16 +134,17 @@ class Host:
         keeper.end()
 
     def _begin(self) -> Process:
-        process = Process(self._echo, self._limit)
+        process = Process(self._echo, self._lines, self._limit)
         try:
             answer = process.order(self._order)
         except PluginFailed as error:
             process.kill()
             self._failed(f"{error}, at its start")
             raise
-        if answer.keys().isdisjoint({"checks", "edit"}):
+        if answer != self._answer:
             process.kill()
-            self._failed(f"cannot be made: {answer.get('faults')}")
+            why = answer.get("faults", "it is another one than it was, and wants a reload")
+            self._failed(f"cannot be made: {why}")
             raise PluginFailed("cannot be made any more")
         return process
 

@@ -15,7 +15,7 @@ from iems.codec.printable import printable
 from iems.settings import read
 from iems.settings.plugins import Plugin
 from iems.settings.read import SettingsError, Table, Where, join, setting
-from milters.plugins.process import PluginFailed, Process
+from milters.plugins.process import Lines, PluginFailed, Process
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,7 +65,7 @@ def tried(order: Mapping[str, Any], plugin: Plugin) -> Mapping[str, Any]:
     """What a process answers to it that is begun for this alone."""
     key, of = order["key"], plugin.distribution
     try:
-        process = Process(lambda _line: None)
+        process = Process(lambda _line: None, Lines())
         try:
             answer = process.order(order)
         finally:

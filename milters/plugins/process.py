@@ -31,9 +31,12 @@ START_SECONDS = 20.0
 _PROGRAM = ("-P", "-s", "-m", "milters.plugins.child")
 _PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
 _LINES = 20
-"""Lines of one process that are logged within a minute; of the others only the count."""
+"""Lines that the processes of a plug-in may have logged within a minute; of more it is told."""
 
 _MINUTE = 60.0
+_LISTENS = 1.0
+"""Seconds for what a process that was killed has written."""
+
 _PIECE = 64 << 10
 _NAMES = {one.value: one.name for one in signal.Signals}
 """Most signals of real time have none."""
@@ -49,10 +52,29 @@ class PluginFailed(Exception):  # noqa: N818 - that of the process, not ours
         self.over = over
 
 
+class Lines:
+    """What all processes of one plug-in may have logged yet, in this minute."""
+
+    def __init__(self) -> None:
+        self._ends = 0.0
+        self._left = 0
+
+    @property
+    def left(self) -> int:
+        """How many."""
+        if time.monotonic() > self._ends:
+            self._ends, self._left = time.monotonic() + _MINUTE, _LINES
+        return self._left
+
+    def spend(self, count: int) -> None:
+        """These were logged."""
+        self._left = max(0, self._left - count)
+
+
 class Process:
     """A running one, whose answers have at most `limit` bytes. OSError where none can be begun."""
 
-    def __init__(self, echo: Echo, limit: int = MAX_REPLY) -> None:
+    def __init__(self, echo: Echo, lines: Lines, limit: int = MAX_REPLY) -> None:
         self._limit = limit
         self._connection, theirs = socket.socketpair()
         reading, writing = os.pipe()
@@ -68,9 +90,10 @@ class Process:
             theirs.close()
             os.close(held)
             os.close(writing)
-        listener = threading.Thread(target=_listen, args=(reading, echo), daemon=True)
+        args = (reading, echo, lines)
+        self._listener = threading.Thread(target=_listen, args=args, daemon=True)
         try:
-            listener.start()
+            self._listener.start()
         except RuntimeError:
             os.close(reading)
             self.kill()
@@ -108,12 +131,18 @@ class Process:
         return told
 
     def kill(self) -> None:
-        """End it and what it has begun, as far as that stayed in its group."""
+        """End it and what it has begun, as far as that stayed in its group.
+
+        Nothing of it is left then, and no thread, unless something that left its group still writes
+        to standard error.
+        """
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
         os.close(self._leash)
         self._connection.close()
+        if self._listener.is_alive():
+            self._listener.join(_LISTENS)
 
     def _send(
         self, pieces: list[bytes], deadline: Deadline, passed: list[int] | None = None
@@ -177,21 +206,21 @@ def _begun(passed: tuple[int, int], log: int) -> subprocess.Popen[bytes]:
     )
 
 
-def _listen(descriptor: int, echo: Echo) -> None:
+def _listen(descriptor: int, echo: Echo, lines: Lines) -> None:
     """Hand some lines a minute on, until nobody can write any more; the others are dropped."""
-    ends, left, rest = 0.0, 0, b""
+    rest = b""
     try:
         while piece := os.read(descriptor, _PIECE):
-            if time.monotonic() > ends:
-                ends, left = time.monotonic() + _MINUTE, _LINES
-            if not left:
+            if not (left := lines.left):
+                rest = b""
                 continue
-            *lines, rest = (rest + piece).split(b"\n", left)
-            for line in lines:
+            *found, rest = (rest + piece).split(b"\n", left)
+            for line in found:
                 echo(printable(line))
-            left -= len(lines)
-            rest = rest[:LIMIT] if left else b""
-            if not left:
+            lines.spend(len(found))
+            rest = rest[:LIMIT]
+            if len(found) == left:
+                rest = b""
                 echo("... and more, which is not told")
         if rest:
             echo(printable(rest))

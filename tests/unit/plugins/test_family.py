@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -196,6 +197,48 @@ def children() -> list[int]:
     pids = [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()]
     mine = [pid for pid in pids if parent(pid) == os.getpid()]
     return [pid for pid in mine if "milters.plugins.child" in command(pid)]
+
+
+def test_one_that_is_another_than_it_was_answers_nothing(folder: Path) -> None:
+    """A package that was updated: its checks may be others than those that the settings named."""
+    source = folder / "probe_module.py"
+    with one() as check:
+        assert check.start(Chain().view(), NOW).result()[0].band == "odd"
+        source.write_text(SOURCE.replace('"MAIL"', '"CONNECT"'))
+        try:
+            [pid] = children()
+            os.kill(pid, 9)
+            eventually(lambda: not children())
+            [found] = check.start(Chain().view(), NOW).result()
+        finally:
+            source.write_text(SOURCE)
+    assert found.band == "temperror"
+    assert "cannot be made any more" in found.reason
+
+
+def test_settings_are_read_without_a_thread_that_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The supervisor forks afterwards."""
+    before, listen = threading.enumerate(), process._listen
+
+    def late(descriptor: int, echo: process.Echo, lines: process.Lines) -> None:
+        listen(descriptor, echo, lines)
+        threading.Event().wait(0.2)
+
+    monkeypatch.setattr(process, "_listen", late)
+    made()
+    assert set(threading.enumerate()) <= set(before)
+
+
+def test_what_its_processes_write_is_bounded_for_all_of_them() -> None:
+    """Each message may begin another one."""
+    told: list[str] = []
+    lines = process.Lines()
+    for number in range(3):
+        reading, writing = os.pipe()
+        os.write(writing, b"%d\n" % number * 15)
+        os.close(writing)
+        process._listen(reading, told.append, lines)
+    assert told == ["0"] * 15 + ["1"] * 5 + ["... and more, which is not told"]
 
 
 def test_what_ends_with_each_message_leaves_no_process_and_no_descriptor() -> None:
