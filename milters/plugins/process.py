@@ -222,7 +222,8 @@ def _listen(descriptor: int, echo: Echo, lines: Lines) -> None:
             if len(found) == left:
                 rest = b""
                 echo("... and more, which is not told")
-        if rest:
+        if rest and lines.left:
+            lines.spend(1)
             echo(printable(rest))
     finally:
         os.close(descriptor)

@@ -235,10 +235,10 @@ def test_what_its_processes_write_is_bounded_for_all_of_them() -> None:
     lines = process.Lines()
     for number in range(3):
         reading, writing = os.pipe()
-        os.write(writing, b"%d\n" % number * 15)
+        os.write(writing, b"%d\n" % number * 15 + b"no line end")
         os.close(writing)
         process._listen(reading, told.append, lines)
-    assert told == ["0"] * 15 + ["1"] * 5 + ["... and more, which is not told"]
+    assert told == ["0"] * 15 + ["no line end"] + ["1"] * 4 + ["... and more, which is not told"]
 
 
 def test_what_ends_with_each_message_leaves_no_process_and_no_descriptor() -> None:
