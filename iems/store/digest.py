@@ -10,15 +10,11 @@ A file that cannot be written is a `DigestError`.
 
 from __future__ import annotations
 
-import sqlite3
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import suppress
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from iems.serve.deadline import Deadline
-from iems.store.wal import write_ahead
+from iems.store.rows import Rows
 
 FILE = "digest.sqlite"
 """Its name in the agent's state."""
@@ -70,18 +66,11 @@ class Digests:
     """The file, open; for one thread."""
 
     def __init__(self, path: Path) -> None:
-        self._path = path
-        try:
-            self._connection = sqlite3.connect(path, timeout=_BUSY, isolation_level=None)
-            write_ahead(self._connection, Deadline.after(_BUSY))
-            self._connection.execute("PRAGMA synchronous = FULL")
-            self._connection.executescript(_SCHEMA)
-        except sqlite3.Error as error:
-            raise DigestError(f"{path}: {error}") from None
+        self._rows = Rows(path, _SCHEMA, _BUSY, DigestError)
 
     def reached(self, what: str) -> float | None:
         """Up to when this is done; None where it never was."""
-        rows = self._do("SELECT time FROM reached WHERE what = ?", what)
+        rows = self._rows.all("SELECT time FROM reached WHERE what = ?", what)
         return rows[0][0] if rows else None
 
     def reach(self, what: str, time: float, events: Iterable[Event] = ()) -> None:
@@ -89,14 +78,15 @@ class Digests:
         rows = [(one.user, one.kind, one.time, one.sender, one.why, one.id) for one in events]
 
         def write() -> None:
-            self._connection.executemany("INSERT INTO event VALUES (?, ?, ?, ?, ?, ?)", rows)
-            self._connection.execute("INSERT OR REPLACE INTO reached VALUES (?, ?)", (what, time))
+            for row in rows:
+                self._rows.do("INSERT INTO event VALUES (?, ?, ?, ?, ?, ?)", row)
+            self._rows.do("INSERT OR REPLACE INTO reached VALUES (?, ?)", (what, time))
 
-        self._together(write)
+        self._rows.together(write)
 
     def users(self, before: float, after: str, most: int) -> list[str]:
         """Of whom there are events of before this time: so many, in order, behind `after`."""
-        found = self._do(
+        found = self._rows.all(
             "SELECT DISTINCT user FROM event WHERE user > ? AND time < ? ORDER BY user LIMIT ?",
             *(after, before, most),
         )
@@ -104,12 +94,12 @@ class Digests:
 
     def events(self, user: str, kind: str, before: float, most: int) -> tuple[list[Event], int]:
         """The latest of them, the oldest of these first, and how many there are."""
-        rows = self._do(
+        rows = self._rows.all(
             "SELECT user, kind, time, sender, why, id FROM event"
             " WHERE user = ? AND kind = ? AND time < ? ORDER BY time DESC LIMIT ?",
             *(user, kind, before, most),
         )
-        [(count,)] = self._do(
+        [(count,)] = self._rows.all(
             "SELECT count(*) FROM event WHERE user = ? AND kind = ? AND time < ?",
             *(user, kind, before),
         )
@@ -117,26 +107,26 @@ class Digests:
 
     def begun(self, user: str) -> tuple[str, float] | None:
         """The digest of which nobody knows whether it went: its id, and up to when it tells."""
-        rows = self._do("SELECT digest, before FROM sending WHERE user = ?", user)
+        rows = self._rows.all("SELECT digest, before FROM sending WHERE user = ?", user)
         return rows[0] if rows else None
 
     def begin(self, user: str, digest: str, before: float) -> None:
         """The digest with this id goes to him now, and tells of what was before this time."""
-        self._do("INSERT OR REPLACE INTO sending VALUES (?, ?, ?)", user, digest, before)
+        self._rows.all("INSERT OR REPLACE INTO sending VALUES (?, ?, ?)", user, digest, before)
 
     def done(self, user: str, before: float) -> None:
         """He was told of what was before this time, or is not to be told."""
 
         def write() -> None:
             values = (user, before)
-            self._connection.execute("DELETE FROM event WHERE user = ? AND time < ?", values)
-            self._connection.execute("DELETE FROM sending WHERE user = ?", (user,))
+            self._rows.do("DELETE FROM event WHERE user = ? AND time < ?", values)
+            self._rows.do("DELETE FROM sending WHERE user = ?", (user,))
 
-        self._together(write)
+        self._rows.together(write)
 
     def forget(self, before: float) -> None:
         """Drop events of before this time."""
-        self._do("DELETE FROM event WHERE time < ?", before)
+        self._rows.all("DELETE FROM event WHERE time < ?", before)
 
     def refuse(self, user: str, *, refuses: bool = True) -> bool:
         """He wants no digest any more, or one again; whether that is new."""
@@ -145,31 +135,12 @@ class Digests:
             if refuses
             else "DELETE FROM refusing WHERE user = ?"
         )
-        try:
-            return self._connection.execute(verb, (user,)).rowcount == 1
-        except sqlite3.Error as error:
-            raise DigestError(f"{self._path}: {error}") from None
+        return self._rows.do(verb, (user,)).rowcount == 1
 
     def refusing(self) -> list[str]:
         """Who wants none."""
-        return [user for (user,) in self._do("SELECT user FROM refusing ORDER BY user")]
+        return [user for (user,) in self._rows.all("SELECT user FROM refusing ORDER BY user")]
 
     def close(self) -> None:
         """Close the file."""
-        self._connection.close()
-
-    def _do(self, statement: str, *values: object) -> Sequence[Any]:
-        try:
-            return self._connection.execute(statement, values).fetchall()
-        except sqlite3.Error as error:
-            raise DigestError(f"{self._path}: {error}") from None
-
-    def _together(self, write: Callable[[], None]) -> None:
-        try:
-            self._connection.execute("BEGIN IMMEDIATE")
-            write()
-            self._connection.execute("COMMIT")
-        except sqlite3.Error as error:
-            with suppress(sqlite3.Error):
-                self._connection.execute("ROLLBACK")
-            raise DigestError(f"{self._path}: {error}") from None
+        self._rows.close()

@@ -8,15 +8,11 @@ nobody is told twice. A file that cannot be written is an `OwedError`.
 
 from __future__ import annotations
 
-import sqlite3
-from collections.abc import Callable, Collection
-from contextlib import suppress
+from collections.abc import Collection
 from dataclasses import astuple, dataclass
 from pathlib import Path
-from typing import Any, TypeVar
 
-from iems.serve.deadline import Deadline
-from iems.store.wal import write_ahead
+from iems.store.rows import Rows
 
 FILE = "viruses.sqlite"
 """Its name in the milter's state."""
@@ -66,9 +62,6 @@ GROUP BY event.person ORDER BY min(event.time) LIMIT ?
 """
 
 
-T = TypeVar("T")
-
-
 class OwedError(Exception):
     """The file cannot be read or written."""
 
@@ -95,16 +88,7 @@ class Owed:
     """The file, open; for one thread."""
 
     def __init__(self, path: Path) -> None:
-        self._path = path
-        try:
-            self._connection = sqlite3.connect(path, timeout=_BUSY, isolation_level=None)
-            write_ahead(self._connection, Deadline.after(_BUSY))
-            self._connection.execute("PRAGMA synchronous = FULL")
-            # The job comes every few seconds, and the schema is a write each time.
-            if self._connection.execute("PRAGMA user_version").fetchone() == (0,):
-                self._connection.executescript(_SCHEMA)
-        except sqlite3.Error as error:
-            raise OwedError(f"{path}: {error}") from None
+        self._rows = Rows(path, _SCHEMA, _BUSY, OwedError)
 
     def add(self, events: Collection[tuple[str, Event]]) -> None:
         """These persons are to be told of these."""
@@ -113,84 +97,71 @@ class Owed:
             for person, event in events:
                 self._add(person, event)
 
-        self._together(add)
+        self._rows.together(add)
 
     def _add(self, person: str, event: Event) -> None:
-        [(count,)] = self._do("SELECT count(*) FROM event WHERE person = ?", person)
+        [(count,)] = self._rows.all("SELECT count(*) FROM event WHERE person = ?", person)
         if count < MOST:
-            self._do(_EVENT, person, *map(_kept, astuple(event)))
+            self._rows.all(_EVENT, person, *map(_kept, astuple(event)))
         else:
-            self._do(_MORE, person, 1)
+            self._rows.all(_MORE, person, 1)
 
     def due(self, since: float, now: float, most: int) -> list[str]:
         """Who is to be told of something and was told nothing since then; who waits longest first.
 
         Who was told in the future was so by a clock that has been set back.
         """
-        return [person for (person,) in self._do(_DUE, since, now, most)]
+        return [person for (person,) in self._rows.all(_DUE, since, now, most)]
 
     def told(self, since: float, now: float) -> int:
         """How many persons were told something since then."""
-        [(count,)] = self._do("SELECT count(*) FROM person WHERE told BETWEEN ? AND ?", since, now)
+        [(count,)] = self._rows.all(
+            "SELECT count(*) FROM person WHERE told BETWEEN ? AND ?", since, now
+        )
         return int(count)
 
     def take(self, person: str, now: float) -> tuple[list[Event], int]:
         """What he is told now, the oldest first, and how many more events there were."""
 
         def take() -> tuple[list[Event], int]:
-            rows = self._do("SELECT * FROM event WHERE person = ? ORDER BY time, rowid", person)
-            more = self._do("SELECT more FROM person WHERE person = ?", person)
-            self._do("DELETE FROM event WHERE person = ?", person)
-            self._do(_TOLD, person, now)
+            rows = self._rows.all(
+                "SELECT * FROM event WHERE person = ? ORDER BY time, rowid", person
+            )
+            more = self._rows.all("SELECT more FROM person WHERE person = ?", person)
+            self._rows.all("DELETE FROM event WHERE person = ?", person)
+            self._rows.all(_TOLD, person, now)
             return [Event(*row[1:]) for row in rows], more[0][0] if more else 0
 
-        return self._together(take)
+        return self._rows.together(take)
 
     def give_back(self, person: str, events: Collection[Event], more: int) -> None:
         """He was not told of them."""
 
         def give_back() -> None:
-            self._do("UPDATE person SET told = NULL WHERE person = ?", person)
+            self._rows.all("UPDATE person SET told = NULL WHERE person = ?", person)
             for event in events:
                 self._add(person, event)
             if more:
-                self._do(_MORE, person, more)
+                self._rows.all(_MORE, person, more)
 
-        self._together(give_back)
+        self._rows.together(give_back)
 
     def forget(self, events: float, told: float) -> None:
         """Drop events of before a time, and before another one who was told."""
 
         def forget() -> None:
-            self._do("DELETE FROM event WHERE time < ?", events)
-            self._do(
+            self._rows.all("DELETE FROM event WHERE time < ?", events)
+            self._rows.all(
                 "DELETE FROM person WHERE coalesce(told, 0) < ?"
                 " AND person NOT IN (SELECT person FROM event)",
                 told,
             )
 
-        self._together(forget)
+        self._rows.together(forget)
 
     def close(self) -> None:
         """Close the file."""
-        self._connection.close()
-
-    def _do(self, statement: str, *values: object) -> list[Any]:
-        try:
-            return self._connection.execute(statement, values).fetchall()
-        except sqlite3.Error as error:
-            raise OwedError(f"{self._path}: {error}") from None
-
-    def _together(self, work: Callable[[], T]) -> T:
-        self._do("BEGIN IMMEDIATE")
-        try:
-            done = work()
-            self._do("COMMIT")
-        except OwedError:
-            with suppress(sqlite3.Error):
-                self._connection.execute("ROLLBACK")
-            raise
-        return done
+        self._rows.close()
 
 
 def _kept(value: object) -> object:

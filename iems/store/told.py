@@ -8,11 +8,9 @@ in stages the next stage comes. A file that cannot be written is a `ToldError`.
 
 from __future__ import annotations
 
-import sqlite3
 from pathlib import Path
 
-from iems.serve.deadline import Deadline
-from iems.store.wal import write_ahead
+from iems.store.rows import Rows
 
 DAY = 86400.0
 _BUSY = 5.0
@@ -43,14 +41,7 @@ class Told:
     """The file, open; for one thread."""
 
     def __init__(self, path: Path) -> None:
-        self._path = path
-        try:
-            self._connection = sqlite3.connect(path, timeout=_BUSY, isolation_level=None)
-            write_ahead(self._connection, Deadline.after(_BUSY))
-            self._connection.execute("PRAGMA synchronous = FULL")
-            self._connection.executescript(_SCHEMA)
-        except sqlite3.Error as error:
-            raise ToldError(f"{path}: {error}") from None
+        self._rows = Rows(path, _SCHEMA, _BUSY, ToldError)
 
     def claim(self, whom: str, ends: int, days: int, now: float) -> bool:
         """Whether he shall be told now that something ends, in at most so many `days`.
@@ -58,22 +49,16 @@ class Told:
         So it is if he was told nothing within a day, and of this end nothing as late as this.
         """
         values = {"whom": whom, "ends": ends, "days": days, "time": now, "day": DAY}
-        return self._do(_CLAIM, values) == 1
+        return self._rows.do(_CLAIM, values).rowcount == 1
 
     def release(self, whom: str) -> None:
         """He was not told."""
-        self._do("DELETE FROM told WHERE whom = :whom", {"whom": whom})
+        self._rows.do("DELETE FROM told WHERE whom = :whom", {"whom": whom})
 
     def forget(self, before: float) -> None:
         """Drop what is about ends before this time: they are over."""
-        self._do("DELETE FROM told WHERE ends < :before", {"before": before})
+        self._rows.do("DELETE FROM told WHERE ends < :before", {"before": before})
 
     def close(self) -> None:
         """Close the file."""
-        self._connection.close()
-
-    def _do(self, statement: str, values: dict[str, object]) -> int:
-        try:
-            return self._connection.execute(statement, values).rowcount
-        except sqlite3.Error as error:
-            raise ToldError(f"{self._path}: {error}") from None
+        self._rows.close()
