@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import tempfile
 import threading
 from collections.abc import Iterator
@@ -186,9 +187,7 @@ def test_one_that_ended_between_two_messages_is_replaced_before_the_next() -> No
     with one() as check:
         first = check.start(Chain().view(), NOW).result()
         assert first[0].band == "odd"
-        [pid] = children()
-        os.kill(pid, 9)
-        eventually(lambda: not children())
+        end_the_process()
         assert check.start(Chain().view(), NOW).result() == first
 
 
@@ -199,6 +198,13 @@ def children() -> list[int]:
     return [pid for pid in mine if "milters.plugins.child" in command(pid)]
 
 
+def end_the_process() -> None:
+    """It is over with all that it had open; that it has no command line any more comes before."""
+    [pid] = children()
+    os.kill(pid, signal.SIGKILL)
+    os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+
+
 def test_one_that_is_another_than_it_was_answers_nothing(folder: Path) -> None:
     """A package that was updated: its checks may be others than those that the settings named."""
     source = folder / "probe_module.py"
@@ -206,9 +212,7 @@ def test_one_that_is_another_than_it_was_answers_nothing(folder: Path) -> None:
         assert check.start(Chain().view(), NOW).result()[0].band == "odd"
         source.write_text(SOURCE.replace('"MAIL"', '"CONNECT"'))
         try:
-            [pid] = children()
-            os.kill(pid, 9)
-            eventually(lambda: not children())
+            end_the_process()
             [found] = check.start(Chain().view(), NOW).result()
         finally:
             source.write_text(SOURCE)
