@@ -60,7 +60,7 @@ class Rule:
             tuple(_compiled(label, one) for one in lists.get("pattern", ())),
             frozenset(_extension(label, one) for one in lists.get("extension", ())),
             "double-extension" in table,
-            tuple(_glob(label, one.lower()) for one in lists.get("type", ())),
+            tuple(_type(label, one) for one in lists.get("type", ())),
             frozenset(lists.get("content", ())),
             frozenset(lists.get("fault", ())),
             larger if isinstance(larger, int) else None,
@@ -103,6 +103,12 @@ def _extension(label: str, text: str) -> str:
     if not extension or set(extension) & set("*?/ "):
         raise ValueError(f"rule {label}: extension = {text!r}: expected letters, as in 'exe'")
     return extension
+
+
+def _type(label: str, text: str) -> Pattern:
+    if not set(text) & set("/*?"):
+        raise ValueError(f"rule {label}: type = {text!r}: expected both halves, as in '{text}/*'")
+    return _glob(label, text.lower())
 
 
 def _strings(label: str, key: str, value: object) -> tuple[str, ...]:

@@ -73,6 +73,7 @@ def test_matches(table: dict[str, object], file: File, matches: bool) -> None:
         ("x", {"pattern": ["("]}, r"rule x: '\(' is no pattern: missing \)"),
         ("x", {"extension": ["*.exe"]}, r"rule x: extension = '\*.exe': expected letters"),
         ("x", {"extension": ["."]}, r"rule x: extension = '\.': expected letters, as in 'exe'"),
+        ("x", {"type": ["Image"]}, r"rule x: type = 'Image': expected both .*, as in 'Image/\*'"),
         ("x", {"content": ["exe"]}, "rule x: content = 'exe': expected one of 7z, ace,"),
         ("x", {"fault": ["bad"]}, "rule x: fault = 'bad': expected one of broken, encrypted,"),
         ("x", {"larger": "1"}, "rule x: larger = '1': expected a number of bytes"),
