@@ -28,6 +28,7 @@ EXIT_CODES = (
 COMMANDS: Mapping[str, str] = {
     "alias": "add, list and delete aliases",
     "backup": "write all that this server knows into one file",
+    "bayes": "evaluate, question and train the filter of each user",
     "check": "check the settings",
     "digest": "say who gets no daily digest",
     "dkim": "make and turn over the keys that sign for domains, print their records",
