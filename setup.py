@@ -25,6 +25,7 @@ setup(
         "milters.signatures",
         "lmtp",
         "lmtp.bayes",
+        "lmtp.learning",
         "sieve",
         "cli",
         "cli.bayes",

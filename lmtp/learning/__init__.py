@@ -1,0 +1,1 @@
+"""The daemon that trains the filters of users (`lmtp/bayes/`): what it is told, and its queue."""

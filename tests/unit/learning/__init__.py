@@ -1,0 +1,1 @@
+"""The training daemon, without its servers."""
