@@ -17,7 +17,6 @@ import contextlib
 import math
 import sqlite3
 import struct
-import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -25,7 +24,7 @@ from pathlib import Path
 
 from iems.serve.deadline import Deadline
 from iems.store.counters import MOST, STEPS, Claim, CountersError, Held, as_bytes, as_text
-from iems.store.wal import write_ahead
+from iems.store.sharedfile import Kind, SharedFile
 
 _SLOTS = struct.Struct(f"<{STEPS + 1}Q")
 _TIDY = 64
@@ -58,7 +57,7 @@ _DROP = """
 DELETE FROM counter WHERE (key, window) IN
     (SELECT key, window FROM counter WHERE ends <= ? ORDER BY ends LIMIT ?)
 """
-_DAMAGED = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
+_KIND = Kind(_SCHEMA, CountersError, ("PRAGMA synchronous = NORMAL",))
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,12 +98,8 @@ class CounterFile:
         clock: Callable[[], float] = time.time,
         note: Callable[[str], None] = lambda _why: None,
     ) -> None:
-        self._path = path
+        self._file = SharedFile(path, _KIND, note)
         self._clock = clock
-        self._note = note
-        self._lock = threading.Lock()
-        self._connection: sqlite3.Connection | None = None
-        self._file = 0
         self._writes = 0
 
     def add(self, key: str, amount: int, window: float, deadline: Deadline) -> int:
@@ -136,12 +131,12 @@ class CounterFile:
 
     def peek(self, key: str, window: float, deadline: Deadline) -> int:
         """How much of it there is within the `window` of seconds that ends now."""
-        with self._opened(deadline) as connection:
+        with self._file.opened(deadline) as connection:
             return _read(connection, key, window, self._clock()).total
 
     def hold(self, user: str, why: str, deadline: Deadline, *, told: bool = False) -> bool:
         """Hold an account from now on; whether it was not held before."""
-        with self._opened(deadline) as connection:
+        with self._file.opened(deadline) as connection:
             connection.execute("PRAGMA synchronous = FULL")
             row = (as_text(user), self._clock(), as_text(why), told)
             new = connection.execute(
@@ -152,7 +147,7 @@ class CounterFile:
 
     def is_held(self, user: str, deadline: Deadline) -> bool:
         """Whether this account is held."""
-        with self._opened(deadline) as connection:
+        with self._file.opened(deadline) as connection:
             found = connection.execute(
                 "SELECT 1 FROM held WHERE user = ?", (as_text(user),)
             ).fetchone()
@@ -160,7 +155,7 @@ class CounterFile:
 
     def held(self, deadline: Deadline) -> list[Held]:
         """All accounts that are held, the first one first."""
-        with self._opened(deadline) as connection:
+        with self._file.opened(deadline) as connection:
             rows = connection.execute(
                 "SELECT user, since, why, told FROM held ORDER BY since, user"
             ).fetchall()
@@ -168,7 +163,7 @@ class CounterFile:
 
     def tell(self, one: Held, deadline: Deadline) -> None:
         """Postmaster was told of this hold."""
-        with self._opened(deadline) as connection:
+        with self._file.opened(deadline) as connection:
             row = (one.user, one.since)
             connection.execute("UPDATE held SET told = 1 WHERE user = ? AND since = ?", row)
 
@@ -182,68 +177,12 @@ class CounterFile:
 
     def close(self) -> None:
         """Close the file; a count after that opens it again."""
-        with self._lock:
-            self._close()
+        self._file.close()
 
     @contextlib.contextmanager
     def _transaction(self, deadline: Deadline) -> Iterator[tuple[sqlite3.Connection, float]]:
-        with self._opened(deadline) as connection, connection:
-            connection.execute("BEGIN IMMEDIATE")
+        with self._file.transaction(deadline) as connection:
             yield connection, self._clock()
-
-    @contextlib.contextmanager
-    def _opened(self, deadline: Deadline) -> Iterator[sqlite3.Connection]:
-        """The connection for this thread alone; whatever fails closes it."""
-        if not self._lock.acquire(timeout=deadline.remaining()):
-            raise self._failed("other threads count for too long")
-        try:
-            connection = self._connect(deadline)
-            connection.execute(f"PRAGMA busy_timeout = {math.ceil(deadline.remaining() * 1000)}")
-            yield connection
-        except (sqlite3.Error, OSError) as error:
-            self._close()
-            damaged = getattr(error, "sqlite_errorcode", 0) & 0xFF in _DAMAGED
-            if damaged:
-                self._remove()
-            told = " (it is removed and begun anew)" if damaged else ""
-            raise self._failed(f"{error}{told}") from None
-        finally:
-            self._lock.release()
-
-    def _failed(self, why: str) -> CountersError:
-        text = f"{self._path}: {why}"
-        self._note(text)
-        return CountersError(text)
-
-    def _connect(self, deadline: Deadline) -> sqlite3.Connection:
-        """The file that has the name now: somebody may have removed the one that is open."""
-        if self._connection is not None and self._file == _number(self._path):
-            return self._connection
-        self._close()
-        connection = sqlite3.connect(
-            self._path, deadline.remaining(), isolation_level=None, check_same_thread=False
-        )
-        try:
-            self._file = _number(self._path)
-            connection.execute("PRAGMA synchronous = NORMAL")
-            write_ahead(connection, deadline)
-            connection.executescript(_SCHEMA)
-        except sqlite3.Error:
-            connection.close()
-            raise
-        self._connection = connection
-        return connection
-
-    def _close(self) -> None:
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
-
-    def _remove(self) -> None:
-        """Remove the damaged file, unless another process has already begun a new one."""
-        if self._file == _number(self._path):
-            for suffix in ("", "-wal", "-shm"):
-                self._path.with_name(self._path.name + suffix).unlink(missing_ok=True)
 
     def _write(self, connection: sqlite3.Connection, key: str, one: _Window, now: float) -> None:
         ends = (one.step + STEPS + 1) * one.length / STEPS
@@ -267,11 +206,3 @@ def _read(connection: sqlite3.Connection, key: str, window: float, now: float) -
         return _Window(window, step, empty)
     passed = step - row[0]
     return _Window(window, step, (_SLOTS.unpack(row[1]) + empty)[passed : passed + STEPS + 1])
-
-
-def _number(path: Path) -> int:
-    """The number of the file of this name; 0 where there is none."""
-    try:
-        return path.stat().st_ino
-    except FileNotFoundError:
-        return 0

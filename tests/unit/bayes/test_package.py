@@ -7,11 +7,19 @@ import sys
 
 from tests.qa.source import modules, name, tree
 
-_OURS = ("iems.codec", "iems.mime", "iems.model", "iems.store.resp", "lmtp.bayes")
+_OURS = (
+    "iems.codec",
+    "iems.mime",
+    "iems.model",
+    "iems.serve.deadline",
+    "iems.store.resp",
+    "iems.store.sharedfile",
+    "lmtp.bayes",
+)
 
 
 def test_it_imports_nothing_of_the_agent() -> None:
-    """Only the standard library, itself, and pure packages."""
+    """Only the standard library, itself, pure packages, and what opens a store."""
     found = [
         f"{name(path)}: {word}"
         for path in modules("lmtp/bayes")

@@ -83,7 +83,7 @@ def test_strangers_without_end_do_not_grow_the_file(
 
 
 def _rows(counters: CounterFile) -> int:
-    connection = sqlite3.connect(counters._path)
+    connection = sqlite3.connect(counters._file.path)
     try:
         return int(connection.execute("SELECT count(*) FROM counter").fetchone()[0])
     finally:
@@ -102,20 +102,20 @@ def test_a_file_that_cannot_be_opened_is_told(tmp_path: Path) -> None:
 
 def test_a_lock_is_waited_for_until_the_deadline(counters: CounterFile) -> None:
     counters.add("a", 1, 60.0, soon())
-    other = sqlite3.connect(counters._path, isolation_level=None)
+    other = sqlite3.connect(counters._file.path, isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
     with pytest.raises(CountersError, match="database is locked"):
         counters.add("a", 1, 60.0, Deadline.after(0.05))
     other.execute("ROLLBACK")
     other.close()
     assert counters.add("a", 1, 60.0, soon()) == 2
-    with counters._lock, pytest.raises(CountersError, match="other threads"):
+    with counters._file._lock, pytest.raises(CountersError, match="other threads"):
         counters.peek("a", 60.0, Deadline.after(0.01))
 
 
 def test_a_full_disk_is_told_and_loses_no_count(counters: CounterFile) -> None:
     counters.add("a", 1, 60.0, soon())
-    connection = counters._connection
+    connection = counters._file._connection
     assert connection is not None
     connection.execute("PRAGMA max_page_count = 1")
     with pytest.raises(CountersError, match="full"):
@@ -135,7 +135,7 @@ def test_a_damaged_file_is_told_and_begun_anew(tmp_path: Path, size: int) -> Non
 
 def test_a_row_that_nobody_wrote_counts_for_nothing(counters: CounterFile) -> None:
     counters.add("a", 5, 60.0, soon())
-    other = sqlite3.connect(counters._path)
+    other = sqlite3.connect(counters._file.path)
     other.execute("UPDATE counter SET slots = x'00'")
     other.commit()
     other.close()
@@ -177,7 +177,7 @@ def test_a_file_that_another_process_is_making_is_waited_for(
 
 def test_what_is_held_is_synced_and_counts_are_not(counters: CounterFile) -> None:
     counters.add("a", 1, 60.0, soon())
-    connection = counters._connection
+    connection = counters._file._connection
     assert connection is not None
     # NORMAL syncs when the log begins anew and at no commit (sqlite.org/pragma.html).
     assert connection.execute("PRAGMA synchronous").fetchone() == (1,)
