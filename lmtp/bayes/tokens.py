@@ -1,17 +1,37 @@
-"""A message as the words that a classifier learns by."""
+"""A message as what a filter learns by: words that a user can read, and text for byte n-grams.
+
+Whatever stands in a message is read here and in the modules that this one names; how much each word
+says is for a classifier. What is not the message's own is not looked at (`lmtp.bayes.marks`), so
+that a message makes the same words when it comes in and in the mailbox.
+
+No bytes raise, the work is linear in their number, and what it makes is bounded: a longer message
+is judged by its head.
+"""
 
 from __future__ import annotations
 
-import re
+import itertools
 from dataclasses import dataclass
 from hashlib import blake2b
 
+from iems.codec.header import unfold
+from iems.model.message import Field
+from lmtp.bayes import marks
+from lmtp.bayes.bodies import Body
+from lmtp.bayes.headers import header_words
+
 MAX_MESSAGE = 256 * 1024
-"""Bytes: a longer message is judged by its head."""
+"""Bytes below the header: a longer message is judged by its head."""
+
+WORDS = 3000
+"""Words of one message."""
 
 _TEXT = 8192
-_WORD = re.compile(r"[\w.@$-]{2,20}")
-_FIELD = re.compile(rb"(?im)^(message-id|date|from|subject):[ \t]*([^\r\n]*)")
+"""Bytes of text for n-grams, of which the header may have half."""
+
+_KEY = (b"message-id", b"date", b"from", b"subject")
+_LOST = b"\0\x80"
+"""Octets that Dovecot writes for each other."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,21 +47,38 @@ class Tokens:
 
 def tokens(message: bytes) -> Tokens:
     """Those of a message, whatever its bytes are."""
-    text = message[:MAX_MESSAGE]
-    words = _WORD.findall(text.decode("latin-1"))
-    return Tokens(tuple(dict.fromkeys(words)), text[:_TEXT])
+    header, rest = marks.split(message)
+    fields = list(marks.kept(header))
+    own = b"".join(field.raw for field in fields)
+    body = Body()
+    body.read(own + rest[:MAX_MESSAGE])
+    found = dict.fromkeys(itertools.chain(header_words(fields), body.words))
+    words = tuple(itertools.islice(found, WORDS))
+    shown = own[: _TEXT // 2]
+    text = "\n".join(body.pieces)[:_TEXT].encode("utf-8", "replace")
+    return Tokens(words, (shown + b"\n" + text)[:_TEXT])
 
 
 def key(message: bytes) -> bytes:
-    """16 bytes by which the same message is known again."""
-    fields = sorted(_FIELD.findall(message[:MAX_MESSAGE]))
-    text = b"\n".join(name.lower() + b":" + value.strip() for name, value in fields)
+    """16 bytes by which the same message is known again, whatever was put on top of it."""
+    fields = list(marks.kept(marks.split(message)[0]))
+    first: dict[bytes, Field] = {}
+    for field in fields:
+        first.setdefault(field.key, field)
+    named = [first[name] for name in _KEY if name in first]
+    if not first.get(b"message-id") or not _canonical(first[b"message-id"]):
+        named = [field for field in fields if not field.key.startswith((b"content-", b"mime-"))]
+    text = b"\n".join(field.key + b":" + _canonical(field) for field in named)
     return blake2b(text, digest_size=16).digest()
 
 
 def message_id(message: bytes) -> bytes:
     """Its Message-ID, empty without one."""
-    for name, value in _FIELD.findall(message[:MAX_MESSAGE]):
-        if name.lower() == b"message-id":
-            return bytes(value.strip())
+    for field in marks.kept(marks.split(message)[0]):
+        if field.key == b"message-id":
+            return unfold(field.value)
     return b""
+
+
+def _canonical(field: Field) -> bytes:
+    return b" ".join(field.value.translate(None, _LOST).split())

@@ -1,0 +1,102 @@
+"""Text as words to learn by, each of which a user can read.
+
+Words are in lower case. What is longer than any word of a language is its first letter and its
+length, digits are their shape, and writing without blanks between words (Chinese, Japanese, Thai)
+is overlapping pairs of characters. No text raises, and the work is linear in its length.
+"""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Iterable, Iterator
+
+_LONG = 20
+"""Characters: longer ones are numbers of things, keys and data, seen once."""
+
+_WORD = re.compile(r"[\w$£€¥]++(?:['’.,@&+/-][\w$£€¥]++)*+[!%]?+")
+_WIDE = re.compile(
+    "[\u0e00-\u0eff\u1100-\u11ff\u2e80-\u2fff\u3005-\u3007\u3040-\u318f\u3400-\u9fff"
+    "\ua960-\ua97f\uac00-\ud7ff\uf900-\ufaff\uff66-\uffdc\U00020000-\U0003ffff]+"
+)
+_INVISIBLE = re.compile("[\u00ad\u034f\u180e\u200b-\u200f\u202a-\u202e\u2060-\u2064\ufeff]+")
+_FULL = re.compile("[\uff01-\uff5e]")
+_FULL_TO_ASCII = {letter: letter - 0xFEE0 for letter in range(0xFF01, 0xFF5F)}
+_PIECE = re.compile(r"[^\W_]+")
+_DIGIT = re.compile(r"\d")
+_DIGITS = re.compile(r"\d+")
+
+
+def plain(text: str) -> str:
+    """The text in lower case without what nobody sees, wide letters of ASCII as such."""
+    if text.isascii():
+        return text.lower()
+    text = _INVISIBLE.sub("", text)
+    if _FULL.search(text):
+        text = text.translate(_FULL_TO_ASCII)
+    return text.lower()
+
+
+def words(text: str) -> list[str]:
+    """The distinct words, in the order in which they stand; pairs of characters behind them."""
+    text = plain(text)
+    pairs: dict[str, None] = {}
+    if not text.isascii() and (runs := _WIDE.findall(text)):
+        text = _WIDE.sub(" ", text)
+        pairs = dict.fromkeys(pair for run in runs for pair in _pairs(run))
+    found = dict.fromkeys(_WORD.findall(text))
+    return [*dict.fromkeys(one for word in found for one in _readable(word)), *pairs]
+
+
+def sequence(text: str) -> list[str]:
+    """All words in their order, those that come again included."""
+    text = plain(text)
+    found: list[str] = []
+    for word in _WORD.findall(_WIDE.sub(" ", text)):
+        found += _readable(word)
+    for run in _WIDE.findall(text):
+        found += _pairs(run)
+    return found
+
+
+def _pairs(run: str) -> Iterable[str]:
+    if len(run) == 1:
+        return (run,)
+    return map("".join, itertools.pairwise(run))
+
+
+def _readable(word: str) -> Iterator[str]:
+    """A word that is no letters alone may be many."""
+    if len(word) <= _LONG and word.isalpha():
+        if len(word) > 1:
+            yield word
+        return
+    yield from _odd(word)
+
+
+def _odd(word: str) -> Iterator[str]:
+    if len(word) > _LONG:
+        yield long(word)
+        for piece in _PIECE.findall(word[:200])[:8]:
+            if 2 < len(piece) <= _LONG:
+                yield shaped(piece)
+    elif len(word) > 1:
+        yield shaped(word)
+
+
+def long(word: str) -> str:
+    """What stands for a word that is too long: its first letter and about how long it is."""
+    length = len(word)
+    return f"{word[0]}~{length // 10 * 10 if length < 100 else 100}"
+
+
+def shaped(word: str) -> str:
+    """The word with its numbers of more than two digits as so many `#`, up to nine."""
+    if _DIGIT.search(word) is None:
+        return word
+    return _DIGITS.sub(_shape, word)
+
+
+def _shape(found: re.Match[str]) -> str:
+    digits = found[0]
+    return digits if len(digits) < 2 else "#" * min(len(digits), 9)
