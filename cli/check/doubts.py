@@ -28,6 +28,7 @@ from iems.settings.plugins import CHECKS, EDITS, installed
 from iems.settings.policy import BANDS, CheckSettings, Mode
 from iems.settings.read import Network, SettingsError, Table, join
 from iems.settings.schema import Settings
+from iems.settings.shared import SharedSettings
 from iems.store.keys import ACTIVE
 from iems.store.signingkeys import SigningKeyError, at_or_above, load_all
 from milters.assembly import build_checks
@@ -59,7 +60,8 @@ def find(written: Written, postfix: Postfix | None) -> Iterator[str]:
     yield from _header_rules(written)
     yield from _channels(written, postfix)
     yield from _evidence(settings)
-    yield from _counters(written)
+    yield from _shared(written, "counters", written.settings.counters, "free accounts")
+    yield from _shared(written, "bayes", written.settings.bayes, "read what users have trained")
     yield from _exact(written, postfix)
     yield from _sealing(settings)
     yield from _unreadable(settings)
@@ -200,12 +202,11 @@ def _evidence(settings: Settings) -> Iterator[str]:
             )
 
 
-def _counters(written: Written) -> Iterator[str]:
-    counters = written.settings.counters
-    if counters.server.ip and not counters.user and not _near(counters.server.ip):
+def _shared(written: Written, name: str, given: SharedSettings, can: str) -> Iterator[str]:
+    if given.server.ip and not given.user and not _near(given.server.ip):
         yield (
-            f"{written.where('counters.server')}: counters.server is {counters.server} and nobody "
-            "logs in: whoever reaches it can free accounts; expected counters.user"
+            f"{written.where(f'{name}.server')}: {name}.server is {given.server} and nobody logs "
+            f"in: whoever reaches it can {can}; expected {name}.user"
         )
 
 

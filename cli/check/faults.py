@@ -19,9 +19,10 @@ from iems.notices.removed import load as load_words
 from iems.settings.load import Written
 from iems.settings.read import SettingsError
 from iems.settings.schema import Settings
+from iems.settings.shared import SharedSettings
 from iems.store.counters import PATIENCE
-from iems.store.counting import connect as connect_counters
 from iems.store.keys import Keyring, KeyringError
+from iems.store.shared import client
 from iems.store.signingkeys import SigningKeyError, load_all
 from milters.account import COMMIT_SECONDS
 from milters.assembly import build_checks
@@ -93,20 +94,21 @@ def _secrets(settings: Settings) -> Iterable[str]:
     if settings.directory.kind == "ldap":
         programs = (settings.milter, settings.agent, settings.admin)
         files += [program.ldap_password_file for program in programs]
-    yield from _counters(settings)
-    if settings.counters.shared and settings.counters.user:
-        files.append(settings.counters.password_file)
+    for server in (settings.counters, settings.bayes):
+        yield from _login(server)
+        if server.logs_in:
+            files.append(server.password_file)
     for file in files:
         yield from _mode(file)
 
 
-def _counters(settings: Settings) -> Iterator[str]:
-    """Why nobody could log in to the server that counts."""
+def _login(server: SharedSettings) -> Iterator[str]:
+    """Why nobody could log in to a server that several machines share."""
     try:
-        connect_counters(settings.counters, settings.milter.state)
+        client(server)
     except SettingsError as error:
-        missing = not settings.counters.password_file.exists()
-        todo = f"; write the password of {settings.counters.user} there, for root and group iems"
+        missing = not server.password_file.exists()
+        todo = f"; write the password of {server.user} there, for root and group iems"
         yield from (fault + (todo if missing else "") for fault in error.faults)
 
 

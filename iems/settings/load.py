@@ -27,6 +27,7 @@ from iems.settings.policy import (
 )
 from iems.settings.read import SettingsError, Table, Where, join, read_table, somewhere
 from iems.settings.schema import AgentSettings, MilterSettings, SenderSettings, Settings
+from iems.settings.shared import SharedSettings
 
 DEFAULT_FILE = Path("/etc/iems/iems.toml")
 _MAX_FILE = 4 << 20
@@ -43,15 +44,17 @@ class Written:
 
     def fingerprint(self, program: MilterSettings | AgentSettings) -> str:
         """The digest of all that `program` reads when it starts: secrets and directory, too."""
-        directory, counters = self.settings.directory, self.settings.counters
+        directory = self.settings.directory
         own = program.ldap_password_file if directory.kind == "ldap" else directory.file
         edits = (file for edit in self.settings.edits for file in edit.files)
         notices = self.settings.attachments.notices.values()
         files = [self.settings.keys.findings, own, *notices, *edits]
+        shared: SharedSettings = self.settings.bayes
         if isinstance(program, MilterSettings):
             files += sorted(self.settings.signing.keys.glob("*.toml"))
-            if counters.shared and counters.user:
-                files.append(counters.password_file)
+            shared = self.settings.counters
+        if shared.logs_in:
+            files.append(shared.password_file)
         whole = hashlib.sha256(self.digest.encode())
         for file in files:
             try:

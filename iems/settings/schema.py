@@ -15,17 +15,14 @@ from iems.model.address import Address
 from iems.model.envelope import INTERNET, parse_ip
 from iems.model.finding import Finding
 from iems.model.policy import WHOLE, Action, Layer, Rule
-from iems.model.server import NOWHERE, Server
 from iems.settings import read
 from iems.settings.attachments import AttachmentSettings
+from iems.settings.bayes import BayesSettings
 from iems.settings.edits import EditSettings
+from iems.settings.places import ETC, QUEUE, RUN, STATE
 from iems.settings.policy import Channel, CheckSettings, Mode, site_layer
 from iems.settings.read import AT_ONCE, LANGUAGES, RESTART, Network, section, setting
-
-ETC = Path("/etc/iems")
-QUEUE = Path("/var/spool/postfix/iems")
-STATE = Path("/var/lib/iems")
-RUN = Path("/run/iems")
+from iems.settings.shared import SharedSettings
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -133,37 +130,6 @@ class AdminSettings:
     ldap_password_file: Path = setting(
         read.path, "its password", ETC / "keys/ldap-admin", effect=AT_ONCE
     )
-
-
-@dataclass(frozen=True, kw_only=True)
-class CounterSettings:
-    """Where `flow` and `exact` count."""
-
-    server: Server = setting(
-        read.server_if_any,
-        "a Redis or Valkey server, shared by all MTAs that name it; empty: a file in "
-        "`milter.state`, of this machine alone",
-        NOWHERE,
-        example='"unix:/run/redis/redis-server.sock"',
-    )
-    user: str = setting(
-        read.text_if_any,
-        "whom they log in as; `default` where the server has one password for all; empty: nobody "
-        "logs in",
-        "",
-        example='"iems"',
-    )
-    password_file: Path = setting(
-        read.path, "where `user` is given: its password", ETC / "keys/counters"
-    )
-    prefix: str = setting(
-        read.text, "with what all keys on the server begin; MTAs of one prefix share", "iems:"
-    )
-
-    @property
-    def shared(self) -> bool:
-        """Whether a server counts."""
-        return self.server != NOWHERE
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -319,7 +285,8 @@ class Settings:
     milter: MilterSettings = section(MilterSettings, "iems-milter")
     agent: AgentSettings = section(AgentSettings, "iems-lmtp")
     admin: AdminSettings = section(AdminSettings, "iems, where it writes")
-    counters: CounterSettings = section(CounterSettings, "where flow and exact count")
+    counters: SharedSettings = section(SharedSettings, "where flow and exact count")
+    bayes: BayesSettings = section(BayesSettings, "what each user has trained")
     keys: KeySettings = section(KeySettings, "keys of the site")
     signing: SigningSettings = section(SigningSettings, "DKIM signatures of mail that is sent here")
     keep: KeepSettings = section(KeepSettings, "how long things are kept")

@@ -10,19 +10,18 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from iems.settings.read import SettingsError
-from iems.settings.schema import CounterSettings
+from iems.settings.shared import SharedSettings
 from iems.store.counterfile import CounterFile
 from iems.store.counters import Counters
 from iems.store.counterserver import CounterServer
-from iems.store.resp import Login, Resp
+from iems.store.shared import client
 
 _AGAIN = 10.0
 """Seconds between two lines of the log about a server: every recipient may be one that fails."""
 
 
 def connect(
-    settings: CounterSettings, state: Path, note: Callable[[str], None] = lambda _why: None
+    settings: SharedSettings, state: Path, note: Callable[[str], None] = lambda _why: None
 ) -> Counters:
     """The counters; `note` is told why nothing can be counted. SettingsError without a password."""
     if settings.shared:
@@ -31,12 +30,10 @@ def connect(
 
 
 def connect_server(
-    settings: CounterSettings, note: Callable[[str], None] = lambda _why: None
+    settings: SharedSettings, note: Callable[[str], None] = lambda _why: None
 ) -> CounterServer:
     """The server that the settings name; SettingsError without a password."""
-    password = _password(settings) if settings.user else ""
-    server = Resp(settings.server, Login(settings.user, password))
-    return CounterServer(server, str(settings.server), settings.prefix, note)
+    return CounterServer(client(settings), str(settings.server), settings.prefix, note)
 
 
 def seldom(
@@ -52,14 +49,3 @@ def seldom(
             note(why)
 
     return tell
-
-
-def _password(settings: CounterSettings) -> str:
-    file = settings.password_file
-    try:
-        password = file.read_text(encoding="utf-8").rstrip("\n")
-    except (OSError, UnicodeDecodeError) as error:
-        raise SettingsError([f"{file}: cannot be read: {error}"]) from None
-    if not password:
-        raise SettingsError([f"{file}: is empty; expected the password of {settings.user}"])
-    return password

@@ -8,14 +8,14 @@ import pytest
 
 from iems.model.server import Server
 from iems.settings.read import SettingsError, read_table
-from iems.settings.schema import CounterSettings
+from iems.settings.shared import SharedSettings
 from iems.store.counterfile import CounterFile
 from iems.store.counterserver import CounterServer
 from iems.store.counting import connect, seldom
 
 
-def settings(**given: object) -> CounterSettings:
-    return read_table(CounterSettings, given, "counters")
+def settings(**given: object) -> SharedSettings:
+    return read_table(SharedSettings, given, "counters")
 
 
 def test_a_file_counts_where_no_server_does(tmp_path: Path) -> None:

@@ -1,0 +1,59 @@
+"""Settings of the filter that learns from each user: where it keeps what, and how much."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from iems.settings import read
+from iems.settings.places import ETC, STATE
+from iems.settings.read import setting
+from iems.settings.shared import SharedSettings
+
+CLASSIFIERS = ("regression",)
+"""The names of those in `lmtp.bayes`, the default first."""
+
+ON, SHADOW, OFF = "on", "shadow", "off"
+
+
+@dataclass(frozen=True, kw_only=True)
+class BayesSettings(SharedSettings):
+    """The filter; it works where there is a check `bayes`."""
+
+    store: Path = setting(
+        read.path,
+        "a folder: what users have trained, where no `server` keeps that, and what is remembered "
+        "of messages",
+        STATE / "bayes",
+    )
+    password_file: Path = setting(
+        read.path, "where `user` is given: its password", ETC / "keys/bayes"
+    )
+    classifier: str = setting(
+        read.one_of(*CLASSIFIERS),
+        "what judges for users who begin to train; all others keep theirs until a reset",
+        CLASSIFIERS[0],
+    )
+    default: str = setting(
+        read.one_of(ON, SHADOW, OFF), "whether it judges for users who have not said", ON
+    )
+    least: int = setting(
+        read.integer(1, 1000),
+        "so many ham, and so many spam, must have been trained before it says anything",
+        10,
+    )
+    journal: int = setting(
+        read.integer(1, 3650),
+        "how long the training of a message can be taken back, and is known when it comes again",
+        30,
+        "days",
+    )
+    memory: int = setting(
+        read.integer(1, 3650), "how long is remembered what a message was judged by", 30, "days"
+    )
+    max_message: int = setting(
+        read.integer(16 << 10, 256 << 10),
+        "so much of a message is looked at, from its beginning",
+        256 << 10,
+        "bytes",
+    )

@@ -1,0 +1,35 @@
+"""The filter's store and memory, as the settings of a site name them.
+
+Nothing is opened until it is used. Made in each process anew, after the fork.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from iems.settings.bayes import BayesSettings
+from lmtp.bayes import memory, sqlitestore
+from lmtp.bayes.classifier import CLASSIFIERS, Classifier
+from lmtp.bayes.memory import Memory
+from lmtp.bayes.sqlitestore import SqliteStore
+from lmtp.bayes.store import Limits, Store
+
+
+def connect_store(
+    settings: BayesSettings, note: Callable[[str], None] = lambda _why: None
+) -> Store:
+    """What users have trained; `note` is told why it cannot be used."""
+    limits = Limits(days=settings.journal)
+    return SqliteStore(settings.store / sqlitestore.FILE, limits, note)
+
+
+def connect_memory(
+    settings: BayesSettings, note: Callable[[str], None] = lambda _why: None
+) -> Memory:
+    """What this machine's agent remembers of messages."""
+    return Memory(settings.store / memory.FILE, note)
+
+
+def classifier(settings: BayesSettings) -> Classifier:
+    """What judges for who begins to train."""
+    return CLASSIFIERS[settings.classifier]
