@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from iems.codec.encoded import decoded
 from iems.codec.header import unfold
@@ -28,108 +28,116 @@ _ID = re.compile(r"<?([^<>@\s]{0,300}+)@?([^<>\s]{0,255}+)>?")
 _ZONE = re.compile(r"[+-]\d{4}|\b[A-Z]{1,5}\b(?=\)?\s*\Z)")
 _TAG = re.compile(r"(?:\A|;)\s*([a-z]{1,3})=([^;]*)")
 _RESULT = re.compile(r"\b([a-z][a-z0-9-]{0,20})=([a-z]{1,12})\b")
-_NO_WORD = re.compile(r"[^\W\d]|\d")
 _UPPER, _LOWER, _DIGITS = re.compile("[A-Z]+"), re.compile("[a-z]+"), re.compile("[0-9]+")
 
 
-def header_words(fields: Sequence[Field]) -> Iterator[str]:
+def header_words(fields: Sequence[Field]) -> list[str]:
     """The words of a header."""
-    hops: list[Field] = []
+    told: list[str] = []
+    hops: list[str] = []
     for field in fields[:_FIELDS]:
         if field.key == b"received":
-            hops.append(field)
+            hops.append(value(field))
             continue
         if not field.name:
             continue
-        name = field.key[:40].decode("ascii", "replace")
-        yield f"has:{field.name[:40].decode('ascii', 'replace')}"
-        if field.key == b"authentication-results" and len(hops) > 1:
+        told.append(f"has:{field.name[:40].decode('ascii', 'replace')}")
+        if field.key in _SILENT or (field.key == b"authentication-results" and len(hops) > 1):
             continue
-        text = value(field)
-        reader = _READERS.get(name)
-        if reader is not None:
-            yield from reader(name, text)
-        elif name not in _SILENT:
-            yield from (f"{name}:{word}" for word in words(text)[:_WORDS])
-    yield from received.hop_words([value(hop) for hop in hops])
+        name = field.key[:40].decode("ascii", "replace")
+        found = _READERS.get(field.key, _some)(value(field))
+        told += [f"{name}:{word}" for word in found]
+    return told + received.hop_words(hops)
 
 
 def value(field: Field) -> str:
     """What a field says, decoded, on one line."""
     raw = unfold(field.value[:_VALUE])
-    return decoded(raw) if b"=?" in raw else characters(raw, "").replace("\n", " ")
+    return decoded(raw) if b"=?" in raw else characters(raw, "")
 
 
-def _subject(name: str, text: str) -> Iterator[str]:
+def _some(text: str) -> list[str]:
+    return words(text)[:_WORDS]
+
+
+def _subject(text: str) -> list[str]:
     found = sequence(text)
-    yield from (f"{name}:{word}" for word in found)
-    yield from (f"{name}:{one} {two}" for one, two in itertools.pairwise(found))
+    told = [*found, *(f"{one} {two}" for one, two in itertools.pairwise(found))]
     letters = "".join(filter(str.isalpha, text))
     if len(letters) > 5 and letters.isupper():
-        yield f"{name}:all capitals"
+        told.append("all capitals")
     if "   " in text:
-        yield f"{name}:many blanks"
+        told.append("many blanks")
+    return told
 
 
-def _mailboxes(name: str, text: str) -> Iterator[str]:
+def _mailboxes(text: str) -> list[str]:
     found = _MAILBOX.findall(text)
-    for one in found[:20]:
-        yield from (f"{name}:{word}" for word in mailbox(one))
-    yield from (f"{name}:{word}" for word in words(_MAILBOX.sub(" ", text))[:_WORDS])
+    told = [word for one in found[:20] for word in mailbox(one)]
+    told += words(_MAILBOX.sub(" ", text))[:_WORDS]
     if not found:
-        yield f"{name}:no address"
+        told.append("no address")
     elif len(found) > 1:
-        yield f"{name}:{min(len(found), 20) // 5 * 5}+ addresses"
+        told.append(f"{min(len(found), 20) // 5 * 5}+ addresses")
+    return told
 
 
-def _identifier(name: str, text: str) -> Iterator[str]:
-    found = _ID.match(text.strip())
+def _identifier(text: str) -> list[str]:
+    found = _ID.match(text)
     if found is None or not found[0]:
-        yield f"{name}:none"
-        return
-    yield f"{name}:shape {_shape(found[1])[:20]}"
-    yield from (f"{name}:@{one}" for one in host(found[2].lower()))
+        return ["none"]
+    return [f"shape {_shape(found[1])[:20]}", *(f"@{one}" for one in host(found[2].lower()))]
 
 
-def _identifiers(name: str, text: str) -> Iterator[str]:
-    for one in text.split()[:5]:
-        yield from (f"{name}:@{part}" for part in host(one.rpartition("@")[2].strip("<>").lower()))
+def _identifiers(text: str) -> list[str]:
+    hosts = (one.rpartition("@")[2].strip("<>").lower() for one in text.split()[:5])
+    return [f"@{part}" for one in hosts for part in host(one)]
 
 
-def _date(name: str, text: str) -> Iterator[str]:
-    yield f"{name}:shape {_shape(text)[:40]}"
-    yield from (f"{name}:{zone}" for zone in _ZONE.findall(text)[:2])
+def _date(text: str) -> list[str]:
+    return [f"shape {_shape(text)[:40]}", *_ZONE.findall(text)[:2]]
 
 
-def _signature(name: str, text: str) -> Iterator[str]:
-    for tag, said in _TAG.findall(text):
+def _signature(text: str) -> list[str]:
+    told: list[str] = []
+    for tag, said in _TAG.findall(text)[:20]:
         if tag in {"d", "s", "i"}:
-            yield from (f"{name}:{tag}={one}" for one in host(said.strip().lower()))
+            told += [f"{tag}={one}" for one in host(said.strip().lower())]
         elif tag in {"a", "c", "cv"}:
-            yield f"{name}:{tag}={said.strip()[:30]}"
+            told.append(f"{tag}={said.strip()[:30]}")
+    return told
 
 
-def _results(name: str, text: str) -> Iterator[str]:
-    yield from (f"{name}:{method}={result}" for method, result in _RESULT.findall(text.lower()))
+def _results(text: str) -> list[str]:
+    return [f"{method}={result}" for method, result in _RESULT.findall(text.lower())[:20]]
 
 
 def _shape(text: str) -> str:
-    return _DIGITS.sub("0", _LOWER.sub("a", _UPPER.sub("A", text)))
+    return _DIGITS.sub("0", _LOWER.sub("a", _UPPER.sub("A", text[:200])))
 
 
-_READERS: Mapping[str, Callable[[str, str], Iterator[str]]] = {
-    "subject": _subject,
+_READERS: Mapping[bytes, Callable[[str], list[str]]] = {
+    b"subject": _subject,
     **dict.fromkeys(
-        ("from", "to", "cc", "reply-to", "sender", "errors-to", "disposition-notification-to"),
+        (
+            b"from",
+            b"to",
+            b"cc",
+            b"reply-to",
+            b"sender",
+            b"errors-to",
+            b"disposition-notification-to",
+        ),
         _mailboxes,
     ),
-    **dict.fromkeys(("message-id", "resent-message-id", "x-message-id"), _identifier),
-    **dict.fromkeys(("references", "in-reply-to"), _identifiers),
-    **dict.fromkeys(("date", "resent-date"), _date),
+    **dict.fromkeys((b"message-id", b"resent-message-id", b"x-message-id"), _identifier),
+    **dict.fromkeys((b"references", b"in-reply-to"), _identifiers),
+    **dict.fromkeys((b"date", b"resent-date"), _date),
     **dict.fromkeys(
-        ("dkim-signature", "domainkey-signature", "arc-seal", "arc-message-signature"), _signature
+        (b"dkim-signature", b"domainkey-signature", b"arc-seal", b"arc-message-signature"),
+        _signature,
     ),
-    **dict.fromkeys(("authentication-results", "arc-authentication-results"), _results),
+    **dict.fromkeys((b"authentication-results", b"arc-authentication-results"), _results),
 }
-_SILENT = frozenset({"content-type", "content-disposition", "mime-version", "received-spf"})
+_SILENT = frozenset({b"content-type", b"content-disposition", b"mime-version", b"received-spf"})
 """What is told of the parts, or has only that it is there."""

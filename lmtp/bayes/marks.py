@@ -24,6 +24,7 @@ _MBOX = re.compile(rb">?From [^\n]*\n")
 _DELIVERED = (
     rb"return-path|delivered-to|x-original-to|x-original-delivered-to|envelope-to|x-envelope-.*"
     rb"|x-delivered-to|x-resolved-to|x-real-to|x-rcpt-to|x-x-sender|x-sieve.*|x-fetchmail.*|x-getmail.*"
+    rb"|delivery-date|x-delivery-time"
 )
 _MAILBOX = (
     rb"status|x-status|x-uid.*|x-keywords|x-imap.*|x-imapbase|lines|content-length|x-mozilla-.*"
@@ -58,8 +59,8 @@ def kept(header: bytes) -> Iterator[Field]:
 
 
 def _delivery(field: Field) -> bool:
-    """Whether the field tells of a delivery into a mailbox on the same host."""
-    return field.key == b"received" and _LMTP.search(field.value[:2000]) is not None
+    """Whether the field tells of a delivery into a mailbox, or of its being fetched from one."""
+    return field.key == b"received" and _LAST.search(field.value[:2000]) is not None
 
 
-_LMTP = re.compile(rb"(?i)\swith\s+(?:utf8)?lmtps?a?\b")
+_LAST = re.compile(rb"(?i)\swith\s+(?:(?:utf8)?lmtps?a?|imap|pop3|local)\b")

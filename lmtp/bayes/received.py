@@ -7,7 +7,7 @@ is the sender's own text; it is told apart from what the first one says.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 from lmtp.bayes.urls import host, networks
 
@@ -24,37 +24,33 @@ _PRIVATE = re.compile(
 )
 
 
-def hop_words(values: Sequence[str]) -> Iterator[str]:
+def hop_words(values: Sequence[str]) -> list[str]:
     """The words of these fields, the topmost first."""
+    told: list[str] = []
     count = 0
     for text in values:
-        found = _FROM.search(text[:2000])
-        if found is None:
-            continue
-        address = _address(found[1] + found[2])
-        if not address or _PRIVATE.match(address):
+        found = _FROM.search(text)
+        address = _address(found[1] + found[2]) if found else ""
+        if found is None or not address or _PRIVATE.match(address):
             continue
         tag = "hop" if count else "received"
-        yield from (f"{tag}:{one}" for one in _hop(found[1], found[2], address))
+        told += [f"{tag}:{one}" for one in _hop(found[1], found[2], address)]
         if not count and (protocol := _WITH.search(text)) is not None:
-            yield f"received:with {protocol[1].lower()}"
+            told.append(f"received:with {protocol[1].lower()}")
         count += 1
         if count == _MOST:
             break
-    yield f"received:{count} hops"
+    return [*told, f"received:{count} hops"]
 
 
-def _hop(helo: str, rest: str, address: str) -> Iterator[str]:
-    yield from networks(address)
+def _hop(helo: str, rest: str, address: str) -> list[str]:
     helo = helo.strip("[]()").lower()
-    yield from (f"helo {one}" for one in host(helo))
+    told = [*networks(address), *(f"helo {one}" for one in host(helo))]
     name = _NAME.search(rest)
     if name is None:
-        yield "no name"
-        return
-    yield from (f"name {one}" for one in host(name[1].lower()))
-    if name[1].lower() != helo:
-        yield "helo is another name"
+        return [*told, "no name"]
+    told += [f"name {one}" for one in host(name[1].lower())]
+    return told if name[1].lower() == helo else [*told, "helo is another name"]
 
 
 def _address(text: str) -> str:

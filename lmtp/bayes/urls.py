@@ -6,7 +6,6 @@ No text raises, and the work is linear in its length.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 
 from lmtp.bayes.words import long, shaped
 
@@ -28,71 +27,62 @@ def cut(text: str) -> tuple[str, list[str]]:
     return (_URL.sub(" ", text), list(found)) if found else (text, [])
 
 
-def url(address: str) -> Iterator[str]:
+def url(address: str) -> list[str]:
     """The words of an address as `href` has it."""
-    address = address.strip().lower()
-    scheme, colon, rest = address[:2000].partition(":")
+    address = address.strip().lower()[:2000]
+    scheme, colon, rest = address.partition(":")
     if address.startswith("www."):
-        scheme, rest = "http", "//" + address[:2000]
+        scheme, rest = "http", "//" + address
     elif scheme == "mailto" and colon:
-        yield from (f"mailto:{word}" for word in mailbox(rest.partition("?")[0]))
-        return
+        return [f"mailto:{word}" for word in mailbox(rest.partition("?")[0])]
     elif not colon or not rest.startswith("//"):
-        yield f"url:{scheme[:10]}:" if colon and scheme.isalpha() else "url:relative"
-        return
-    if scheme != "http":
-        yield f"url:{scheme[:10]}://"
+        return [f"url:{scheme[:10]}:" if colon and scheme.isalpha() else "url:relative"]
     found = _PARTS.match(rest.lstrip("/"))
     if found is None:
-        return
+        return []
     authority, path, query = found.groups("")
     _user, at, place = authority.rpartition("@")
+    name, _colon, port = place.partition(":")
+    told = [f"url:{one}" for one in host(name)]
+    if scheme != "http":
+        told.append(f"url:{scheme[:10]}://")
     if at:
-        yield "url:user@"
-    name, port, number = place.partition(":")
-    if port and number.isdigit():
-        yield f"url::{number[:5]}"
-    yield from (f"url:{one}" for one in host(name))
-    for piece in _SPLIT.split(path, _PIECES)[:_PIECES]:
-        if piece:
-            yield f"url:/{shaped(piece) if len(piece) <= 20 else long(piece)}"
-    for key in _KEY.findall(query[:200])[:_PIECES]:
-        yield f"url:?{shaped(key)}"
+        told.append("url:user@")
+    if port.isdigit():
+        told.append(f"url::{port[:5]}")
+    pieces = filter(None, _SPLIT.split(path, _PIECES)[:_PIECES])
+    told += [f"url:/{shaped(one) if len(one) <= 20 else long(one)}" for one in pieces]
+    told += [f"url:?{shaped(key)}" for key in _KEY.findall(query[:200])[:_PIECES]]
+    return told
 
 
-def host(name: str) -> Iterator[str]:
+def host(name: str) -> list[str]:
     """The host, and each domain that it belongs to; an IP address as its networks."""
     name = name.rstrip(_AROUND)[:253]
     if _NUMBERS.fullmatch(name):
-        yield "address"
-        yield from networks(name)
-        return
-    if "xn--" in name or not name.isascii():
-        yield "punycode"
+        return ["address", *networks(name)]
     labels = name.split(".")[-_LABELS:]
-    for at in range(len(labels) - 1):
-        yield ".".join(labels[at:])
-    yield f".{labels[-1]}"
+    found = [".".join(labels[at:]) for at in range(len(labels) - 1)]
+    found.append(f".{labels[-1]}")
+    if "xn--" in name or not name.isascii():
+        found.append("punycode")
+    return found
 
 
-def networks(address: str) -> Iterator[str]:
-    """The networks /24 and /16 that an IPv4 address is in."""
+def networks(address: str) -> list[str]:
+    """The networks /24 and /16 that an IPv4 address is in; of IPv6, /48 and /32 as written."""
     numbers = address.split(".")
     if len(numbers) == 4:
-        yield ".".join(numbers[:3])
-        yield ".".join(numbers[:2])
-    else:
-        yield address[:14]
+        return [".".join(numbers[:3]), ".".join(numbers[:2])]
+    groups = address.split(":")
+    return [":".join(groups[:3]), ":".join(groups[:2])] if len(groups) > 2 else []
 
 
-def mailbox(address: str) -> Iterator[str]:
+def mailbox(address: str) -> list[str]:
     """A mail address and the domains it is in."""
     address = address.strip(" <>\t\r\n\"'").lower()[:320]
     local, at, domain = address.rpartition("@")
     if not at:
-        yield shaped(address[:20])
-        return
-    yield address
-    yield f"{shaped(local)}@" if len(local) <= 20 else f"{long(local)}@"
-    for one in host(domain):
-        yield f"@{one}"
+        return [shaped(address[:20])]
+    name = shaped(local) if len(local) <= 20 else long(local)
+    return [address, f"{name}@", *(f"@{one}" for one in host(domain))]

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 
 _LONG = 20
 """Characters: longer ones are numbers of things, keys and data, seen once."""
 
-_WORD = re.compile(r"[\w$£€¥]++(?:['’.,@&+/-][\w$£€¥]++)*+[!%]?+")
+_WORD = re.compile(r"[\w$£€¥]++(?:['’.,@&+/-][\w$£€¥]++)*[!%]?")
 _WIDE = re.compile(
     "[\u0e00-\u0eff\u1100-\u11ff\u2e80-\u2fff\u3005-\u3007\u3040-\u318f\u3400-\u9fff"
     "\ua960-\ua97f\uac00-\ud7ff\uf900-\ufaff\uff66-\uffdc\U00020000-\U0003ffff]+"
@@ -23,8 +23,7 @@ _INVISIBLE = re.compile("[\u00ad\u034f\u180e\u200b-\u200f\u202a-\u202e\u2060-\u2
 _FULL = re.compile("[\uff01-\uff5e]")
 _FULL_TO_ASCII = {letter: letter - 0xFEE0 for letter in range(0xFF01, 0xFF5F)}
 _PIECE = re.compile(r"[^\W_]+")
-_DIGIT = re.compile(r"\d")
-_DIGITS = re.compile(r"\d+")
+_DIGITS = re.compile(r"\d{2,}")
 
 
 def plain(text: str) -> str:
@@ -44,44 +43,37 @@ def words(text: str) -> list[str]:
     if not text.isascii() and (runs := _WIDE.findall(text)):
         text = _WIDE.sub(" ", text)
         pairs = dict.fromkeys(pair for run in runs for pair in _pairs(run))
-    found = dict.fromkeys(_WORD.findall(text))
-    return [*dict.fromkeys(one for word in found for one in _readable(word)), *pairs]
+    found = _read(dict.fromkeys(_WORD.findall(text)))
+    return list(dict.fromkeys(itertools.chain(found, pairs)))
 
 
 def sequence(text: str) -> list[str]:
     """All words in their order, those that come again included."""
     text = plain(text)
-    found: list[str] = []
-    for word in _WORD.findall(_WIDE.sub(" ", text)):
-        found += _readable(word)
-    for run in _WIDE.findall(text):
-        found += _pairs(run)
-    return found
+    pairs = [pair for run in _WIDE.findall(text) for pair in _pairs(run)]
+    return [*_read(_WORD.findall(_WIDE.sub(" ", text))), *pairs]
 
 
 def _pairs(run: str) -> Iterable[str]:
-    if len(run) == 1:
-        return (run,)
-    return map("".join, itertools.pairwise(run))
+    return map("".join, itertools.pairwise(run)) if len(run) > 1 else (run,)
 
 
-def _readable(word: str) -> Iterator[str]:
+def _read(found: Iterable[str]) -> list[str]:
+    readable: list[str] = []
+    for word in found:
+        if word.isalpha() and len(word) <= _LONG:
+            readable.append(word)
+        else:
+            readable += _odd(word)
+    return readable
+
+
+def _odd(word: str) -> Iterable[str]:
     """A word that is no letters alone may be many."""
-    if len(word) <= _LONG and word.isalpha():
-        if len(word) > 1:
-            yield word
-        return
-    yield from _odd(word)
-
-
-def _odd(word: str) -> Iterator[str]:
-    if len(word) > _LONG:
-        yield long(word)
-        for piece in _PIECE.findall(word[:200])[:8]:
-            if 2 < len(piece) <= _LONG:
-                yield shaped(piece)
-    elif len(word) > 1:
-        yield shaped(word)
+    if len(word) <= _LONG:
+        return (shaped(word),)
+    pieces = _PIECE.findall(word[:200])[:8]
+    return (long(word), *(shaped(one) for one in pieces if 2 < len(one) <= _LONG))
 
 
 def long(word: str) -> str:
@@ -91,12 +83,9 @@ def long(word: str) -> str:
 
 
 def shaped(word: str) -> str:
-    """The word with its numbers of more than two digits as so many `#`, up to nine."""
-    if _DIGIT.search(word) is None:
-        return word
-    return _DIGITS.sub(_shape, word)
+    """The word with its numbers of more than one digit as so many `#`, up to nine."""
+    return word if word.isalpha() else _DIGITS.sub(_shape, word)
 
 
 def _shape(found: re.Match[str]) -> str:
-    digits = found[0]
-    return digits if len(digits) < 2 else "#" * min(len(digits), 9)
+    return "#" * min(len(found[0]), 9)
