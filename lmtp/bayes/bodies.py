@@ -52,7 +52,7 @@ class Body:
     def _part(self, data: bytes, part: Part) -> None:
         word = part.content_type.word[:60]
         self._told(f"mime:{word or 'no type'}")
-        self._told(*(f"mime:{defect.defect.value}" for defect in part.defects))
+        self._told(*(f"mime:{found.defect.value}" for found in part.defects))
         if part.parts:
             self._told(
                 *(f"mime:boundary {_shape(one)}" for one in part.content_type.all("boundary")[:1])

@@ -20,10 +20,10 @@ from lmtp.bayes.words import sequence, words
 _VALUE = 2000
 """Bytes of one value: a list of recipients may have many times as many."""
 
-_FIELDS, _WORDS = 100, 12
-"""Fields, and words of one that nothing special is known of."""
+_FIELDS, _TIMES, _WORDS = 100, 20, 12
+"""Fields, those of one name, and words of one that nothing special is known of."""
 
-_MAILBOX = re.compile(r"[^\s<>()\[\]\"',;:@]{1,100}+@[^\s<>()\[\]\"',;:@]{1,255}+")
+_BETWEEN = re.compile(r"[\s<>()\[\]\"',;:]+")
 _ID = re.compile(r"<?([^<>@\s]{0,300}+)@?([^<>\s]{0,255}+)>?")
 _ZONE = re.compile(r"[+-]\d{4}|\b[A-Z]{1,5}\b(?=\)?\s*\Z)")
 _TAG = re.compile(r"(?:\A|;)\s*([a-z]{1,3})=([^;]*)")
@@ -36,13 +36,15 @@ def header_words(fields: Sequence[Field]) -> list[str]:
     told: list[str] = []
     hops: list[str] = []
     for field in fields[:_FIELDS]:
+        if field.occurrence > _TIMES:
+            continue
         if field.key == b"received":
             hops.append(value(field))
             continue
         if not field.name:
             continue
         told.append(f"has:{field.name[:40].decode('ascii', 'replace')}")
-        if field.key in _SILENT or (field.key == b"authentication-results" and len(hops) > 1):
+        if field.key in _SILENT or (field.key == b"authentication-results" and hops):
             continue
         name = field.key[:40].decode("ascii", "replace")
         found = _READERS.get(field.key, _some)(value(field))
@@ -72,9 +74,10 @@ def _subject(text: str) -> list[str]:
 
 
 def _mailboxes(text: str) -> list[str]:
-    found = _MAILBOX.findall(text)
+    pieces = _BETWEEN.split(text)
+    found = [one for one in pieces if "@" in one]
     told = [word for one in found[:20] for word in mailbox(one)]
-    told += words(_MAILBOX.sub(" ", text))[:_WORDS]
+    told += words(" ".join(one for one in pieces if "@" not in one))[:_WORDS]
     if not found:
         told.append("no address")
     elif len(found) > 1:

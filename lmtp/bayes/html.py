@@ -72,6 +72,8 @@ class _Tag:
 def read(source: str) -> Page:
     """The page."""
     page = Page()
+    if _BY_NUMBER.search(source):
+        page.words["html:letters by number"] = None
     text = _without_raw(_without_comments(source, page), page)
     shown: list[str] = []
     hidden: list[str] = []
@@ -119,7 +121,7 @@ def _without_comments(text: str, page: Page) -> str:
         end = text.find("-->", start + 2) + 3
         pieces.append(text[at:start])
         if text[start - 1 : start].isalpha() and text[end : end + 1].isalpha():
-            page.words["html:comment-in-word"] = None
+            page.words["html:comment in word"] = None
         at = end
     if at:
         page.words["html:comment"] = None
@@ -147,7 +149,7 @@ def _tag(name: str, attributes: str, page: Page) -> _Tag:
     gap = " " if name in _BLOCKS else ""
     if ends or not name:
         return _Tag(name, ends, gap)
-    page.words[f"html:{name}" if name in _KNOWN else "html:unknown-tag"] = None
+    page.words[f"html:{name}" if name in _KNOWN else "html:unknown tag"] = None
     if not attributes.strip(" /"):
         return _Tag(name, ends, gap)
     return _with_attributes(name, attributes, gap, page)
@@ -161,6 +163,7 @@ def _with_attributes(name: str, attributes: str, gap: str, page: Page) -> _Tag:
         value = found[2] or found[3] or found[4] or ""
         if key in _LEADING:
             page.urls[unescaped(value)] = None
+            background = "image" if key == "background" else background
             continue
         value = value.strip().lower()
         if key == "style":
@@ -178,7 +181,7 @@ def _with_attributes(name: str, attributes: str, gap: str, page: Page) -> _Tag:
         if key in _TOLD:
             page.words[f"html:{name}:{key}={value[:20]}"] = None
         else:
-            page.words[f"html:{name}:{key[:20]}" if name in _KNOWN else "html:unknown-tag"] = None
+            page.words[f"html:{name}:{key[:20]}" if name in _KNOWN else "html:unknown tag"] = None
     if len(sizes) == 2 and set(sizes) <= {"0", "1"}:
         page.words["html:dot"] = None
     if name in _VOID or name == "body":

@@ -7,7 +7,6 @@ read from the mailbox later, and no other filter's opinion is learned instead of
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 
 from iems.codec.header import parse_header
 from iems.model.message import Field
@@ -15,10 +14,9 @@ from iems.model.message import Field
 HEADER = 64 << 10
 """Bytes of a header that are looked at."""
 
-_SEARCHED = 1 << 20
-"""Bytes in which its end is looked for: Postfix and the milter let in no more."""
+_SEARCHED = 256 << 10
+"""Bytes in which its end is looked for: Postfix lets in 100 KiB."""
 
-_END = re.compile(rb"\n\r?\n")
 _MBOX = re.compile(rb">?From [^\n]*\n")
 
 _DELIVERED = (
@@ -39,23 +37,31 @@ _FILTERS = (
 _STRIPPED = re.compile(rb"|".join((_DELIVERED, _MAILBOX, _FILTERS)), re.DOTALL)
 
 
-def split(message: bytes) -> tuple[bytes, bytes]:
-    """The header, without the line of an mbox file before it, and all from the empty line on."""
+def split(message: bytes, body: int) -> tuple[bytes, bytes]:
+    """The header, and so many bytes of what follows it, the empty line at first; lines end in LF.
+
+    Line ends are other ones in a mailbox, and zero bytes are lost on the way. What an mbox file has
+    before the header is none of it.
+    """
+    data = message[: 2 * (_SEARCHED + body)]
+    if b"\0" in data:
+        data = data.replace(b"\0", b"")
+    data = data.replace(b"\r\n", b"\n") if b"\n" in data else data.replace(b"\r", b"\n")
     start = 0
-    while (line := _MBOX.match(message, start)) is not None:
+    while (line := _MBOX.match(data, start)) is not None:
         start = line.end()
-    if message.startswith((b"\n", b"\r\n"), start):
-        return b"", message[start:]
-    found = _END.search(message, start, start + _SEARCHED)
-    end = len(message) if found is None else found.start() + 1
-    return message[start : min(end, start + HEADER)], message[end:]
+    if data.startswith(b"\n", start):
+        return b"", data[start : start + body]
+    found = data.find(b"\n\n", start, start + _SEARCHED)
+    header = data[start : start + HEADER if found < 0 else min(found + 1, start + HEADER)]
+    end = start + len(header) if found < 0 else found + 1
+    return header, data[end : end + body]
 
 
-def kept(header: bytes) -> Iterator[Field]:
+def kept(header: bytes) -> list[Field]:
     """The fields that are the message's own."""
-    for field in parse_header(header).fields:
-        if not _STRIPPED.fullmatch(field.key) and not _delivery(field):
-            yield field
+    fields = parse_header(header).fields
+    return [one for one in fields if not _STRIPPED.fullmatch(one.key) and not _delivery(one)]
 
 
 def _delivery(field: Field) -> bool:

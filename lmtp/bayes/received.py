@@ -29,7 +29,7 @@ def hop_words(values: Sequence[str]) -> list[str]:
     told: list[str] = []
     count = 0
     for text in values:
-        found = _FROM.search(text)
+        found = _FROM.match(text)
         address = _address(found[1] + found[2]) if found else ""
         if found is None or not address or _PRIVATE.match(address):
             continue

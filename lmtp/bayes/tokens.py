@@ -11,6 +11,7 @@ is judged by its head.
 from __future__ import annotations
 
 import itertools
+import re
 from dataclasses import dataclass
 from hashlib import blake2b
 
@@ -30,8 +31,13 @@ _TEXT = 8192
 """Bytes of text for n-grams, of which the header may have half."""
 
 _KEY = (b"message-id", b"date", b"from", b"subject")
-_LOST = b"\0\x80"
-"""Octets that Dovecot writes for each other."""
+"""What a message is known by."""
+
+_EDITED = re.compile(rb"content-|mime-version|authentication-results")
+"""Fields that edits of mail change, where a message is known by all of them."""
+
+_LOST = b"\x80"
+"""What Dovecot writes for a zero byte."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,34 +53,34 @@ class Tokens:
 
 def tokens(message: bytes) -> Tokens:
     """Those of a message, whatever its bytes are."""
-    header, rest = marks.split(message)
-    fields = list(marks.kept(header))
+    header, rest = marks.split(message, MAX_MESSAGE)
+    fields = marks.kept(header)
     own = b"".join(field.raw for field in fields)
     body = Body()
-    body.read(own + rest[:MAX_MESSAGE])
+    body.read(own + (rest if rest.startswith(b"\n") else b"\n" + rest))
     found = dict.fromkeys(itertools.chain(header_words(fields), body.words))
     words = tuple(itertools.islice(found, WORDS))
     shown = own[: _TEXT // 2]
-    text = "\n".join(body.pieces)[:_TEXT].encode("utf-8", "replace")
+    text = " ".join(" ".join(body.pieces).split())[:_TEXT].encode("utf-8", "replace")
     return Tokens(words, (shown + b"\n" + text)[:_TEXT])
 
 
 def key(message: bytes) -> bytes:
     """16 bytes by which the same message is known again, whatever was put on top of it."""
-    fields = list(marks.kept(marks.split(message)[0]))
-    first: dict[bytes, Field] = {}
+    fields = marks.kept(marks.split(message, 0)[0])
+    first: dict[bytes, bytes] = {}
     for field in fields:
-        first.setdefault(field.key, field)
-    named = [first[name] for name in _KEY if name in first]
-    if not first.get(b"message-id") or not _canonical(first[b"message-id"]):
-        named = [field for field in fields if not field.key.startswith((b"content-", b"mime-"))]
-    text = b"\n".join(field.key + b":" + _canonical(field) for field in named)
+        first.setdefault(field.key, _canonical(field))
+    told = [(name, first[name]) for name in _KEY if name in first]
+    if not first.get(b"message-id"):
+        told = [(one.key, _canonical(one)) for one in fields if not _EDITED.match(one.key)]
+    text = b"\n".join(b"%s:%s" % one for one in told)
     return blake2b(text, digest_size=16).digest()
 
 
 def message_id(message: bytes) -> bytes:
     """Its Message-ID, empty without one."""
-    for field in marks.kept(marks.split(message)[0]):
+    for field in marks.kept(marks.split(message, 0)[0]):
         if field.key == b"message-id":
             return unfold(field.value)
     return b""
