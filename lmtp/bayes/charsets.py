@@ -1,12 +1,15 @@
 """Octets of a text as characters, whatever charset they name or do not name.
 
 Chinese is read in the largest of its charsets. Where no charset is named, or what it makes of the
-octets is rubbish, they are UTF-8, else Chinese if many are beyond ASCII, else Latin; and where that
-is rubbish, too, each octet is a character of its own, so that a classifier can learn those. No
-octets raise, and the work is linear in their number.
+octets is rubbish, they are UTF-8, else Chinese if most of those beyond ASCII stand side by side,
+else Latin; and where that is rubbish, too, each octet is a character of its own, so that a
+classifier can learn those. No octets raise, and the work is linear in their number.
 """
 
 from __future__ import annotations
+
+import itertools
+import re
 
 from iems.codec.encoded import codec
 
@@ -16,15 +19,15 @@ _SEVEN_BIT = ("iso2022", "hz", "utf_7", "utf_16")
 _LATIN = frozenset({"cp1252", "iso8859_15", "mac_roman"})
 """What mail in any charset says that it is; anything can be read as such."""
 
-_ASCII = bytes(range(0x80))
-_DENSE = 4
-"""One in so many octets is beyond ASCII: in Latin writing there are fewer."""
+_RUN = re.compile(rb"[\x80-\xff]+")
+_RUNS, _WIDE = 1000, 3
+"""Runs of octets beyond ASCII that are looked at: Latin writing hardly has any of three."""
 
 _RUBBISH = 10
 """One in so many characters beyond ASCII cannot be read: it is another charset."""
 
-_CUT = 3
-"""Octets of a character whose last one is missing."""
+_CUT = "unexpected end of data"
+"""What Python says of a last character that is not whole."""
 
 RAW = 0xF700
 """Octets that are no text are characters from here on, which no charset has."""
@@ -48,7 +51,7 @@ def _guessed(octets: bytes) -> str:
     try:
         return octets.decode("utf-8")
     except UnicodeDecodeError as error:
-        if error.start and error.start + _CUT >= len(octets):
+        if error.reason == _CUT:
             return octets[: error.start].decode("utf-8")
     if not _dense(octets):
         text = octets.decode("utf-8", "replace")
@@ -61,7 +64,9 @@ def _guessed(octets: bytes) -> str:
 
 
 def _dense(octets: bytes) -> bool:
-    return len(octets.translate(None, _ASCII)) * _DENSE > len(octets)
+    """Whether most of what is beyond ASCII stands side by side."""
+    runs = [len(run[0]) for run in itertools.islice(_RUN.finditer(octets), _RUNS)]
+    return 2 * sum(one for one in runs if one >= _WIDE) > sum(runs)
 
 
 def _rubbish(text: str) -> bool:

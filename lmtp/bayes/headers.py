@@ -41,7 +41,8 @@ def header_words(fields: Sequence[Field]) -> list[str]:
         if field.key == b"received":
             hops.append(value(field))
             continue
-        if not field.name:
+        if not field.name:  # a line of the body, where no empty one is before that
+            told += words(value(field))
             continue
         told.append(f"has:{field.name[:40].decode('ascii', 'replace')}")
         if field.key in _SILENT or (field.key == b"authentication-results" and hops):
