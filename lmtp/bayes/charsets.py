@@ -29,8 +29,8 @@ _RUBBISH = 10
 _CUT = "unexpected end of data"
 """What Python says of a last character that is not whole."""
 
-RAW = 0xF700
-"""Octets that are no text are characters from here on, which no charset has."""
+RAW = 0x2800
+"""Octets that are no text are patterns of dots from here on, which no mail is written in."""
 
 _TO_RAW = {one: RAW + one for one in range(0x80, 0x100)}
 

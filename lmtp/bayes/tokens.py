@@ -58,11 +58,11 @@ def tokens(message: bytes) -> Tokens:
     own = b"".join(field.raw for field in fields)
     body = Body()
     body.read(own + (rest if rest.startswith(b"\n") else b"\n" + rest))
-    found = dict.fromkeys(itertools.chain(header_words(fields), body.words))
-    words = tuple(itertools.islice(found, WORDS))
+    found = itertools.chain(header_words(fields), body.words)
+    words = dict.fromkeys(one if one.isprintable() else _printable(one) for one in found)
     shown = own[: _TEXT // 2]
     text = " ".join(" ".join(body.pieces).split())[:_TEXT].encode("utf-8", "replace")
-    return Tokens(words, (shown + b"\n" + text)[:_TEXT])
+    return Tokens(tuple(itertools.islice(words, WORDS)), (shown + b"\n" + text)[:_TEXT])
 
 
 def key(message: bytes) -> bytes:
@@ -84,6 +84,10 @@ def message_id(message: bytes) -> bytes:
         if field.key == b"message-id":
             return unfold(field.value)
     return b""
+
+
+def _printable(word: str) -> str:
+    return "".join(one if one.isprintable() else "?" for one in word)
 
 
 def _canonical(field: Field) -> bytes:

@@ -16,8 +16,8 @@ _LONG = 20
 
 _WORD = re.compile(r"[\w$£€¥]++(?:['’.,@&+/-][\w$£€¥]++)*[!%]?")
 _WIDE = re.compile(
-    "[\u0e00-\u0eff\u1100-\u11ff\u2e80-\u2fff\u3005-\u3007\u3040-\u318f\u3400-\u9fff"
-    "\ua960-\ua97f\uac00-\ud7ff\uf700-\uf7ff\uf900-\ufaff\uff66-\uffdc\U00020000-\U0003ffff]+"
+    "[\u0e00-\u0eff\u1100-\u11ff\u2800-\u28ff\u2e80-\u2fff\u3005-\u3007\u3040-\u318f\u3400-\u9fff"
+    "\ua960-\ua97f\uac00-\ud7ff\uf900-\ufaff\uff66-\uffdc\U00020000-\U0003ffff]+"
 )
 _INVISIBLE = re.compile("[\u00ad\u034f\u180e\u200b-\u200f\u202a-\u202e\u2060-\u2064\ufeff]+")
 _FULL = re.compile("[\uff01-\uff5e]")

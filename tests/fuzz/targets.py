@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from tests.fuzz import (
+    bayes,
     chain,
     codec,
     counts,
@@ -24,7 +25,7 @@ from tests.fuzz.bounds import SPARE, UNPACKED
 CORPUS = Path(__file__).parent / "corpus"
 
 EDITOR = {
-    **dict.fromkeys(("mime", "recoded", "blocks", "tnef", "names", "edits"), SPARE),
+    **dict.fromkeys(("mime", "recoded", "blocks", "tnef", "names", "edits", "bayes"), SPARE),
     **dict.fromkeys(("archives", "strips", "readings"), UNPACKED),
 }
 """Targets that read or edit whole messages, and the bytes that each may take in any case."""
@@ -63,4 +64,5 @@ TARGETS: Mapping[str, Callable[[bytes], None]] = {
     "readings": scans.readings,
     "scans": scans.scans,
     "counts": counts.counts,
+    "bayes": bayes.words,
 }
