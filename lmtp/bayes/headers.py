@@ -20,7 +20,7 @@ from lmtp.bayes.words import sequence, words
 _VALUE = 2000
 """Bytes of one value: a list of recipients may have many times as many."""
 
-_FIELDS, _TIMES, _WORDS = 100, 20, 12
+_FIELDS, _TIMES, _WORDS, _FEW = 100, 20, 12, 3
 """Fields, those of one name, and words of one that nothing special is known of."""
 
 _BETWEEN = re.compile(r"[\s<>()\[\]\"',;:]+")
@@ -48,7 +48,7 @@ def header_words(fields: Sequence[Field]) -> list[str]:
         if field.key in _SILENT or (field.key == b"authentication-results" and hops):
             continue
         name = field.key[:40].decode("ascii", "replace")
-        found = _READERS.get(field.key, _some)(value(field))
+        found = _READERS.get(field.key, _few if name.startswith("list-") else _some)(value(field))
         told += [f"{name}:{word}" for word in found]
     return told + received.hop_words(hops)
 
@@ -57,6 +57,11 @@ def value(field: Field) -> str:
     """What a field says, decoded, on one line."""
     raw = unfold(field.value[:_VALUE])
     return decoded(raw) if b"=?" in raw else characters(raw, "")
+
+
+def _few(text: str) -> list[str]:
+    """Of fields that all say the same: lists have six of them."""
+    return words(text)[:_FEW]
 
 
 def _some(text: str) -> list[str]:

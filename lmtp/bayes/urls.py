@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 
-from lmtp.bayes.words import long, shaped
+from lmtp.bayes.words import shaped
 
 _URL = re.compile(r"(?i)\b(?:(https?|ftp)://|(?=www\.))([^\s<>\"'()\[\]{}|\\^`]{1,2000}+)")
 _PARTS = re.compile(r"([^/?#]*+)([^?#]*+)(?:\?([^#]*+))?+")
@@ -51,7 +51,7 @@ def url(address: str) -> list[str]:
     if port.isdigit():
         told.append(f"url::{port[:5]}")
     pieces = filter(None, _SPLIT.split(path, _PIECES)[:_PIECES])
-    told += [f"url:/{shaped(one) if len(one) <= 20 else long(one)}" for one in pieces]
+    told += [f"url:/{shaped(one)}" for one in pieces]
     told += [f"url:?{shaped(key)}" for key in _KEY.findall(query[:200])[:_PIECES]]
     return told
 
@@ -84,5 +84,4 @@ def mailbox(address: str) -> list[str]:
     local, at, domain = address.rpartition("@")
     if not at:
         return [shaped(address[:20])]
-    name = shaped(local) if len(local) <= 20 else long(local)
-    return [address, f"{name}@", *(f"@{one}" for one in host(domain))]
+    return [address, f"{shaped(local)}@", *(f"@{one}" for one in host(domain))]

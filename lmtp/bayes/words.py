@@ -22,7 +22,6 @@ _WIDE = re.compile(
 _INVISIBLE = re.compile("[\u00ad\u034f\u180e\u200b-\u200f\u202a-\u202e\u2060-\u2064\ufeff]+")
 _FULL = re.compile("[\uff01-\uff5e]")
 _FULL_TO_ASCII = {letter: letter - 0xFEE0 for letter in range(0xFF01, 0xFF5F)}
-_PIECE = re.compile(r"[^\W_]+")
 _DIGITS = re.compile(r"\d{2,}")
 
 
@@ -64,26 +63,15 @@ def _read(found: Iterable[str]) -> list[str]:
         if word.isalpha() and len(word) <= _LONG:
             readable.append(word)
         else:
-            readable += _odd(word)
+            readable.append(shaped(word))
     return readable
 
 
-def _odd(word: str) -> Iterable[str]:
-    """A word that is no letters alone may be many."""
-    if len(word) <= _LONG:
-        return (shaped(word),)
-    pieces = _PIECE.findall(word[:200])[:8]
-    return (long(word), *(shaped(one) for one in pieces if 2 < len(one) <= _LONG))
-
-
-def long(word: str) -> str:
-    """What stands for a word that is too long: its first letter and about how long it is."""
-    length = len(word)
-    return f"{word[0]}~{length // 10 * 10 if length < 100 else 100}"
-
-
 def shaped(word: str) -> str:
-    """The word with its numbers of more than one digit as so many `#`, up to nine."""
+    """A number of more than one digit as so many `#`, up to nine; what is long by its length."""
+    length = len(word)
+    if length > _LONG:
+        return f"{word[0]}~{length // 10 * 10 if length < 100 else 100}"
     return word if word.isalpha() else _DIGITS.sub(_shape, word)
 
 

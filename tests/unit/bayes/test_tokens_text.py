@@ -20,10 +20,7 @@ WORDS = {
     "letters and digits": ("v1agra mp3 abc123", ["v1agra", "mp3", "abc###"]),
     "too long": ("a" * 25, ["a~20"]),
     "much too long": ("b" * 4000, ["b~100"]),
-    "long, of pieces": (
-        "unsubscribe.from.everything.now",
-        ["u~30", "unsubscribe", "from", "everything", "now"],
-    ),
+    "long, of pieces": ("unsubscribe.from.everything.now", ["u~30"]),
     "twice": ("free free FREE", ["free"]),
     "Chinese": ("你好世界", ["你好", "好世", "世界"]),
     "one character": ("我 a", ["a", "我"]),
