@@ -32,5 +32,9 @@ setup(
         "cli.check",
         "cli.edit",
     ],
-    package_data={"iems.notices": ["*.txt", "*.toml"], "iems.store": ["*.lua"]},
+    package_data={
+        "iems.notices": ["*.txt", "*.toml"],
+        "iems.store": ["*.lua"],
+        "lmtp.bayes": ["*.lua"],
+    },
 )

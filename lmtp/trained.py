@@ -8,9 +8,11 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from iems.settings.bayes import BayesSettings
+from iems.store.shared import client
 from lmtp.bayes import memory, sqlitestore
 from lmtp.bayes.classifier import CLASSIFIERS, Classifier
 from lmtp.bayes.memory import Memory
+from lmtp.bayes.redisstore import RedisStore
 from lmtp.bayes.sqlitestore import SqliteStore
 from lmtp.bayes.store import Limits, Store
 
@@ -18,8 +20,12 @@ from lmtp.bayes.store import Limits, Store
 def connect_store(
     settings: BayesSettings, note: Callable[[str], None] = lambda _why: None
 ) -> Store:
-    """What users have trained; `note` is told why it cannot be used."""
+    """What users have trained; `note` is told why it cannot be used. SettingsError without a
+    password."""
     limits = Limits(days=settings.journal)
+    if settings.shared:
+        server = str(settings.server)
+        return RedisStore(client(settings), server, settings.prefix, limits, note)
     return SqliteStore(settings.store / sqlitestore.FILE, limits, note)
 
 

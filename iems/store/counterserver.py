@@ -19,7 +19,8 @@ from importlib import resources
 
 from iems.serve.deadline import Deadline
 from iems.store.counters import MOST, Claim, CountersError, Held, as_bytes, as_text
-from iems.store.resp import Answer, AnsweredError, Resp, RespError
+from iems.store.resp import Answer, Resp, RespError
+from iems.store.script import Script
 
 _PROBE = "probe"
 _PROBED = 60.0
@@ -48,8 +49,8 @@ class CounterServer:
         self._prefix = prefix.encode()
         self._note = note
         self._clock = clock
-        self._script = resources.files(__package__).joinpath("counters.lua").read_bytes()
-        self._digest = hashlib.sha1(self._script, usedforsecurity=False).hexdigest().encode()
+        text = resources.files(__package__).joinpath("counters.lua").read_bytes()
+        self._script = Script(server, text)
 
     def add(self, key: str, amount: int, window: float, deadline: Deadline) -> int:
         """Count so much of it; how much that makes within the `window` of seconds that ends now."""
@@ -125,18 +126,13 @@ class CounterServer:
     def _run(
         self, verb: str, keys: Sequence[str], words: Sequence[bytes], deadline: Deadline
     ) -> Answer:
-        """What the script answers; its text follows where the server does not know it yet."""
+        """What the script answers."""
         now = b"" if self._clock is None else _number(self._clock())
         places = (self._held, *map(self._key, keys))
-        rest = (b"%d" % len(places), *places, verb.encode(), now, *words)
         try:
-            return self._server.ask((b"EVALSHA", self._digest, *rest), deadline)
-        except AnsweredError as error:
-            if error.code != "NOSCRIPT":
-                raise self._failed(str(error)) from None
+            return self._script.run(places, (verb.encode(), now, *words), deadline)
         except RespError as error:
             raise self._failed(str(error)) from None
-        return self._asked((b"EVAL", self._script, *rest), deadline)
 
     def _asked(self, command: Sequence[bytes], deadline: Deadline) -> Answer:
         try:

@@ -77,6 +77,14 @@ class SharedFile:
             connection.execute("BEGIN IMMEDIATE")
             yield connection
 
+    def forget_aside(self, before: float) -> None:
+        """Remove what was set aside, where it was written last before this time of the epoch."""
+        for part in _PARTS:
+            file = self.path.with_name(f"{self.path.name}{ASIDE}{part}")
+            with contextlib.suppress(FileNotFoundError):
+                if file.stat().st_mtime < before:
+                    file.unlink()
+
     def failed(self, why: str) -> Exception:
         """The error that says this of the file; it is told."""
         text = f"{self.path}: {why}"

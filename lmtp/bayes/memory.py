@@ -29,6 +29,9 @@ FILE = "memory.sqlite"
 MOST = 2000
 """Messages that are remembered of a user: of 30 days, some 65 a day."""
 
+PATIENCE = 0.1
+"""Seconds that a delivery waits for it; to remember a message takes 0.1 ms (docs/bayes.md)."""
+
 _PAGES = 262_144
 """Pages of 4 KiB: 1 GiB, which is some 500,000 messages."""
 
@@ -74,7 +77,8 @@ DELETE FROM seen WHERE time < ?1 AND serial IN (SELECT serial FROM seen ORDER BY
 class Seen:
     """A message as it was classified for one user; `junk` is whether the agent filed it as that.
 
-    `salt` is what the features were made with, `time` is in seconds of the epoch.
+    `salt` is what the features were made with, `time` is in seconds of the epoch. `message_id` is
+    the Message-ID, and of what was recalled a digest of it.
     """
 
     user: str
@@ -91,6 +95,7 @@ class Memory:
     """The file at `path`, for all threads of one process; `note` is told each StoreError."""
 
     def __init__(self, path: Path, note: Callable[[str], None] = lambda _why: None) -> None:
+        self.path = path
         self._file = SharedFile(path, _KIND, note)
         self._writes = 0
 
@@ -115,6 +120,8 @@ class Memory:
 
     def delivered(self, user: str, message_id: bytes, deadline: Deadline) -> bool:
         """Whether a message with this Message-ID was classified for this user."""
+        if not message_id:
+            return False
         with self._file.opened(deadline) as connection:
             found = connection.execute(
                 "SELECT 1 FROM seen WHERE user = ? AND message_id = ?",
@@ -178,8 +185,8 @@ def _row(one: Seen) -> Sequence[object]:
 
 def _seen(row: Sequence[Any], salt: bytes) -> Seen | None:
     user, key, message_id, when, log_odds, probability, verdict, junk, made_with, features = row
-    with contextlib.suppress(ValueError):
-        score = Score(log_odds, probability, Verdict(verdict))
+    with contextlib.suppress(ValueError, TypeError):
+        score = Score(float(log_odds), float(probability), Verdict(verdict))
         good = made_with == _digest(salt)
         return Seen(user, key, message_id, when, score, bool(junk), salt, features if good else b"")
     return None

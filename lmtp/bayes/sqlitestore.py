@@ -95,7 +95,7 @@ DELETE FROM journal WHERE user = ?1 AND serial <=
 """
 _ASIDE = """
 INSERT OR REPLACE INTO aside (user, time, why, state)
-SELECT user, ?, ?, state FROM user WHERE user = ? AND number = ?
+SELECT user, ?, ?, state FROM user WHERE user = ?
 """
 _ASIDE_TRIM = """
 DELETE FROM aside WHERE user NOT IN (SELECT user FROM aside ORDER BY time DESC LIMIT ?)
@@ -186,11 +186,14 @@ class SqliteStore:
         there. The journal stays."""
         name = name_of(user)
         with self._file.transaction(deadline) as connection:
-            done = connection.execute(_ASIDE, (time.time(), why, name, number)).rowcount
-            if done:
-                connection.execute(_ASIDE_TRIM, (MAX_ASIDE,))
-                connection.execute("DELETE FROM user WHERE user = ?", (name,))
-        return done == 1
+            row = connection.execute(_LOAD, (name,)).fetchone()
+            with contextlib.suppress(DamagedError):
+                if row is None or _kept(user, row).number != number:
+                    return False
+            connection.execute(_ASIDE, (time.time(), why, name))
+            connection.execute(_ASIDE_TRIM, (MAX_ASIDE,))
+            connection.execute("DELETE FROM user WHERE user = ?", (name,))
+        return True
 
     def forget(self, user: str, deadline: Deadline) -> bool:
         """Remove all that is kept of him, damaged or not; whether there was anything."""
@@ -216,6 +219,7 @@ class SqliteStore:
     def expire(self, now: float, deadline: Deadline) -> int:
         """Remove entries of journals that are too old, until the deadline; how many."""
         removed, since = 0, self._limits.since(now)
+        self._file.forget_aside(since)
         while not deadline.expired:
             with self._file.transaction(deadline) as connection:
                 connection.execute("DELETE FROM aside WHERE time < ?", (since,))
@@ -230,9 +234,9 @@ class SqliteStore:
         self._file.close()
 
 
-def _number(connection: sqlite3.Connection, name: str) -> int:
+def _number(connection: sqlite3.Connection, name: str) -> object:
     row = connection.execute("SELECT number FROM user WHERE user = ?", (name,)).fetchone()
-    return int(row[0]) if row else 0
+    return row[0] if row else 0
 
 
 def _write(connection: sqlite3.Connection, name: str, kept: Kept) -> None:

@@ -31,7 +31,7 @@ MAX_ENTRY = 64 << 10
 MAX_ROW = 512 << 10
 """Bytes of a state, whatever the classifier."""
 
-MAX_ASIDE = 100
+MAX_ASIDE = 20
 """Damaged states that are kept for who wants to look at them, one a user."""
 
 
@@ -181,5 +181,7 @@ def checked(kept: Kept, add: Entry | None = None) -> None:
     """ValueError for what no classifier should make."""
     if len(kept.state) > MAX_ROW or len(kept.salt) != SALT:
         raise ValueError(f"a state of {len(kept.state)} bytes, a salt of {len(kept.salt)}")
+    if add is not None and not add.source.isprintable():
+        raise ValueError(f"a source {add.source!r}")
     if add is not None and len(add.features) + len(add.change) > MAX_ENTRY:
         raise ValueError(f"an entry of {len(add.features) + len(add.change)} bytes")

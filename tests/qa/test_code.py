@@ -49,6 +49,7 @@ _TIME_OF_DAY = {
     "iems.store.expiry": "compared with the times of files and records",
     "iems.store.records": "told in a record",
     "lmtp.agent": "told in a record",
+    "lmtp.bayes.redisstore": "told of a damaged state",
     "lmtp.bayes.sqlitestore": "told of a damaged state, which goes by it",
     "milters.checks.arc": "compared with the end of a seal",
     "milters.checks.dkim": "compared with the end of a signature",
