@@ -14,7 +14,7 @@ from cli import reference
 from iems.dns.zonefile import ZoneResolver
 from iems.model.policy import Action
 from iems.settings.load import from_table
-from iems.settings.policy import BANDS, FAMILIES_WITH_NAMES
+from iems.settings.policy import AT_DELIVERY, BANDS, FAMILIES_WITH_NAMES
 from milters.assembly import FAMILIES, build_checks
 from milters.checks.protocol import Stage, Tools
 
@@ -82,6 +82,8 @@ def _known(family: str) -> str:
     top = next(iter(reference.sections()))
     bare = "\n".join(line for line in top.example.splitlines() if "trusted_relays" not in line)
     site = from_table(tomllib.loads(f"{bare}\n{section.example}\n"))
+    if family in AT_DELIVERY:
+        return "at delivery"
     checks = build_checks(Tools.within(site, ZoneResolver(""), Path("/nowhere")))
     late = any(check.stage > Stage.RCPT for check in checks)
     return "at the end of DATA" if late else "at RCPT"

@@ -10,7 +10,7 @@ from __future__ import annotations
 import argparse
 
 from cli import bulk, entries, secret
-from iems.directory.account import KINDS, POP3, SEND_ONLY, reason
+from iems.directory.account import BAYES, KINDS, POP3, SEND_ONLY, reason
 from iems.directory.admin import Admin
 from iems.directory.person import ATTRIBUTES as PERSON
 from iems.directory.person import LONGEST, line
@@ -18,6 +18,7 @@ from iems.directory.store import EntryExistsError, NoEntryError
 from iems.directory.tree import (
     ADDRESS,
     DISABLED,
+    FILTER,
     FORWARD,
     KIND,
     LANGUAGE,
@@ -32,6 +33,7 @@ from iems.settings.schema import Settings
 
 _FULL = "full"
 _SITE = "site"
+_DEFAULT = "default"
 _POP3_ONLY = "he reads by POP3 alone and never sees Junk: junk is tagged unless he chose it"
 _FOR_GOOD = b"000001010000Z"
 """What pwdAccountLockedTime holds of an account that no lapse of time unlocks."""
@@ -85,6 +87,11 @@ def _set_arguments(verb: argparse.ArgumentParser) -> None:
         "--language",
         choices=(_SITE, *LANGUAGES),
         help=f"in which digests are written to him; {_SITE}: that of the settings",
+    )
+    verb.add_argument(
+        "--bayes",
+        choices=(_DEFAULT, *BAYES),
+        help=f"his own filter (docs/checks/bayes.md); {_DEFAULT}: as the settings say",
     )
     verb.add_argument(
         "--person",
@@ -198,6 +205,8 @@ def _wanted(arguments: argparse.Namespace) -> dict[str, list[bytes]]:
         wanted[READS] = [POP3.encode()] if arguments.pop3_only else []
     if arguments.language:
         wanted[LANGUAGE] = [] if arguments.language == _SITE else [arguments.language.encode()]
+    if arguments.bayes:
+        wanted[FILTER] = [] if arguments.bayes == _DEFAULT else [arguments.bayes.encode()]
     for name, value in arguments.person or ():
         wanted[PERSON[name]] = [value.encode()] if value else []
     if arguments.forward or arguments.no_forward:
@@ -219,6 +228,7 @@ def _show(address: Address, admin: Admin, *, as_json: bool) -> int:
         "kind": next(iter(row.texts(KIND)), _FULL),
         "pop3_only": row.texts(READS) == (POP3,),
         "language": next(iter(row.texts(LANGUAGE)), None),
+        "bayes": next(iter(row.texts(FILTER)), None),
         "person": {name: row.texts(one)[0] for name, one in PERSON.items() if row.texts(one)},
         "forward": sorted(row.texts(FORWARD)),
         "aliases": sorted(_leading_to(address, admin)),

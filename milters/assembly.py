@@ -17,6 +17,7 @@ from iems.settings.schema import Settings
 from milters.checks import (
     arc,
     attachment,
+    bayes,
     content,
     dkim,
     dmarc,
@@ -77,6 +78,7 @@ FAMILIES: Mapping[str, Family] = MappingProxyType(
     {
         "arc": arc,
         attachment.NAME: attachment,
+        bayes.NAME: bayes,
         "content": content,
         "dkim": dkim,
         "dmarc": dmarc,

@@ -22,6 +22,10 @@ KINDS = (SEND_ONLY, RECEIVE_ONLY)
 POP3 = "pop3"
 """How a user reads who never sees another folder than INBOX."""
 
+ON, OFF, SHADOW = "on", "off", "shadow"
+BAYES = (ON, OFF, SHADOW)
+"""What a user may have of his own filter: it decides, is not there, or is told of alone."""
+
 _REASON = 200
 """Characters of a reason: it stands in a reply line, with address, help and reference."""
 

@@ -28,7 +28,7 @@ class User:
 
     `refusal` says why mail to it is refused (`iems.directory.account`); empty where it is taken.
     `language` holds the languages that its owner prefers (RFC 2798 section 2.7), `person` what else
-    is known of him.
+    is known of him. `bayes` is what he wants of his own filter; empty where he has said nothing.
     """
 
     address: Address
@@ -36,6 +36,7 @@ class User:
     domain_layer: Layer
     refusal: str = ""
     language: str = ""
+    bayes: str = ""
     person: Person = field(default_factory=lambda: NOBODY, compare=False, repr=False)
 
 

@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-from iems.directory.account import KINDS, POP3, reason
+from iems.directory.account import BAYES, KINDS, POP3, reason
 from iems.directory.admin import clear_password
 from iems.directory.authority import Thing
 from iems.directory.policy import read_policy, read_senders, with_headers
@@ -19,6 +19,7 @@ from iems.directory.tree import (
     ADDRESS,
     DISABLED,
     DOMAIN_NAME,
+    FILTER,
     FORWARD,
     HEADER,
     KIND,
@@ -82,6 +83,11 @@ def user(line: Line) -> Wanted:
         if reads not in {"", POP3}:
             raise ValueError(f"reads is {reads!r}; expected {POP3}, or nothing")
         wanted[READS] = _bytes(reads)
+    if "bayes" in line.values:
+        bayes = _maybe(line, "bayes")
+        if bayes and bayes not in BAYES:
+            raise ValueError(f"bayes is {bayes!r}; expected one of {', '.join(BAYES)}, or nothing")
+        wanted[FILTER] = _bytes(bayes)
     if "forward" in line.values:
         wanted[FORWARD] = _addresses(line.values["forward"])
     if "policy" in line.values:

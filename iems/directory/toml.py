@@ -11,7 +11,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from iems.directory.account import KINDS, POP3, refusal
+from iems.directory.account import BAYES, KINDS, POP3, refusal
 from iems.directory.person import ATTRIBUTES as PERSON
 from iems.directory.person import person
 from iems.directory.policy import MAX_SENDERS, with_headers
@@ -25,7 +25,7 @@ from iems.settings.read import SettingsError, Table, action, actions, join, text
 _TABLES = frozenset({"domains", "users", "aliases", "lists"})
 _OF_LAYER = frozenset({"headers", "policy", "senders"})
 _OF_USER = frozenset(
-    {"policy", "senders", "disabled", "kind", "forward", "reads", "language", "person"}
+    {"policy", "senders", "disabled", "kind", "forward", "reads", "language", "person", "bayes"}
 )
 
 
@@ -139,10 +139,13 @@ class _Reading:
         language = content.get("language", "")
         if not isinstance(language, str):
             self._fault(f"{key}.language", language, "expected a language, as in 'de'")
+        bayes = content.get("bayes", "")
+        if "bayes" in content and bayes not in BAYES:
+            self._fault(f"{key}.bayes", bayes, f"expected one of {', '.join(BAYES)}")
         told = refusal(str(disabled), str(kind))
         layer = replace(self._layer(key, own, subject), sees_junk="reads" not in content)
         about = person(self._person(f"{key}.person", content.get("person", {})), address)
-        user = User(address, layer, domain, told, str(language), about)
+        user = User(address, layer, domain, told, str(language), str(bayes), about)
         forward = (
             self._addresses(f"{key}.forward", content["forward"]) if "forward" in content else ()
         )

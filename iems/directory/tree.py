@@ -12,7 +12,7 @@ import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 
-from iems.directory.account import POP3, refusal
+from iems.directory.account import BAYES, POP3, refusal
 from iems.directory.person import ATTRIBUTES as PERSON
 from iems.directory.person import person
 from iems.directory.policy import read_policy, read_senders, with_headers
@@ -30,8 +30,8 @@ POLICY, SENDER, HEADER = "iemsPolicy", "iemsSender", "iemsHeader"
 DISABLED, KIND, FORWARD, READS = "iemsDisabled", "iemsKind", "iemsForward", "iemsReads"
 NAME = "cn"
 ADMIN, PASSWORD, LOCKED = "iemsAdmin", "userPassword", "pwdAccountLockedTime"
-LANGUAGE = "preferredLanguage"
-_OF_USER = (DISABLED, KIND, FORWARD, READS, LANGUAGE)
+LANGUAGE, FILTER = "preferredLanguage", "iemsBayes"
+_OF_USER = (DISABLED, KIND, FORWARD, READS, LANGUAGE, FILTER)
 ATTRIBUTES = (
     CLASS,
     ADDRESS,
@@ -235,7 +235,24 @@ def _user(row: Row, layers: Mapping[str, Layer], note: Note) -> User:
     own = read_layer(row, subject, note)
     refused = refusal(_maybe(row, DISABLED), _maybe(row, KIND))
     told = {name: _first(row, attribute) for name, attribute in PERSON.items()}
-    return User(address, own, layer, refused, _maybe(row, LANGUAGE), person(told, address))
+    return User(
+        address,
+        own,
+        layer,
+        refused,
+        _maybe(row, LANGUAGE),
+        _filter(row, note),
+        person(told, address),
+    )
+
+
+def _filter(row: Row, note: Note) -> str:
+    """What he wants of his filter; a word that is none is left out with a note."""
+    word = _maybe(row, FILTER).lower()
+    if word and word not in BAYES:
+        note(f"{_text(row.name)}: {FILTER} {word[:200]!r} is left out")
+        return ""
+    return word
 
 
 def _first(row: Row, attribute: str) -> str:

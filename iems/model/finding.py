@@ -20,6 +20,9 @@ ATTACHMENT = "attachment"
 VIRUS = "virus"
 """The check whose findings are never forgotten: about them nobody below the site chooses."""
 
+BAYES = "bayes"
+"""The check that the agent makes for each recipient, by what he has trained."""
+
 
 @dataclass(frozen=True, slots=True)
 class Finding:
@@ -28,7 +31,8 @@ class Finding:
     `check` is its name (`dnsbl/spamhaus`), `outcome` a word of RFC 8601 (`pass`, `fail`,
     `temperror`, ...) or of the check's page, `reason` a sentence for people, `evidence` pairs for
     programs. All texts are printable ASCII: whoever makes a finding out of text from outside
-    reduces it first (`iems.codec.printable`).
+    reduces it first (`iems.codec.printable`). The words of a message that `bayes` names are
+    printable in whatever script, for its findings stand in records alone.
     """
 
     check: str

@@ -17,6 +17,7 @@ from iems.model.envelope import INTERNET, LOCAL
 from iems.model.policy import Kind, Layer, Subject
 from iems.settings.edits import read_edits
 from iems.settings.policy import (
+    AT_DELIVERY,
     Channel,
     DestinationTable,
     SourceTable,
@@ -183,6 +184,10 @@ def _destinations(table: Table, where: Where) -> Mapping[str, Layer]:
             subject = Subject(Kind.CONNECTOR, name)
             layer = policy_layer(subject, policy, f"{key}.policy", where)
             faults += undone(layer, f"{key}.policy", where)
+            faults += [
+                f"{where(path)}: {path} is asked at delivery to a mailbox; expected another check"
+                for path in (join(f"{key}.policy", check) for check in AT_DELIVERY & policy.keys())
+            ]
             layers[name] = layer
         except SettingsError as error:
             faults += error.faults

@@ -11,7 +11,7 @@ import enum
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from iems.model.finding import ATTACHMENT, MATCHED, TEMPERROR, VIRUS, Finding
+from iems.model.finding import ATTACHMENT, BAYES, MATCHED, TEMPERROR, VIRUS, Finding
 from iems.model.policy import (
     BLOCKED,
     EVERY_ACTION,
@@ -42,6 +42,12 @@ from iems.settings.read import (
 BANDS: Mapping[str, Mapping[str, Action]] = {
     "arc": {"fail": Action.DELIVER, TEMPERROR: Action.DELIVER},
     ATTACHMENT: {MATCHED: Action.REMOVE, "malformed": Action.QUARANTINE, TEMPERROR: Action.DEFER},
+    BAYES: {
+        "unsure": Action.DELIVER,
+        "spam": Action.JUNK,
+        "certain": Action.JUNK,
+        TEMPERROR: Action.DELIVER,
+    },
     "content": {
         "unsure": Action.DELIVER,
         "spam": Action.JUNK,
@@ -97,6 +103,9 @@ FAMILIES_WITH_NAMES = frozenset({ATTACHMENT, "dnsbl", "header", "rhsbl", "uribl"
 MATRICES = frozenset({VIRUS})
 """Families about which nobody below the site chooses, and what they find is never forgotten: a
 matrix says what is done by where mail comes from and where it goes."""
+
+AT_DELIVERY = frozenset({BAYES})
+"""Families whose checks the agent makes: the milter finds nothing of them, and nothing travels."""
 
 LOOKED_AT = MATRICES | {ATTACHMENT}
 """Families without whose findings nothing passes: what they look for must get to nobody unseen."""
@@ -315,7 +324,8 @@ def missing_findings(checks: Iterable[CheckSettings]) -> tuple[Finding, ...]:
     return tuple(
         Finding(check.name, TEMPERROR, TEMPERROR, reason)
         for check in checks
-        if check.mode is Mode.DELEGATE or (check.mode is Mode.ENFORCE and check.family in LOOKED_AT)
+        if (check.mode is Mode.DELEGATE and check.family not in AT_DELIVERY)
+        or (check.mode is Mode.ENFORCE and check.family in LOOKED_AT)
     )
 
 

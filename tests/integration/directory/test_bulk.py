@@ -70,13 +70,14 @@ def test_users(server: Slapd, load: Load) -> None:
         "kind",
         "forward",
         "reads",
+        "bayes",
     )
     ready = "{SSHA}vn5Z9lt0RUDzQd0XCmr2gu0nBPNzYWx0"
     rows = [
-        (f"Bob@{DOMAIN}", "Bob Bäcker", "größer als zwölf 🦊", "", "", "", "", ""),
-        (f"carol@{DOMAIN}", "", "", ready, "has left", "", "", ""),
-        (f"dave@{DOMAIN}", "", "", "", "", "send-only", "", ""),
-        (f"erin@{DOMAIN}", "", "", "", "", "", f"far@example.net\nerin@{DOMAIN}", "pop3"),
+        (f"Bob@{DOMAIN}", "Bob Bäcker", "größer als zwölf 🦊", "", "", "", "", "", ""),
+        (f"carol@{DOMAIN}", "", "", ready, "has left", "", "", "", ""),
+        (f"dave@{DOMAIN}", "", "", "", "", "send-only", "", "", "off"),
+        (f"erin@{DOMAIN}", "", "", "", "", "", f"far@example.net\nerin@{DOMAIN}", "pop3", ""),
     ]
     assert counts(load("user", table(header, *rows), "--dry-run")[1]) == (4, 0, 0, 0)
     assert counts(load("user", table(header, *rows))[1]) == (4, 0, 0, 0)
@@ -89,9 +90,10 @@ def test_users(server: Slapd, load: Load) -> None:
     assert carol["userPassword"] == [ready.encode()]
     assert carol["iemsDisabled"] == [b"has left"]
     assert len(stored(server, f"erin@{DOMAIN}")["iemsForward"]) == 2
-    rows[0] = (rows[0][0], "Bob Baker", "another password", "", "", "receive-only", "", "")
+    rows[0] = (rows[0][0], "Bob Baker", "another password", "", "", "receive-only", "", "", "")
     assert stored(server, f"erin@{DOMAIN}")["iemsReads"] == [b"pop3"]
-    rows[3] = (*rows[3][:6], "", "")
+    assert stored(server, f"dave@{DOMAIN}")["iemsBayes"] == [b"off"]
+    rows[3] = (*rows[3][:6], "", "", "")
     assert counts(load("user", table(header, *rows))[1]) == (0, 2, 2, 0)
     assert stored(server, f"bob@{DOMAIN}")["userPassword"] == bob["userPassword"]
     assert stored(server, f"bob@{DOMAIN}")["iemsKind"] == [b"receive-only"]
@@ -103,32 +105,42 @@ def test_users(server: Slapd, load: Load) -> None:
 @pytest.mark.usefixtures("domain")
 def test_every_problem_is_told_with_its_line_and_keeps_no_other_row(load: Load) -> None:
     """The first and the last, in what cannot be read, cannot be meant, and slapd refuses."""
-    header = ("address", "password", "password_hash", "kind", "disabled", "policy", "reads")
+    header = (
+        "address",
+        "password",
+        "password_hash",
+        "kind",
+        "disabled",
+        "policy",
+        "reads",
+        "bayes",
+    )
     good = "dnsbl/open listed choice junk\niprev mismatch choice tag"
     text = table(
         header,
-        (f"a1@{DOMAIN}", "", "", "", "", good, ""),
-        ("no address", "", "", "", "", "", ""),
-        (f"ü@{DOMAIN}", "", "", "", "", "", ""),
-        (f"a2@{DOMAIN}", "", "", "half", "", "", ""),
-        (f"a3@{DOMAIN}", "a password", "{SSHA}xx", "", "", "", ""),
-        (f"a4@{DOMAIN}", "", "{NONE}xx", "", "", "", ""),
-        (f"a5@{DOMAIN}", "{SSHA}a password", "", "", "", "", ""),
-        (f"a6@{DOMAIN}", "short", "", "", "", "", ""),
-        (f"a7@{DOMAIN}", "", "", "", "zu spät", "", ""),
-        (f"a8@{DOMAIN}", "", "", "", "", "dnsbl/closed listed choice deliver", ""),
-        (f"a9@{DOMAIN}", "", "", "", "", "dnsbl/none listed choice junk", ""),
-        (f"b1@{DOMAIN}", "", "", "", "", "nonsense", ""),
-        (f"A1@{DOMAIN}", "", "", "", "", "", ""),
-        (f"b2@{DOMAIN}", "", "", "", "", "", "imap"),
-        ("b2@nowhere.test", "", "", "", "", "", ""),
+        (f"a1@{DOMAIN}", "", "", "", "", good, "", ""),
+        ("no address", "", "", "", "", "", "", ""),
+        (f"ü@{DOMAIN}", "", "", "", "", "", "", ""),
+        (f"a2@{DOMAIN}", "", "", "half", "", "", "", ""),
+        (f"a3@{DOMAIN}", "a password", "{SSHA}xx", "", "", "", "", ""),
+        (f"a4@{DOMAIN}", "", "{NONE}xx", "", "", "", "", ""),
+        (f"a5@{DOMAIN}", "{SSHA}a password", "", "", "", "", "", ""),
+        (f"a6@{DOMAIN}", "short", "", "", "", "", "", ""),
+        (f"a7@{DOMAIN}", "", "", "", "zu spät", "", "", ""),
+        (f"a8@{DOMAIN}", "", "", "", "", "dnsbl/closed listed choice deliver", "", ""),
+        (f"a9@{DOMAIN}", "", "", "", "", "dnsbl/none listed choice junk", "", ""),
+        (f"b1@{DOMAIN}", "", "", "", "", "nonsense", "", ""),
+        (f"A1@{DOMAIN}", "", "", "", "", "", "", ""),
+        (f"b2@{DOMAIN}", "", "", "", "", "", "imap", ""),
+        (f"b5@{DOMAIN}", "", "", "", "", "", "", "maybe"),
+        ("b2@nowhere.test", "", "", "", "", "", "", ""),
         ("one cell",),
     )
-    bad = text.encode() + b"\xff@cli.test,,,,,,\n" + f'b3@{DOMAIN},"x"y,,,,,\n'.encode()
-    code, summary, _error = load("user", bad + f"b4@{DOMAIN},,,,,,\n".encode())
+    bad = text.encode() + b"\xff@cli.test,,,,,,,\n" + f'b3@{DOMAIN},"x"y,,,,,,\n'.encode()
+    code, summary, _error = load("user", bad + f"b4@{DOMAIN},,,,,,,\n".encode())
     problems = {row["line"]: row["problem"] for row in summary["problems"]}  # type: ignore[attr-defined]
     assert code == 1
-    assert (summary["added"], summary["read"]) == (2, 19)
+    assert (summary["added"], summary["read"]) == (2, 20)
     told = {
         4: "no domain in",
         5: "cannot log in",
@@ -143,10 +155,11 @@ def test_every_problem_is_told_with_its_line_and_keeps_no_other_row(load: Load) 
         14: "left out",
         15: "comes a second time",
         16: "reads is 'imap'",
-        17: "no domain nowhere.test",
-        18: "1 cells; expected 7",
-        19: "not UTF-8",
-        20: "expected after",
+        17: "bayes is 'maybe'",
+        18: "no domain nowhere.test",
+        19: "1 cells; expected 8",
+        20: "not UTF-8",
+        21: "expected after",
     }
     assert list(problems) == list(told)
     for number, words in told.items():

@@ -34,6 +34,7 @@ def test_user_set_and_show(iems: Iems, domain: str) -> None:
         "kind": "send-only",
         "pop3_only": False,
         "language": None,
+        "bayes": None,
         "person": {"name": "alice", "surname": "alice"},
         "forward": [ALICE, "far@example.net"],
         "aliases": [f"abuse@{domain}", f"both@{domain}", f"postmaster@{domain}"],
@@ -51,6 +52,10 @@ def test_user_set_and_show(iems: Iems, domain: str) -> None:
     assert json.loads(iems("user", "show", ALICE, "--json")[1])["language"] == "de"
     assert iems("user", "set", ALICE, "--language", "site")[1].startswith("set ")
     assert json.loads(iems("user", "show", ALICE, "--json")[1])["language"] is None
+    assert iems("user", "set", ALICE, "--bayes", "shadow")[1].startswith("set ")
+    assert json.loads(iems("user", "show", ALICE, "--json")[1])["bayes"] == "shadow"
+    assert iems("user", "set", ALICE, "--bayes", "default")[1].startswith("set ")
+    assert json.loads(iems("user", "show", ALICE, "--json")[1])["bayes"] is None
     assert iems("user", "set", ALICE, "--keep")[0] == 2
     for verb in ("set", "show"):
         words = ("--enabled",) if verb == "set" else ()

@@ -39,6 +39,7 @@ disabled = "has left"
 forward = ["far@example.net"]
 [users."printer@one.contract.test"]
 kind = "send-only"
+bayes = "shadow"
 [users."lobby@one.contract.test"]
 reads = "pop3"
 kind = "receive-only"
@@ -127,7 +128,7 @@ def populated(server: Slapd) -> Slapd:
         + tree.user(
             "gone@one.contract.test", "iemsDisabled: has left", "iemsForward: far@example.net"
         )
-        + tree.user("printer@one.contract.test", "iemsKind: send-only")
+        + tree.user("printer@one.contract.test", "iemsKind: send-only", "iemsBayes: Shadow")
         + tree.user("lobby@one.contract.test", "iemsKind: receive-only", "iemsReads: POP3")
         + tree.user("dora@one.contract.test", "iemsForward: far@example.net")
         + tree.user(
@@ -159,8 +160,7 @@ def _toml(_server: Slapd) -> Directory:
 
 
 def _ldap(server: Slapd) -> Directory:
-    notes: list[str] = []
-    return TreeDirectory(tree.store(server, "milter"), 5.0, notes.append)
+    return TreeDirectory(tree.store(server, "agent"), 5.0, lambda _note: None)
 
 
 def _cached(server: Slapd) -> Directory:
@@ -207,12 +207,12 @@ def test_user(directory: Directory) -> None:
     }
 
 
-def test_who_reads_by_pop3_alone(directory: Directory) -> None:
-    """He never sees Junk."""
-    found = directory.find([address("lobby"), address("alice")], soon())
-    users = {key: user_of(entry) for key, entry in found.items()}
-    sees = {key: user.layer.sees_junk for key, user in users.items() if user is not None}
-    assert sees == {"lobby@one.contract.test": False, "alice@one.contract.test": True}
+def test_who_reads_by_pop3_alone_and_what_one_has_of_his_filter(directory: Directory) -> None:
+    """Who reads so never sees Junk; who says nothing has what the settings say."""
+    asked = [address(one) for one in ("lobby", "alice", "printer")]
+    found = [user_of(entry) for entry in directory.find(asked, soon()).values()]
+    said = {one.address.local: (one.layer.sees_junk, one.bayes) for one in found if one}
+    assert said == {"lobby": (False, ""), "alice": (True, ""), "printer": (True, "shadow")}
 
 
 def test_alias(directory: Directory) -> None:

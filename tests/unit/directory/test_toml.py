@@ -27,6 +27,7 @@ DOMAIN = '[domains."example.test"]\n'
             "expected one of send-only, receive-only",
         ),
         (DOMAIN + '[users."a@example.test"]\nreads = "imap"', "expected 'pop3' or nothing"),
+        (DOMAIN + '[users."a@example.test"]\nbayes = "yes"', "expected one of on, off, shadow"),
         (DOMAIN + '[users."a@example.test"]\nperson = 3', "expected a table of strings: name, "),
         (
             DOMAIN + '[users."a@example.test"]\nperson = { phone = 3 }',

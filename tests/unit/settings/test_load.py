@@ -238,6 +238,10 @@ def test_a_destination_s_policy_becomes_its_layer(tmp_path: Path) -> None:
         ),
         ("[destinations.local.policy]\n", "destinations.local has no policy here; expected intern"),
         (
+            OUTSIDE + 'bayes]\ndefault.spam = "reject"\n',
+            "destinations.internet.policy.bayes is asked at delivery",
+        ),
+        (
             "[destinations.internet]\nx = 1\n",
             "destinations.internet.x is no setting; known: policy",
         ),
