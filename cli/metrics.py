@@ -38,6 +38,8 @@ HELP: Mapping[str, str] = {
     "verdicts_total": "Recipients by action, what decided, and reply.",
     "splits_total": "Recipients who needed a transaction of their own, by what became of it.",
     "temporary_failures_total": "Answers 4xx for a reason of our own.",
+    "bayes_total": "Recipients whose own filter was asked, by what it said.",
+    "bayes_failures_total": "What a filter could not judge, or nobody will remember of it.",
     "errors_total": "Error lines of the log.",
     "records_dropped_total": "Records that were not written.",
     "stage_seconds": "How long an answer took.",

@@ -107,7 +107,8 @@ class Account:
 
     def details(self, one: Outcome) -> dict[str, object]:
         """What the record of an outcome says."""
-        return {**details(one.decision, self.provenance.findings), **self.marks}
+        found = (*self.provenance.findings, *one.found.findings)
+        return {**details(one.decision, found), **self.marks}
 
     def description(self, outcomes: Sequence[Outcome], now: float) -> dict[str, object]:
         """What quarantine says of a message that is there for these recipients."""

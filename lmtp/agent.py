@@ -38,6 +38,7 @@ from lmtp.client import Delivered, Parcel
 from lmtp.dsn import Reports, Row
 from lmtp.editing import Copies, Editor, Made
 from lmtp.grouping import Copy, Group, group
+from lmtp.judging import Judge, Judgement, Known
 from lmtp.originals import Originals
 from lmtp.outcome import LATE, Outcome, is_late, outcome
 from lmtp.provenance import Origin, Provenance
@@ -84,6 +85,7 @@ class Agent:
     log: Log
     meter: Meter
     tracing: Tracing = field(default_factory=Tracing)
+    judge: Judge | None = None
     now: Callable[[], float] = time.time
 
     def deliver(self, transaction: Transaction) -> Sequence[Reply]:
@@ -118,6 +120,10 @@ class Delivery:
         self._cleaned = headers.clean(self._block, self._forged)
         message = Spooled(self._cleaned.copy(b""), transaction.message.body)
         self._copies = Copies(agent.spool, message, self._deadline)
+        self._judgement: Judgement = Known()
+        if agent.judge is not None:
+            channel, client = self._provenance.channel, self._client
+            self._judgement = agent.judge.judgement(message, channel, client)
         self._texts = Texts(
             agent.editor.plan,
             self._provenance.channel,
@@ -174,6 +180,9 @@ class Delivery:
             else:
                 one = self._changed(self._outcome(target))
                 decided.setdefault(one.action, []).append(one)
+        taken = (*FORWARDED, Action.QUARANTINE)
+        kept = [one for action in taken for one in decided.get(action, ())]
+        self._judgement.remember(kept, self._agent.now())
         results += self._kept_back(decided)
         recorded = self._account.recorded(results, self._deadline)
         forwarded = [one for action in FORWARDED for one in decided.get(action, ())]
@@ -186,7 +195,13 @@ class Delivery:
         came, ruled = self._provenance, [one for one in target.speakers if one.headers]
         if ruled:
             came = replace(came, findings=(*came.findings, *self._own.of(ruled)))
-        return outcome(again, came, self._facts, agent.settings, agent.now(), self.past)
+        found = self._judgement.found(target)
+        return outcome(again, came, self._facts, agent.settings, agent.now(), self.past, found)
+
+    @property
+    def _client(self) -> str:
+        """The address of who connected; empty where Postfix does not say it."""
+        return self._transaction.forward.get("ADDR", "").removeprefix("IPV6:")
 
     @functools.cached_property
     def _had(self) -> frozenset[str]:
@@ -205,7 +220,7 @@ class Delivery:
         return facts(
             self._provenance.findings,
             _address(transaction.mail.sender),
-            transaction.forward.get("ADDR", "").removeprefix("IPV6:"),
+            self._client,
             self._agent.settings.trusted_relays,
             shared().registered,
             [field.value for field in self._block.named(b"From")],

@@ -39,6 +39,7 @@ from lmtp.agent import Agent
 from lmtp.bymail import ByMail
 from lmtp.dsn import Reports
 from lmtp.editing import Editor
+from lmtp.judging import Judge
 from lmtp.provenance import Origin
 from lmtp.release import Releases
 from lmtp.server import Server
@@ -226,6 +227,7 @@ class AgentGeneration:
             log=log,
             meter=meter,
             tracing=self.tracing,
+            judge=Judge.of(settings, log, meter),
         )
 
 

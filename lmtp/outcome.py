@@ -10,11 +10,11 @@ is not taken gets into no folder either, so that its rejection is quarantine rat
 from __future__ import annotations
 
 import functools
-from collections.abc import Collection
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field, replace
 
 from iems.model.envelope import LOCAL, SUBMISSION
-from iems.model.finding import ATTACHMENT
+from iems.model.finding import ATTACHMENT, Finding
 from iems.model.policy import BLOCKED, Action, Decision, Layer, Ruling, decide, rule, through
 from iems.model.senders import Facts
 from iems.settings.policy import MATRICES
@@ -36,11 +36,22 @@ _AFTER_QUEUE = {
 
 
 @dataclass(frozen=True, slots=True)
+class Found:
+    """What was found for one recipient alone; of the checks in `shadow` nothing is done for him."""
+
+    findings: tuple[Finding, ...] = ()
+    shadow: frozenset[str] = frozenset()
+
+
+NOTHING = Found()
+
+
+@dataclass(frozen=True, slots=True)
 class Outcome:
     """`action` is carried out; `decision` led to it, its notes say why they differ.
 
     A copy that goes on has these `changes`; `original` is under what name the message is kept as it
-    was, if it is.
+    was, if it is. `found` is what was found for him alone.
     """
 
     target: Target
@@ -48,6 +59,7 @@ class Outcome:
     action: Action
     changes: tuple[Change, ...] = ()
     original: str = ""
+    found: Found = field(default=NOTHING, compare=False)
 
     def noted(self, *notes: str) -> Outcome:
         """The same, and this is told of it."""
@@ -55,7 +67,7 @@ class Outcome:
 
     def kept_back(self, action: Action, note: str) -> Outcome:
         """What is done where his copy cannot be made."""
-        return Outcome(self.target, self.decision.noted(note), action)
+        return Outcome(self.target, self.decision.noted(note), action, found=self.found)
 
 
 def outcome(
@@ -65,14 +77,16 @@ def outcome(
     settings: Settings,
     now: float,
     past: Collection[tuple[str, str]] = (),
+    found: Found = NOTHING,
 ) -> Outcome:
     """Decide for one recipient; `facts` is who sent it, `now` in seconds of the epoch.
 
     The rules in `past`, check and band, count as if nothing had been found.
     """
-    above = settings.layers(provenance.channel, target.channel)
+    above = _shadowing(settings.layers(provenance.channel, target.channel), found.shadow)
     layers = (*above, *target.layers)
-    findings = [one for one in provenance.findings if (one.check, one.band) not in past]
+    both = (*provenance.findings, *found.findings)
+    findings = [one for one in both if (one.check, one.band) not in past]
     ruling = _ruling(facts, past, *target.layers)
     decision = through(
         decide(findings, layers, role=target.role, ruling=ruling),
@@ -90,7 +104,17 @@ def outcome(
     action, note = _possible(decision, target, provenance, settings, now)
     if note:
         decision = replace(decision, notes=(*decision.notes, note))
-    return Outcome(target, decision, action)
+    return Outcome(target, decision, action, found=found)
+
+
+def _shadowing(above: Sequence[Layer], checks: Collection[str]) -> tuple[Layer, ...]:
+    """The layers as they are where these checks are in shadow, too."""
+    site, *channel = above
+    hidden = {key: one for key, one in site.rules.items() if key[0] in checks}
+    if not hidden:
+        return tuple(above)
+    rules = {key: one for key, one in site.rules.items() if key not in hidden}
+    return (replace(site, rules=rules, shadow={**site.shadow, **hidden}), *channel)
 
 
 def _ruling(facts: Facts, past: Collection[tuple[str, str]], *layers: Layer) -> Ruling | None:

@@ -18,6 +18,7 @@ from iems.codec.header import unfold
 from iems.codec.received import arrival
 from iems.model.finding import Finding
 from iems.model.message import HeaderBlock
+from iems.settings.policy import AT_DELIVERY
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,9 +54,9 @@ class Origin:
             time = received_time(block)
             reference = self.new_reference()
             return Provenance(reference, queue_id, "", time, self.missing, str(error))
-        return Provenance(
-            passed.reference, queue_id, passed.channel, float(passed.time), passed.findings
-        )
+        # What is found at delivery alone does not travel, whoever writes it.
+        found = tuple(one for one in passed.findings if one.check not in AT_DELIVERY)
+        return Provenance(passed.reference, queue_id, passed.channel, float(passed.time), found)
 
     def _passed(self, block: HeaderBlock, queue_id: str) -> codec.Passed:
         fields = block.named(codec.NAME)

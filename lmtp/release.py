@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import BinaryIO
 
 from iems.codec.printable import printable
@@ -29,7 +29,8 @@ from iems.store.records import RELEASE
 from iems.store.spool import PIECE, Spool
 from lmtp.agent import DIRECTORY, FORWARDED, NO_DIRECTORY, TOTAL, UNKNOWN, Agent, Delivery
 from lmtp.commands import CommandError, Mail, Recipient, parse_rcpt
-from lmtp.outcome import Outcome
+from lmtp.judging import Known
+from lmtp.outcome import Found, Outcome
 from lmtp.provenance import Provenance
 from lmtp.reply import Reply, reply
 from lmtp.subjects import Target, find_targets
@@ -138,7 +139,9 @@ class _Released(Delivery):
             message.findings,
             message.fault,
         )
-        super().__init__(agent, transaction, provenance)
+        super().__init__(replace(agent, judge=None), transaction, provenance)
+        # What his filter would say by now is no reason to keep what he asks for.
+        self._judgement = Known(Found(whom.found, whom.shadow))
         self.past = frozenset(wanted.rules)
         self.marks["released"] = wanted.id
         self.marks["by"] = wanted.by

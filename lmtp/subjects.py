@@ -18,7 +18,7 @@ from iems.directory.reader import Directory, Entry, user_of
 from iems.directory.resolve import UnreasonableAlias, resolve
 from iems.model.address import Address, AddressError
 from iems.model.envelope import INTERNET, LOCAL
-from iems.model.policy import Decision, Layer, MailingList, Subject
+from iems.model.policy import Decision, Kind, Layer, MailingList, Subject
 from iems.serve.deadline import Deadline
 from lmtp.commands import Recipient
 
@@ -39,6 +39,8 @@ class Target:
     lists: tuple[MailingList, ...] = ()
     language: str = ""
     """The languages that he prefers, as the directory has them."""
+    bayes: str = ""
+    """What he has said of his own filter."""
     person: Person = field(default_factory=lambda: NOBODY, compare=False, repr=False)
     """What else is known of the owner of the mailbox."""
 
@@ -60,6 +62,12 @@ class Target:
     def subject(self) -> Subject | None:
         """Who owns the innermost layer."""
         return self.layers[-1].subject if self.layers else None
+
+    @property
+    def user(self) -> str:
+        """The address of the mailbox's owner; empty where it has none."""
+        subject = self.subject
+        return subject.name if subject and subject.kind is Kind.USER else ""
 
     @property
     def role(self) -> bool:
@@ -89,7 +97,7 @@ def find_targets(
         layers = (user.domain_layer, user.layer) if user else (domains[address.domain],)
         refusal = closed(user) if user else None
         passed = lists.passed(recipient, address)
-        told = (user.language, user.person) if user else ("", NOBODY)
+        told = (user.language, user.bayes, user.person) if user else ("", "", NOBODY)
         targets.append(
             Target(recipient, address, LOCAL, layers, bool(found), refusal, passed, *told)
         )

@@ -10,6 +10,7 @@ from iems.codec.printable import printable
 from iems.directory.reader import User
 from iems.model.finding import Finding
 from iems.model.policy import Decision, refused_by
+from iems.settings.bayes import OFF, ON, SHADOW
 
 CHECK = "account"
 CLOSED, UNKNOWN, UNREADABLE, LOOP = "closed", "unknown", "unreadable", "loop"
@@ -22,7 +23,6 @@ KINDS = (SEND_ONLY, RECEIVE_ONLY)
 POP3 = "pop3"
 """How a user reads who never sees another folder than INBOX."""
 
-ON, OFF, SHADOW = "on", "off", "shadow"
 BAYES = (ON, OFF, SHADOW)
 """What a user may have of his own filter: it decides, is not there, or is told of alone."""
 

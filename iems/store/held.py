@@ -14,6 +14,7 @@ from typing import Any, TypeAlias
 from iems.codec.findings import of_rows
 from iems.model.finding import Finding
 from iems.model.policy import Action, Kind
+from iems.settings.policy import AT_DELIVERY
 from iems.store.records import END_OF_TIME
 
 BandKey: TypeAlias = tuple[str, str]
@@ -31,13 +32,18 @@ class Why:
 
 @dataclass(frozen=True, slots=True)
 class HeldFor:
-    """One recipient; `details` is what his record says: reasons, notes, findings."""
+    """One recipient; `details` is what his record says: reasons, notes, findings.
+
+    `found` is what was found for him alone, and `shadow` are the checks that were so for him.
+    """
 
     address: str
     orcpt: str
     subject: str
     reasons: tuple[Why, ...]
     details: dict[str, object]
+    found: tuple[Finding, ...] = ()
+    shadow: frozenset[str] = frozenset()
 
     @property
     def whose(self) -> str:
@@ -113,6 +119,8 @@ def _recipient(row: Mapping[str, Any]) -> HeldFor:
             for one in row["reasons"]
         ),
         {name: value for name, value in row.items() if name not in names},
+        tuple(one for one in _plain(row) if one.check in AT_DELIVERY),
+        frozenset(_text(one, "check") for one in row.get("shadows", ())) & AT_DELIVERY,
     )
 
 
