@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from iems.serve.deadline import Deadline
@@ -66,6 +66,7 @@ def test_what_dovecot_sends_is_a_request() -> None:
 values = st.text(st.characters(codec="utf-8"), max_size=30)
 
 
+@settings(max_examples=25)  # each is a connection with a thread behind it
 @given(
     st.dictionaries(st.from_regex(r"[a-z][a-z-]{0,9}", fullmatch=True), values, max_size=4),
     st.binary(max_size=200),
