@@ -25,7 +25,8 @@ from iems.settings.policy import AT_DELIVERY
 class Provenance:
     """`fault` says why the findings are not the milter's, and is empty where they are.
 
-    `time` is when the message came, in seconds of the epoch; 0.0 where nobody says it.
+    `time` is when the message came, in seconds of the epoch; 0.0 where nobody says it. `login` is
+    who has logged in to send it, empty where nobody has.
     """
 
     reference: str
@@ -34,6 +35,7 @@ class Provenance:
     time: float
     findings: tuple[Finding, ...]
     fault: str = ""
+    login: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +58,14 @@ class Origin:
             return Provenance(reference, queue_id, "", time, self.missing, str(error))
         # What is found at delivery alone does not travel, whoever writes it.
         found = tuple(one for one in passed.findings if one.check not in AT_DELIVERY)
-        return Provenance(passed.reference, queue_id, passed.channel, float(passed.time), found)
+        return Provenance(
+            passed.reference,
+            queue_id,
+            passed.channel,
+            float(passed.time),
+            found,
+            login=passed.login,
+        )
 
     def _passed(self, block: HeaderBlock, queue_id: str) -> codec.Passed:
         fields = block.named(codec.NAME)

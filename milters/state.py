@@ -202,7 +202,7 @@ class Message:
     def passed(self, findings: tuple[Finding, ...], now: float) -> Passed:
         """What goes with it to the agent; `now` in seconds of the epoch."""
         told = self.reference, self.queue_id, self.channel, self.sender
-        return Passed(*told, int(now), findings)
+        return Passed(*told, int(now), findings, self.authenticated)
 
     def add_field(self, name: bytes, value: bytes) -> None:
         """One more header field; no more are kept than show which bound the header is over."""

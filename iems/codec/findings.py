@@ -2,9 +2,10 @@
 
 One field of at most 8 KiB: parameters, the findings as JSON in base64, and an HMAC-SHA256 over
 length-prefixed parts, so that nobody between can add, change or move findings to another message.
-The parts are version, key id, time, reference, queue id, channel, envelope sender and findings;
-never header or body text, which Postfix may rewrite. It names no recipient. Whatever is wrong with
-a field is one error, `FindingsError`: a reader never sees half of it.
+The parts are version, key id, time, reference, queue id, channel, envelope sender, in version 2 the
+login, and findings; never header or body text, which Postfix may rewrite. It names no recipient.
+Only what somebody sends who has logged in is version 2: all else is read by releases before it.
+Whatever is wrong with a field is one error, `FindingsError`: a reader never sees half of it.
 """
 
 from __future__ import annotations
@@ -21,14 +22,17 @@ from iems.codec.mac import mac
 from iems.model.finding import TEMPERROR, VIRUS, Finding
 
 NAME = b"X-IEMS-Findings"
-VERSION = "1"
+VERSION, WITH_LOGIN = "1", "2"
 LIMIT = 8192
 """Bytes of the field's value. Where not all fits, findings keep outcome and band and drop their
 evidence; where that is still too much, some are left out, see `_rank`. There is room for some 90
 bands with long names: no number of findings keeps a message from the agent."""
 
 _WIDTH = 72
-_PARAMETERS = ("v", "k", "t", "r", "q", "c", "s", "f", "h")
+_PARAMETERS = {
+    VERSION: ("v", "k", "t", "r", "q", "c", "s", "f", "h"),
+    WITH_LOGIN: ("v", "k", "t", "r", "q", "c", "s", "a", "f", "h"),
+}
 
 
 class FindingsError(ValueError):
@@ -37,7 +41,10 @@ class FindingsError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Passed:
-    """What travels: `time` in seconds of the epoch, `sender` the envelope sender ("" for `<>`)."""
+    """What travels: `time` in seconds of the epoch, `sender` the envelope sender ("" for `<>`).
+
+    `login` is who has logged in to send it, empty where nobody has.
+    """
 
     reference: str
     queue_id: str
@@ -45,6 +52,7 @@ class Passed:
     sender: str
     time: int
     findings: tuple[Finding, ...]
+    login: str = ""
 
 
 def encode(passed: Passed, key_id: str, secret: bytes) -> bytes:
@@ -66,15 +74,14 @@ def decode(value: bytes, secret_of: Callable[[str], bytes | None]) -> Passed:
     secret = secret_of(given["k"])
     if secret is None:
         raise FindingsError("unknown key")
-    if given["v"] != VERSION:
-        raise FindingsError("unknown version")
-    expected = mac(secret, [given[name] for name in _PARAMETERS[:-1]])
+    expected = mac(secret, [given[name] for name in _PARAMETERS[given["v"]][:-1]])
     if not hmac.compare_digest(expected, given["h"]):
         raise FindingsError("wrong HMAC")
     try:
         rows = json.loads(base64.b64decode(given["f"], validate=True))
-        sender = base64.b64decode(given["s"], validate=True).decode("utf-8", "surrogateescape")
-        return Passed(given["r"], given["q"], given["c"], sender, int(given["t"]), of_rows(rows))
+        sender, login = (_plain(given.get(name, "")) for name in ("s", "a"))
+        told = given["r"], given["q"], given["c"], sender, int(given["t"])
+        return Passed(*told, of_rows(rows), login)
     except (ValueError, TypeError, RecursionError) as error:
         raise FindingsError(f"damaged field: {type(error).__name__}") from None
 
@@ -101,18 +108,20 @@ def _rank(finding: Finding) -> tuple[bool, bool, bool, bool]:
 
 def _encode(passed: Passed, key_id: str, secret: bytes) -> bytes:
     text = json.dumps(rows_of(passed.findings), separators=(",", ":"))
+    version = WITH_LOGIN if passed.login else VERSION
     parts = [
-        VERSION,
+        version,
         key_id,
         str(passed.time),
         passed.reference,
         passed.queue_id,
         passed.channel,
-        base64.b64encode(passed.sender.encode("utf-8", "surrogateescape")).decode(),
-        base64.b64encode(text.encode()).decode(),
+        _letters(passed.sender),
+        *([_letters(passed.login)] if passed.login else []),
+        _letters(text),
     ]
     parts.append(mac(secret, parts))
-    words = [f"{name}={part};" for name, part in zip(_PARAMETERS, parts, strict=True)]
+    words = [f"{name}={part};" for name, part in zip(_PARAMETERS[version], parts, strict=True)]
     return _fold(words).encode()
 
 
@@ -134,9 +143,20 @@ def _parameters(value: bytes) -> dict[str, str]:
     except UnicodeDecodeError:
         raise FindingsError("field is not ASCII") from None
     pairs = [part.partition("=")[::2] for part in text.split(";") if part]
-    if tuple(name for name, _value in pairs) != _PARAMETERS:
+    given = dict(pairs)
+    if given.get("v") not in _PARAMETERS:
+        raise FindingsError("unknown version")
+    if tuple(name for name, _value in pairs) != _PARAMETERS[given["v"]]:
         raise FindingsError("field has not the parameters of this version")
-    return dict(pairs)
+    return given
+
+
+def _letters(text: str) -> str:
+    return base64.b64encode(text.encode("utf-8", "surrogateescape")).decode()
+
+
+def _plain(letters: str) -> str:
+    return base64.b64decode(letters, validate=True).decode("utf-8", "surrogateescape")
 
 
 def rows_of(findings: Iterable[Finding]) -> list[list[object]]:

@@ -94,6 +94,16 @@ def test_findings_travel_and_name_no_recipient(world: World) -> None:
     assert world.recorder.added[0].message_id == "<m@x>"
 
 
+def test_the_login_goes_to_the_agent_with_them(world: World) -> None:
+    chain = world.connect(daemon="submission")
+    for login in ("alice@example.test", ""):
+        chain.mail("<alias@example.test>", {"{auth_authen}": login} if login else {})
+        rcpt(chain, "alice")
+        _reply, [passed, *_others] = finish(chain, (b"Subject", b" hi"))
+        assert isinstance(passed, InsertHeader)
+        assert decode(passed.value, lambda _key: KEY.secret).login == login
+
+
 def test_forged_headers_are_removed_from_the_last_to_the_first(world: World) -> None:
     chain = world.connect("192.0.2.1")
     chain.mail("<>", {})

@@ -36,6 +36,7 @@ passed = st.builds(
     sender=st.text(max_size=60).filter(lambda text: text.encode("utf-8", "replace")),
     time=st.integers(0, 1 << 40),
     findings=st.lists(finding, max_size=5).map(tuple),
+    login=st.text(max_size=60).filter(lambda text: text.encode("utf-8", "replace")),
 )
 PASSED = Passed("REF", "4Abc", "internet", "a@b.example", 5, (Finding("iprev", "pass"),))
 
@@ -130,11 +131,16 @@ def signed(findings: str, sender: str = "", **changed: str) -> bytes:
     """A field whose HMAC is right whatever stands in it, made after the decision record."""
     values = {"v": "1", "k": "k1", "t": "5", "r": "REF", "q": "4Abc", "c": "internet",
               "s": sender, "f": findings, **changed}  # fmt: skip
+    return of(values)
+
+
+def of(values: dict[str, str]) -> bytes:
+    """A field with these parameters and a right HMAC."""
     digest = hmac.new(SECRET, digestmod=hashlib.sha256)
     for part in values.values():
         digest.update(len(part).to_bytes(4, "big") + part.encode())
-    values["h"] = base64.b64encode(digest.digest()).decode()
-    return "".join(f" {name}={value};" for name, value in values.items()).encode()
+    digested = {**values, "h": base64.b64encode(digest.digest()).decode()}
+    return "".join(f" {name}={value};" for name, value in digested.items()).encode()
 
 
 def rows(*rows: object) -> str:
@@ -177,7 +183,21 @@ def test_what_is_signed_and_yet_no_findings_is_refused(value: bytes) -> None:
 
 def test_another_version_is_refused() -> None:
     with pytest.raises(FindingsError, match="unknown version"):
-        decode(signed(rows(GOOD), v="2"), secret_of)
+        decode(signed(rows(GOOD), v="3"), secret_of)
+
+
+def test_who_has_logged_in_is_told_by_version_two_and_all_else_by_one() -> None:
+    told = replace(PASSED, channel="submission", login="a@b.example")
+    values = {"v": "2", "k": "k1", "t": "5", "r": "REF", "q": "4Abc", "c": "submission",
+              "s": "YUBiLmV4YW1wbGU=", "a": "YUBiLmV4YW1wbGU=", "f": rows(GOOD)}  # fmt: skip
+    assert decode(of(values), secret_of) == told
+    assert b" a=YUBiLmV4YW1wbGU=;" in b" ".join(encode(told, "k1", SECRET).split())
+    assert encode(PASSED, "k1", SECRET).startswith(b"v=1; ")
+    with pytest.raises(FindingsError, match="parameters of this version"):
+        decode(of({**values, "v": "1"}), secret_of)
+    del values["a"]
+    with pytest.raises(FindingsError, match="parameters of this version"):
+        decode(of(values), secret_of)
 
 
 def test_a_field_of_twice_the_limit_is_read_and_a_longer_one_is_not() -> None:
