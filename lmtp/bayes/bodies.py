@@ -6,7 +6,7 @@ No bytes raise, and the work is linear in their number.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from iems.mime import transfer
 from iems.mime.part import Part
@@ -52,7 +52,7 @@ class Body:
     def _part(self, data: bytes, part: Part) -> None:
         word = part.content_type.word[:60]
         self._told(f"mime:{word or 'no type'}")
-        self._told(*(f"mime:{found.defect.value}" for found in part.defects))
+        self._all(f"mime:{found.defect.value}" for found in part.defects)
         if part.parts:
             self._told(
                 *(f"mime:boundary {_shape(one)}" for one in part.content_type.all("boundary")[:1])
@@ -73,7 +73,7 @@ class Body:
         for name in part.names[:2]:
             stem, _dot, ending = name.lower().rpartition(".")
             self._told(f"file:.{shaped(ending[:10])}")
-            self._told(*(f"file:{one}" for one in words(stem[:100])[:_NAMES]))
+            self._all(f"file:{one}" for one in words(stem[:100])[:_NAMES])
 
     def _text(self, data: bytes, part: Part, word: str) -> None:
         if self._left <= 0:
@@ -93,11 +93,11 @@ class Body:
         text = text[: max(self._source, 0)]
         self._source -= len(text)
         page = html.read(text)
-        self._told(*page.words)
+        self._all(page.words)
         for one in page.urls:
             self._url(one)
         if page.hidden.strip():
-            self._told(*(f"hidden:{word}" for word in words(page.hidden[:2000])[:50]))
+            self._all(f"hidden:{word}" for word in words(page.hidden[:2000])[:50])
         self._plain(page.shown)
 
     def _plain(self, text: str) -> None:
@@ -107,14 +107,17 @@ class Body:
         text, found = urls.cut(text)
         for one in found:
             self._url(one)
-        self._told(*words(text))
+        self._all(words(text))
 
     def _url(self, address: str) -> None:
         if self._urls > 0:
             self._urls -= 1
-            self._told(*urls.url(address))
+            self._all(urls.url(address))
 
     def _told(self, *found: str) -> None:
+        self._all(found)
+
+    def _all(self, found: Iterable[str]) -> None:
         self.words.update(dict.fromkeys(found))
 
 

@@ -5,11 +5,13 @@ No text raises, and the work is linear in its length.
 
 from __future__ import annotations
 
+import functools
 import re
+from collections.abc import Sequence
 
 from lmtp.bayes.words import shaped
 
-_URL = re.compile(r"(?i)\b(?:(https?|ftp)://|(?=www\.))([^\s<>\"'()\[\]{}|\\^`]{1,2000}+)")
+_URL = re.compile(r"(?i)(?:https?://|ftp://|\bwww\.)[^\s<>\"'()\[\]{}|\\^`]{1,2000}+")
 _PARTS = re.compile(r"([^/?#]*+)([^?#]*+)(?:\?([^#]*+))?+")
 _SPLIT = re.compile(r"[^\w%~]+")
 _KEY = re.compile(r"(?:\A|[&;])([\w.%-]{1,20}+)=")
@@ -20,11 +22,18 @@ _AROUND = ".,;:!?'*"
 
 
 def cut(text: str) -> tuple[str, list[str]]:
-    """The text with a blank for each address of a page, and those that are different."""
-    if "://" not in text and "www." not in text and "WWW." not in text:
+    """The text without the addresses of pages in it, and those that are different."""
+    if "://" not in text and "www." not in text.lower():
         return text, []
-    found = dict.fromkeys(one[0] for one in _URL.finditer(text))
-    return (_URL.sub(" ", text), list(found)) if found else (text, [])
+    kept: list[str] = []
+    found: dict[str, None] = {}
+    for word in text.split():
+        if "://" in word or word[:4].lower() == "www.":
+            found.update(dict.fromkeys(_URL.findall(word)))
+            kept.append(_URL.sub(" ", word))
+        else:
+            kept.append(word)
+    return " ".join(kept), list(found)
 
 
 def url(address: str) -> list[str]:
@@ -56,7 +65,8 @@ def url(address: str) -> list[str]:
     return told
 
 
-def host(name: str) -> list[str]:
+@functools.lru_cache(maxsize=1024)
+def host(name: str) -> Sequence[str]:
     """The host, and each domain that it belongs to; an IP address as its networks."""
     name = name.rstrip(_AROUND)[:253]
     if _NUMBERS.fullmatch(name):

@@ -36,19 +36,22 @@ def plain(text: str) -> str:
 
 
 def words(text: str) -> list[str]:
-    """The distinct words, in the order in which they stand; pairs of characters behind them."""
+    """The different words, in the order in which they stand; pairs of characters behind them.
+
+    Some that are different may read the same.
+    """
     text = plain(text)
-    pairs: dict[str, None] = {}
-    if not text.isascii() and (runs := _WIDE.findall(text)):
-        text = _WIDE.sub(" ", text)
-        pairs = dict.fromkeys(pair for run in runs for pair in _pairs(run))
-    found = _read(dict.fromkeys(_WORD.findall(text)))
-    return list(dict.fromkeys(itertools.chain(found, pairs)))
+    if text.isascii():
+        return _read(dict.fromkeys(_WORD.findall(text)))
+    pairs = dict.fromkeys(pair for run in _WIDE.findall(text) for pair in _pairs(run))
+    return [*_read(dict.fromkeys(_WORD.findall(_WIDE.sub(" ", text)))), *pairs]
 
 
 def sequence(text: str) -> list[str]:
     """All words in their order, those that come again included."""
     text = plain(text)
+    if text.isascii():
+        return _read(_WORD.findall(text))
     pairs = [pair for run in _WIDE.findall(text) for pair in _pairs(run)]
     return [*_read(_WORD.findall(_WIDE.sub(" ", text))), *pairs]
 
