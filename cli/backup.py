@@ -1,7 +1,7 @@
 """`iems backup FILE`: all that this server knows, in one file for root alone, while it runs.
 
-Exit 0 written, 1 refused (there is such a file, the disk is full), 75 slapd or the records could
-not be read now, 77 not root, 78 the settings are wrong.
+Exit 0 written, 1 refused (there is such a file, the disk is full), 75 slapd, the records or what
+users have trained could not be read now, 77 not root, 78 the settings are wrong.
 """
 
 from __future__ import annotations
@@ -22,6 +22,8 @@ from iems.backup.site import MAIL, Site, Summary, site
 from iems.backup.slapd import SlapdError
 from iems.settings.load import load
 from iems.store.records import RecordsError
+from lmtp.bayes.store import StoreError
+from lmtp.saved import Filters
 
 _EVERY = 500
 """Files between two looks at the progress."""
@@ -51,12 +53,13 @@ def done(arguments: argparse.Namespace, act: Callable[[Site], Summary], verb: st
     if os.geteuid() != 0:
         return _failed("only root reads and writes everybody's mail", 77)
     settings = load(arguments.settings)
-    here = site(version("iems"), arguments.settings, settings, arguments.mail, _reload)
+    filters = Filters(settings.bayes)
+    here = site(version("iems"), arguments.settings, settings, arguments.mail, filters, _reload)
     try:
         summary = act(here)
     except (ArchiveError, OSError) as error:
         return _failed(str(error), 1)
-    except (SlapdError, RecordsError) as error:
+    except (SlapdError, RecordsError, StoreError) as error:
         return _failed(str(error), 75)
     numbers = dataclasses.asdict(summary)
     if arguments.json:

@@ -1,7 +1,7 @@
 """`iems restore FILE`: a backup onto a machine that `make mailserver` has set up.
 
-Exit 0 restored, 1 refused (no backup, not whole, the machine holds what it does not), 75 slapd or
-the records could not be written now, 77 not root, 78 the settings are wrong.
+Exit 0 restored, 1 refused (no backup, not whole, the machine holds what it does not), 75 slapd, the
+records or what users have trained could not be written now, 77 not root, 78 the settings are wrong.
 """
 
 from __future__ import annotations

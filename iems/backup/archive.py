@@ -25,8 +25,9 @@ from typing import IO, BinaryIO
 
 FORMAT = 1
 MANIFEST = "manifest.json"
-FOLDERS = ("keys", "settings", "records", "quarantine", "mail")
+FOLDERS = ("keys", "settings", "records", "filters", "quarantine", "mail")
 DIRECTORY = "directory.ldif"
+FILTERS = "filters/bayes.sqlite"
 
 _MAX_MANIFEST = 1 << 30
 """Bytes; a file takes about 150, so that this is for seven million."""

@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from iems.backup import slapd
-from iems.backup.archive import DIRECTORY, ArchiveError, Manifest, Progress, unpack
+from iems.backup.archive import DIRECTORY, FILTERS, ArchiveError, Manifest, Progress, unpack
 from iems.backup.files import Place, homes, identity, inventory, is_message
 from iems.backup.site import Site, Summary
 from iems.settings.load import load
@@ -30,7 +30,7 @@ from iems.store.signingkeys import SigningKeyError, load_all, make_folder
 
 _QUARANTINED = re.compile(r"quarantine/[A-Za-z0-9_-]+\.(eml|json)")
 _FIXED = {"keys/findings.toml", "settings/iems.toml", DIRECTORY}
-_MORE = {"records/milter.sqlite", "records/lmtp.sqlite"}
+_RECORDS = {"records/milter.sqlite", "records/lmtp.sqlite"}
 _SITE = re.compile(r"(?:settings/conf\.d|keys/dkim)/[^/]+\.toml|settings/texts/[^/]+")
 
 
@@ -44,7 +44,7 @@ def restore(site: Site, archive: Path, progress: Progress, *, force: bool = Fals
     with tempfile.TemporaryDirectory(prefix=".restore-", dir=above) as name:
         stage = Path(name)
         manifest = unpack(archive, stage, progress)
-        _check(stage, manifest)
+        _check(site, stage, manifest)
         wanted = slapd.read((stage / DIRECTORY).read_bytes())
         slapd.below_domains(wanted, site.slapd.base)
         present = site.slapd.entries()
@@ -57,20 +57,22 @@ def restore(site: Site, archive: Path, progress: Progress, *, force: bool = Fals
         _restore_mail(site, stage, manifest, here, summary)
         _restore_quarantine(site, stage, manifest, summary)
         _restore_records(site, stage, summary)
+        if FILTERS in manifest.files:
+            summary.filters = site.filters.restore(stage / FILTERS)
         _restore_settings(site, stage)
     os.sync()
     site.reload()
     return summary
 
 
-def _check(stage: Path, manifest: Manifest) -> None:
+def _check(site: Site, stage: Path, manifest: Manifest) -> None:
     """ArchiveError unless everything is there and each part is what it has to be."""
     for name in _FIXED - manifest.files.keys():
         raise ArchiveError(f"{name} is missing")
     for name in manifest.files:
         if not (
             name.startswith("mail/")
-            or name in _FIXED | _MORE
+            or name in _FIXED | _RECORDS | {FILTERS}
             or _QUARANTINED.fullmatch(name)
             or _SITE.fullmatch(name)
         ):
@@ -79,8 +81,10 @@ def _check(stage: Path, manifest: Manifest) -> None:
         load(stage / "settings/iems.toml")
         Keyring.load(stage / "keys/findings.toml")
         load_all(stage / "keys/dkim")
-        for name in _MORE & manifest.files.keys():
+        for name in _RECORDS & manifest.files.keys():
             records.count(stage / name)
+        if FILTERS in manifest.files:
+            site.filters.check(stage / FILTERS)
     except SettingsError as error:
         raise ArchiveError("\n".join(error.faults)) from None
     except (KeyringError, SigningKeyError, RecordsError) as error:

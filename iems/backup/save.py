@@ -1,6 +1,7 @@
 """`save`: everything that cannot be made anew, from a server that runs, into one file.
 
-Each part is as it was at one moment (directory and records each by their own server's means), and
+Each part is as it was at one moment (directory and records each by their own server's means, what
+a user has trained for himself), and
 the parts are some seconds to minutes apart; the mail comes last and is the youngest. The file gets
 its name when it is whole; a backup that fails leaves none.
 """
@@ -12,7 +13,7 @@ import tempfile
 from pathlib import Path
 
 from iems.backup import files, slapd
-from iems.backup.archive import DIRECTORY, Progress, Writer
+from iems.backup.archive import DIRECTORY, FILTERS, Progress, Writer
 from iems.backup.site import Site, Summary
 from iems.store import records
 from iems.store.quarantine import Quarantine
@@ -52,6 +53,7 @@ def _write(site: Site, writer: Writer) -> Summary:
     summary.users, summary.domains = len(slapd.users(entries)), len(slapd.domains(entries))
     writer.add_bytes(DIRECTORY, slapd.ldif(entries.values()))
     summary.records = _records(site, writer)
+    summary.filters = _filters(site, writer)
     summary.quarantined = _quarantine(site.quarantine, writer)
     summary.messages = files.save_mail(site.mail, writer)
     writer.finish(site.settings.hostname, site.version)
@@ -70,6 +72,15 @@ def _records(site: Site, writer: Writer) -> int:
             with copy.open("rb") as source:
                 writer.add(name, source)
     return total
+
+
+def _filters(site: Site, writer: Writer) -> int:
+    with tempfile.TemporaryDirectory(prefix="iems-backup-") as folder:
+        copy = Path(folder) / Path(FILTERS).name
+        if count := site.filters.save(copy):
+            with copy.open("rb") as source:
+                writer.add(FILTERS, source)
+    return count
 
 
 def _quarantine(folder: Path, writer: Writer) -> int:

@@ -5,12 +5,29 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from iems.backup.slapd import Slapd
 from iems.settings.read import SettingsError
 from iems.settings.schema import Settings
 
 MAIL = Path("/var/vmail")
+
+
+class Filters(Protocol):
+    """What users have trained, whoever keeps it; of each the result is how many users."""
+
+    def save(self, file: Path) -> int:
+        """Write it into a new file, if there is anything."""
+        ...
+
+    def check(self, file: Path) -> int:
+        """Whether it can be restored from this file: ArchiveError where it is none."""
+        ...
+
+    def restore(self, file: Path) -> int:
+        """Take it from the file, of all of whom there is nothing."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +42,7 @@ class Site:
     settings: Settings
     mail: Path
     slapd: Slapd
+    filters: Filters
     reload: Callable[[], None]
 
     @property
@@ -52,7 +70,12 @@ class Site:
 
 
 def site(
-    version: str, file: Path, settings: Settings, mail: Path, reload: Callable[[], None]
+    version: str,
+    file: Path,
+    settings: Settings,
+    mail: Path,
+    filters: Filters,
+    reload: Callable[[], None],
 ) -> Site:
     """This machine; SettingsError where its users do not stand in a slapd."""
     if settings.directory.kind != "ldap":
@@ -60,7 +83,7 @@ def site(
             [f"directory.kind is {settings.directory.kind!r}; expected ldap: "
              f"{settings.directory.file} is a file that you can copy"]
         )  # fmt: skip
-    return Site(version, file, settings, mail, Slapd(settings.directory.base), reload)
+    return Site(version, file, settings, mail, Slapd(settings.directory.base), filters, reload)
 
 
 @dataclass(slots=True)
@@ -70,6 +93,7 @@ class Summary:
     domains: int = 0
     users: int = 0
     records: int = 0
+    filters: int = 0
     quarantined: int = 0
     messages: int = 0
     kept: int = 0

@@ -79,7 +79,7 @@ PRAGMA user_version = 1;
 _KIND = Kind(
     _SCHEMA,
     StoreError,
-    ("PRAGMA synchronous = FULL", "PRAGMA secure_delete = ON"),
+    ("PRAGMA synchronous = FULL", "PRAGMA secure_delete = ON", "PRAGMA trusted_schema = OFF"),
     mode=MODE,
     aside=True,
 )

@@ -7,83 +7,47 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import datetime
 import os
 import re
+import sqlite3
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import ldap
 import pytest
 
 from iems.backup.archive import ArchiveError, Writer
 from iems.backup.files import ACTIVE
 from iems.backup.restore import OccupiedError, restore
 from iems.backup.save import save
-from iems.backup.site import Site, Summary
-from iems.backup.slapd import Slapd as Tools
+from iems.backup.site import Summary
 from iems.backup.slapd import SlapdError
-from iems.directory.admin import Admin
-from iems.directory.authority import Actor
 from iems.directory.tree import LOCKED
 from iems.model.address import Address
 from iems.model.policy import Action, Kind, Subject
 from iems.serve.deadline import Deadline
-from iems.settings.load import load
-from iems.store import keys, records
+from iems.store import records
 from iems.store.quarantine import Quarantine
-from iems.store.records import Record, Recorder
-from iems.store.signingkeys import DomainKeys, make_folder
+from iems.store.records import Recorder
+from lmtp.bayes.store import StoreError
+from tests.bayeskept import soon
+from tests.integration.backedup import (
+    BOB,
+    DOMAIN,
+    Server,
+    found,
+    made,
+    nobody,
+    record,
+    signing_keys,
+    train,
+    trained,
+)
 from tests.integration.directory import tree
 from tests.integration.stack.ground import Ground
-from tests.integration.stack.slapd import BASE, Slapd
+from tests.integration.stack.slapd import BASE
 
-HOST = "mail.a.test"
-DOMAIN = "a.test"
-BOB = Address("bob", DOMAIN)
 MAILDIR = f"{DOMAIN}/bob/Maildir"
 LISTS = '[checks.dnsbl.own]\nmode = "delegate"\nzone = "own.test"\n'
-
-
-@dataclasses.dataclass
-class Server:
-    """A server as far as a backup goes."""
-
-    site: Site
-    slapd: Slapd
-    admin: Admin
-    reloads: list[None]
-
-    def mail(self) -> dict[str, bytes]:
-        """All messages by their paths."""
-        root = self.site.mail
-        found = (one for one in root.rglob("*") if one.parent.name in {"cur", "new"})
-        return {str(one.relative_to(root)): one.read_bytes() for one in found}
-
-    def login(self, address: Address, password: str) -> bool:
-        """Whether the user gets in with it."""
-        try:
-            tree.bound(self.slapd, tree.user_dn(str(address)), password)
-        except ldap.INVALID_CREDENTIALS:
-            return False
-        return True
-
-    def state(self) -> dict[str, object]:
-        """All there is, to be compared."""
-        files = [one for one in self.site.file.parent.rglob("*") if one.is_file()]
-        return {
-            "directory": self.site.slapd.entries(),
-            "mail": self.mail(),
-            "files": {str(one): one.read_bytes() for one in files},
-            "records": {name: found(path) for name, path in self.site.records.items()},
-            "quarantine": Quarantine(self.site.quarantine).ids(),
-            "reloads": len(self.reloads),
-        }
-
-
-def found(path: Path) -> list[Record]:
-    """The records of the one reference of these tests."""
-    return records.search([path], "REFERENCE") if path.exists() else []
 
 
 @pytest.fixture
@@ -94,29 +58,9 @@ def server(ground: Ground, tmp_path: Path) -> Iterator[Callable[[str], Server]]:
         def make(name: str) -> Server:
             slapd = tree.start(ground)
             stack.callback(slapd.stop)
-            return _made(tmp_path / name, slapd)
+            return made(tmp_path / name, slapd)
 
         yield make
-
-
-def _made(folder: Path, slapd: Slapd) -> Server:
-    for below in ("etc/keys", "etc/conf.d", "etc/texts", "lib/milter", "lib/lmtp", "vmail"):
-        (folder / below).mkdir(parents=True)
-    keys.create(folder / "etc/keys/findings.toml", folder.name)
-    (folder / "etc/texts/footer.html").write_text(folder.name)
-    file = folder / "etc/iems.toml"
-    file.write_text(
-        f'version = 1\nhostname = "{HOST}"\npostmaster = "postmaster@{DOMAIN}"\n'
-        f'milter.state = "{folder}/lib/milter"\nagent.state = "{folder}/lib/lmtp"\n'
-        f'keys.findings = "{folder}/etc/keys/findings.toml"\n'
-        f'signing.keys = "{folder}/etc/keys/dkim"\n'
-    )
-    reloads: list[None] = []
-    tools = Tools(BASE, slapd.folder / "slapd.d", stop=slapd.stop, start=slapd.start)
-    site = Site("0", file, load(file), folder / "vmail", tools, lambda: reloads.append(None))
-    admin = Admin(tree.store(slapd, "admin"), Actor(), lambda *_told: None, 10.0)
-    admin.add_domain(DOMAIN, Address("postmaster", DOMAIN))
-    return Server(site, slapd, admin, reloads)
 
 
 @pytest.fixture
@@ -139,23 +83,9 @@ def old(server: Callable[[str], Server]) -> Server:
     recorder.commit([record("old")], Deadline.after(10))
     recorder.close(Deadline.after(10))
     Quarantine(one.site.quarantine).put([b"quarantined\r\n"], {"why": "test"})
+    with trained(one) as store:
+        train(store, str(BOB), 1)
     return one
-
-
-def record(text: str) -> Record:
-    """A record that is found again."""
-    return Record("REFERENCE", "delivery", "deliver", reply=text, recipient=str(BOB))
-
-
-def signing_keys(server: Server, domain: str) -> Path:
-    """The file with a new key of this domain."""
-    make_folder(folder := server.site.settings.signing.keys)
-    now = datetime.datetime.now(datetime.UTC)
-    return DomainKeys(domain).prepared("ed25519", "", now).write(folder)
-
-
-def nobody(_files: int, _bytes: int) -> None:
-    """Nobody looks at the progress."""
 
 
 @pytest.fixture
@@ -163,7 +93,7 @@ def archive(old: Server, tmp_path: Path) -> Path:
     """Its backup."""
     path = tmp_path / "a.tar.gz"
     told = save(old.site, path, nobody)
-    assert told == Summary(domains=1, users=1, records=1, quarantined=1, messages=1)
+    assert told == Summary(domains=1, users=1, records=1, filters=1, quarantined=1, messages=1)
     return path
 
 
@@ -176,7 +106,7 @@ def test_a_restore_brings_everything_onto_another_server(
     theirs, kept = signing_keys(new, DOMAIN).read_bytes(), signing_keys(new, "elsewhere.test")
     other = kept.read_bytes()
     told = restore(new.site, archive, nobody)
-    assert told == Summary(domains=1, users=1, records=1, quarantined=1, messages=1)
+    assert told == Summary(domains=1, users=1, records=1, filters=1, quarantined=1, messages=1)
     assert new.login(BOB, "bob's password")
     assert not new.login(BOB, "another password")
     assert new.admin.user(BOB).attributes["iemsPolicy"] == [b"dnsbl/own listed choice junk"]
@@ -192,7 +122,40 @@ def test_a_restore_brings_everything_onto_another_server(
     assert [one.reply for one in found(new.site.records["records/lmtp.sqlite"])] == ["old"]
     [name] = (held := Quarantine(new.site.quarantine)).ids()
     assert held.message(name).read_bytes() == b"quarantined\r\n"
+    with trained(old) as before, trained(new) as after:
+        assert after.load(str(BOB), soon()).state == before.load(str(BOB), soon()).state
+        assert after.journal(str(BOB), soon()) == before.journal(str(BOB), soon()) != []
     assert len(new.reloads) == 1
+
+
+def test_whoever_trains_here_already_keeps_that(
+    archive: Path, server: Callable[[str], Server]
+) -> None:
+    new = server("new")
+    with trained(new) as store:
+        train(store, str(BOB), 2)
+        train(store, "eve@a.test", 3)
+        before = store.load(str(BOB), soon())
+        assert restore(new.site, archive, nobody).filters == 0
+        assert store.load(str(BOB), soon()) == before
+        assert store.users(soon()) == [str(BOB), "eve@a.test"]
+
+
+def test_what_cannot_be_read_or_restored_of_it_is_told_before_anything_is_touched(
+    old: Server, archive: Path, tmp_path: Path, server: Callable[[str], Server]
+) -> None:
+    new = server("new")
+    before = new.state()
+    new.site.settings.bayes.store.rmdir()
+    with pytest.raises(StoreError, match="No such file"):
+        restore(new.site, archive, nobody)
+    assert new.state() == before
+    with sqlite3.connect(old.site.settings.bayes.store / "bayes.sqlite") as file:
+        file.execute("PRAGMA user_version = 9")
+    file.close()
+    with pytest.raises(StoreError, match="is of version 9"):
+        save(old.site, tmp_path / "b.tar.gz", nobody)
+    assert not (tmp_path / "b.tar.gz").exists()
 
 
 def test_who_is_locked_out_stays_so(
@@ -271,6 +234,7 @@ def test_another_host_is_in_the_way(archive: Path, server: Callable[[str], Serve
         ("keys/dkim/a.test.toml", b"key = 1\n", "expected"),
         ("keys/dkim/a.test.key", b"", "no name of a backup"),
         ("records/lmtp.sqlite", b"no database", "no records"),
+        ("filters/bayes.sqlite", b"no database", "no file of what users have trained"),
         ("directory.ldif", b"dn: cn=admin,ou=services,o=iems\ncn: admin\n", "is not below"),
         ("directory.ldif", b"dn: ou=domains,o=iems\nou:< file:///etc/shadow\n", "no value"),
         ("directory.ldif", b"include: file:///etc/shadow\n", "without a name"),
