@@ -264,7 +264,8 @@ def _said(score: Score, certain: float, words: Iterable[Evidence]) -> Finding:
         word = "certain"
     band = "" if score.verdict is Verdict.HAM else word
     told = ", ".join(f"{_plain(one.word)} {one.pull:+.2f}" for one in words)
-    reason = f"{word}, probability {score.probability:.3f}" + (f": {told}" if told else "")
+    said = f"probability {score.probability:.3f}" + (f": {told}" if told else "")
+    reason = f"{word}, {said}" if band else said
     evidence = [("probability", f"{score.probability:.6f}"), ("log_odds", f"{score.log_odds:.3f}")]
     evidence += [("words", told)] if told else []
     return Finding(BAYES, word, band, reason, score.log_odds, tuple(evidence))
