@@ -44,6 +44,7 @@ from lmtp.client import Delivered, Parcel
 from lmtp.commands import Mail, Recipient
 from lmtp.dsn import Reports
 from lmtp.editing import Editor
+from lmtp.judging import Judge
 from lmtp.provenance import Origin
 from lmtp.reply import reply
 from lmtp.transaction import Transaction
@@ -145,14 +146,19 @@ def rehearse(
         removals=Removals.of(site),
     )
     outcome = Outcome()
+    judge = Judge.of(site, log, Meter())
+    judge = replace(judge, memory=None) if judge else None
     try:
         with running(runtime.checks, None):
             queued = _smtp(message, Chain(runtime), site, outcome)
         if queued is not None:
             _note(queued.fields, key, outcome)
         if queued is not None and not outcome.held:
-            _deliver(message, queued, _agent(runtime, recorder, log, folder, outcome), outcome)
+            agent = _agent(runtime, recorder, log, folder, outcome, judge)
+            _deliver(message, queued, agent, outcome)
     finally:
+        if judge:
+            judge.store.close()
         recorder.close(Deadline.after(_SECONDS))
     outcome.records = search([folder / "records.sqlite"], outcome.reference)
     return outcome
@@ -264,7 +270,14 @@ def _deliver(message: Message, queued: _Queued, agent: Agent, outcome: Outcome) 
         agent.deliver(Transaction(mail, tuple(finals.values()), forward, whole))
 
 
-def _agent(runtime: Runtime, recorder: Recorder, log: Log, folder: Path, outcome: Outcome) -> Agent:
+def _agent(
+    runtime: Runtime,
+    recorder: Recorder,
+    log: Log,
+    folder: Path,
+    outcome: Outcome,
+    judge: Judge | None,
+) -> Agent:
     site, keyring = runtime.settings, runtime.keyring
     origin = Origin(site.hostname, keyring.secret, missing_findings(site.checks), new_reference)
     return Agent(
@@ -279,6 +292,7 @@ def _agent(runtime: Runtime, recorder: Recorder, log: Log, folder: Path, outcome
         editor=Editor.of(site),
         log=log,
         meter=Meter(),
+        judge=judge,
     )
 
 

@@ -98,10 +98,10 @@ class Rest:
 
 @dataclass(frozen=True)
 class Judge:
-    """The filters of a site, for many messages at once."""
+    """The filters of a site, for many messages at once; without a memory nothing is remembered."""
 
     store: Store
-    memory: Memory
+    memory: Memory | None
     mode: Mode
     options: JudgingSettings
     settings: BayesSettings
@@ -166,13 +166,13 @@ class Judged:
 
     def remember(self, outcomes: Iterable[Outcome], now: float) -> None:
         """See `Judgement`; what cannot be written is not remembered."""
-        judge = self._judge
+        judge, memory = self._judge, self._judge.memory
         users = {one.target.user: one.action is Action.JUNK for one in outcomes}
         seen = [self._row(user, junk, now) for user, junk in users.items() if user in self._seen]
-        if not seen or judge.unwritten.lasts:
+        if memory is None or not seen or judge.unwritten.lasts:
             return
         try:
-            judge.memory.add(seen, Deadline.after(PATIENCE))
+            memory.add(seen, Deadline.after(PATIENCE))
         except StoreError as error:
             judge.unwritten.begin()
             self._failed("memory", error)

@@ -24,6 +24,7 @@ from iems.serve.deadline import Deadline
 from iems.serve.log import Log
 from iems.serve.meter import Meter
 from iems.serve.supervisor import Control, Job, serve
+from iems.settings.judging import judging
 from iems.settings.load import DEFAULT_FILE, read_files
 from iems.settings.policy import missing_findings
 from iems.settings.read import SettingsError
@@ -35,6 +36,7 @@ from iems.store.quarantine import Quarantine
 from iems.store.records import Recorder, new_reference
 from iems.store.signingkeys import SigningKeyError, files
 from iems.store.spool import Spool
+from lmtp import trained
 from lmtp.agent import Agent
 from lmtp.bymail import ByMail
 from lmtp.dsn import Reports
@@ -94,6 +96,8 @@ class AgentService:
             settings, keyring, Editor.of(settings), _tracing(settings, keyring), fingerprint
         )
         generation.directory(lambda _note: None)
+        if judging(settings.checks):
+            trained.connect_store(settings.bayes)
         return generation
 
 

@@ -195,6 +195,17 @@ def test_the_exit_code_tells_whether_anybody_gets_it(
     assert bench.run(*recipients) == code
 
 
+def test_the_filter_of_a_recipient_is_asked_and_remembers_nothing(
+    bench: Bench, tmp_path: Path
+) -> None:
+    folder = tmp_path / "bayes"
+    folder.mkdir()
+    extra = f'[checks.bayes]\nmode = "delegate"\n[bayes]\nstore = "{folder}"\n'
+    (tmp_path / "settings").write_text(SETTINGS + extra)
+    assert "not enough data (0 ham, 0 spam)" in str(bench.json("carol"))
+    assert [file.name for file in folder.iterdir()] == ["bayes.sqlite"]
+
+
 def test_nothing_is_left_behind(bench: Bench, tmp_path: Path) -> None:
     before = set(tmp_path.rglob("*"))
     assert bench.run("quinn") == 0

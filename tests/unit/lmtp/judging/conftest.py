@@ -141,11 +141,13 @@ def rows(record: Record, name: str) -> list[dict[str, Any]]:
     return found
 
 
-def judge_of(office: Office, folder: Path, meter: Meter, **table: object) -> tuple[Office, Judge]:
+def judge_of(
+    office: Office, folder: Path, meter: Meter, server: str = "", **table: object
+) -> tuple[Office, Judge]:
     """The office under these settings of the check, and its judge."""
     check = {"mode": "delegate", **table}
     checks = {"bayes": check, "dnsbl": {"one": {"mode": "delegate"}}}
-    made = settings(checks=checks, bayes={"store": str(folder)})
+    made = settings(checks=checks, bayes={"store": str(folder), "server": server})
     judge = Judge.of(made, office.log, meter)
     assert judge is not None
     origin = replace(office.agent.origin, missing=missing_findings(made.checks))
@@ -181,6 +183,7 @@ def filters(office: Office, trained: Path, tmp_path: Path) -> Iterator[Filters]:
     shutil.copytree(trained, folder)
     made, judge = judge_of(office, folder, meter)
     assert isinstance(judge.store, SqliteStore)
+    assert judge.memory is not None
     yield Filters(made, judge.store, judge.memory, meter, folder)
     judge.store.close()
     judge.memory.close()

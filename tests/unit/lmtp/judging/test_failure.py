@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import socket
 import sqlite3
 import time
 from dataclasses import dataclass, replace
+from typing import Any
 
 import pytest
 
@@ -57,8 +60,46 @@ def test_a_store_that_has_failed_is_left_alone(filters: Filters) -> None:
     assert broken.asked == 2
 
 
+@pytest.mark.parametrize("way", ["locked", "rubbish", "missing", "no file", "silent", "closed"])
+def test_a_store_in_any_state_costs_the_finding_alone(
+    filters: Filters, way: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of the last two, which are servers, one says nothing and one is not there."""
+    monkeypatch.setattr("lmtp.judging.PATIENCE", 0.2)
+    folder, server = filters.folder, ""
+    file = folder / sqlitestore.FILE
+    with contextlib.ExitStack() as held:
+        match way:
+            case "locked":
+                holder = held.enter_context(contextlib.closing(sqlite3.connect(file)))
+                holder.execute("PRAGMA locking_mode = EXCLUSIVE")
+                holder.execute("BEGIN EXCLUSIVE")
+            case "rubbish":
+                file.write_bytes(b"no database at all" * 10_000)
+            case "missing":
+                folder = folder / "none"
+            case "no file":
+                file.unlink()
+                file.mkdir()
+            case _:
+                listener = held.enter_context(socket.create_server(("127.0.0.1", 0)))
+                server = f"inet:127.0.0.1:{listener.getsockname()[1]}"
+                if way == "closed":
+                    listener.close()
+        office, judge = judge_of(filters.office, folder, filters.meter, server=server)
+        one = replace(filters, office=office)
+        begun = time.monotonic()
+        for _ in range(3):
+            assert one.deliver("alice", "bob") == ["250 2.0.0 Saved"] * 2
+        assert one.found("alice")["band"] == "temperror"
+        assert one.failures("store") == 1
+        assert "filter is not available" in str(one.office.log.lines)
+        judge.store.close()
+    assert time.monotonic() - begun < 30
+
+
 def test_a_policy_may_act_on_what_is_not_known(filters: Filters) -> None:
-    table = {"default": {"temperror": "tag"}}
+    table: dict[str, Any] = {"default": {"temperror": "tag"}}
     office, _judge = judge_of(filters.office, filters.folder, filters.meter, **table)
     one = replace(filters, office=office).with_judge(store=Broken(StoreError("gone")))
     one.deliver("alice")

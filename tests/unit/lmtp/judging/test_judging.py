@@ -55,7 +55,7 @@ def test_a_user_chooses_for_himself(filters: Filters) -> None:
 
 
 def test_what_the_site_enforces_binds_everybody(filters: Filters) -> None:
-    table = {"mode": "enforce", "default": {"spam": "tag", "certain": "tag"}}
+    table: dict[str, Any] = {"mode": "enforce", "default": {"spam": "tag", "certain": "tag"}}
     office, _judge = judge_of(filters.office, filters.folder, filters.meter, **table)
     one = replace(filters, office=office)
     one.deliver("alice", "strict", "off", "shadow", "bob")
