@@ -28,7 +28,7 @@ TEST_PACKAGES := $(DEPLOY_PACKAGES) postfix postfix-ldap postfix-pcre \
 	chromium-headless-shell gir1.2-gmime-3.0 python3-gi altermime amavisd-new libmail-spf-perl \
 	systemd git procps \
 	prometheus fail2ban faketime man-db bash-completion zsh
-BENCH_PACKAGES := libgmime-3.0-0 zstd spamass-milter
+BENCH_PACKAGES := libgmime-3.0-0 zstd spamass-milter bogofilter crm114
 MACHINE_PACKAGES := systemd-container debootstrap iproute2 iptables util-linux git rbldnsd unbound \
 	swaks libnet-ssleay-perl
 

@@ -13,6 +13,7 @@ import sys
 from pathlib import Path
 
 from bench import (
+    bayes,
     chain,
     content,
     costs,
@@ -56,6 +57,7 @@ def main() -> int:
         "mime": mime.measure,
         "edits": edits.measure,
         "proof": proof.measure,
+        "bayes": bayes.measure,
     }
     parser.add_argument("what", nargs="*", choices=[[], *runs], help="all of them if none is named")
     parser.add_argument("--rounds", type=int, default=5)

@@ -13,6 +13,7 @@ import re
 import subprocess
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -106,9 +107,8 @@ def messages(sizes: tuple[int, ...]) -> dict[int, list[bytes]]:
     if not FILE.exists():
         draw = random.Random(SEED)
         return {size: [_made(draw, size) for _number in range(POOL)] for size in sizes}
-    with tempfile.TemporaryDirectory(prefix="iems-bench-") as folder:
-        subprocess.run(["tar", "--zstd", "-xf", FILE, "-C", folder], check=True)
-        files = sorted(path for path in Path(folder).rglob("*") if path.is_file())
+    with unpacked() as folder:
+        files = sorted(path for path in folder.rglob("*") if path.is_file())
         by_size = {path: path.stat().st_size for path in files}
         return {
             size: _sound(sorted(files, key=lambda path: abs(by_size[path] - size)))
@@ -118,13 +118,20 @@ def messages(sizes: tuple[int, ...]) -> dict[int, list[bytes]]:
 
 def files() -> Iterator[tuple[str, bytes]]:
     """All messages as they are, by the names of their files."""
+    with unpacked() as folder:
+        for file in sorted(folder.rglob("*")):
+            if file.is_file() and not file.name.startswith("index"):
+                yield str(file.relative_to(folder)), file.read_bytes()
+
+
+@contextmanager
+def unpacked() -> Iterator[Path]:
+    """The folder with all files of the corpus, for as long as the block runs."""
     if not FILE.exists():
         raise SystemExit(f"{FILE}: expected the corpus there")
     with tempfile.TemporaryDirectory(prefix="iems-bench-") as folder:
         subprocess.run(["tar", "--zstd", "-xf", FILE, "-C", folder], check=True)
-        for file in sorted(Path(folder).rglob("*")):
-            if file.is_file() and not file.name.startswith("index"):
-                yield str(file.relative_to(folder)), file.read_bytes()
+        yield Path(folder)
 
 
 def _sound(files: list[Path]) -> list[bytes]:
