@@ -13,6 +13,7 @@ _OURS = (
     "iems.model",
     "iems.serve.deadline",
     "iems.store.resp",
+    "iems.store.script",
     "iems.store.sharedfile",
     "lmtp.bayes",
 )
