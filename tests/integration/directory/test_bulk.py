@@ -319,6 +319,7 @@ def _quoted(local: str) -> str:
     return f'"{escaped}"'
 
 
+@pytest.mark.timeout(400)
 def test_ten_thousand_users(
     server: Slapd, iems: Iems, load: Load, domain: str, audit: list[str]
 ) -> None:
