@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping
 from importlib.metadata import version
 from pathlib import Path
 
+import lmtp.learning.main
 import lmtp.main
 import milters.main
 from cli import arguments, completion, reference
@@ -27,6 +28,11 @@ _MILTER = (
 _AGENT = (
     "Postfix delivers to it by LMTP (`virtual_transport`). It decides for each recipient by what "
     "the milter found and what he chose, and hands the message on to Dovecot."
+)
+_TRAINER = (
+    "Dovecot tells it by imapsieve what users do with their mail, and the agent and iems(1) ask it "
+    "to train. It keeps each request on disk, trains the filters of users, and is the only one to "
+    "write what they have learned."
 )
 _DAEMON = (
     "The system starts it, and it stays in the foreground. A supervisor holds the socket and keeps "
@@ -44,11 +50,11 @@ _FILES = {
     "/etc/iems/iems.toml": "settings, see iems.toml(5)",
     "/etc/iems/conf.d/*.toml": "settings of the site",
     "/etc/iems/keys/": "keys and passwords, for root and the group iems",
-    "/var/lib/iems/": "records and quarantine",
+    "/var/lib/iems/": "records, quarantine, and what the filters of users have learned",
     "/run/iems/": "what the daemons publish of themselves",
 }
 _ENVIRONMENT = {"MAIL_CONFIG": "the folder of Postfix's configuration, as for postconf(1)"}
-_PAGES = ("iems(1)", "iems-milter(8)", "iems-lmtp(8)", "iems.toml(5)")
+_PAGES = ("iems(1)", "iems-milter(8)", "iems-lmtp(8)", "iems-bayes(8)", "iems.toml(5)")
 
 
 def files(release: str) -> Mapping[str, str]:
@@ -58,6 +64,7 @@ def files(release: str) -> Mapping[str, str]:
         "iems.1": _program(program),
         "iems-milter.8": _daemon(milters.main.build_parser(), "milter", _MILTER),
         "iems-lmtp.8": _daemon(lmtp.main.build_parser(), "delivery agent", _AGENT),
+        "iems-bayes.8": _daemon(lmtp.learning.main.build_parser(), "training daemon", _TRAINER),
         "iems.toml.5": _settings(),
     }
     found = {

@@ -48,6 +48,9 @@ HELP: Mapping[str, str] = {
     "list_up": "Whether a DNS blacklist is asked and not set aside.",
     "postfix_queue_messages": "Files in a queue of Postfix.",
     "quarantine_messages": "Messages in quarantine.",
+    "training_requests_total": "Requests that iems-bayes has taken, by what was asked.",
+    "training_total": "What became of requests to train, by the way in which the user said it.",
+    "training_queue": "Requests that iems-bayes has still to carry out.",
 }
 """All names, without `iems_`."""
 

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from cli.postfix import PostfixError
 from cli.queued import instances
+from iems.model.finding import BAYES
 from iems.serve.status import Status, StatusError, published
 from iems.settings.schema import Settings
 from iems.store.quarantine import Quarantine
@@ -40,6 +41,8 @@ class Overview:
 def overview(settings: Settings) -> Overview:
     """All of it; PermissionError where the caller may not read what the daemons publish."""
     daemons = {"iems-milter": settings.milter.status, "iems-lmtp": settings.agent.status}
+    if any(check.family == BAYES for check in settings.checks):
+        daemons["iems-bayes"] = settings.bayes.status
     return Overview(
         {name: _status(file) for name, file in daemons.items()},
         guard.published(settings.milter.state / "health.json"),

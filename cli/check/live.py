@@ -25,13 +25,16 @@ from iems.directory.connect import connect
 from iems.directory.reader import DirectoryUnavailable
 from iems.dns.servers import servers
 from iems.dns.stub import StubResolver
+from iems.model.finding import BAYES
 from iems.serve.deadline import Deadline
 from iems.serve.status import StatusError, published, resident
+from iems.settings.bayes import BayesSettings
 from iems.settings.load import Written
 from iems.settings.read import SettingsError
 from iems.settings.schema import AdminSettings, AgentSettings, MilterSettings, Settings
 from iems.store.counting import connect_server
 from lmtp.dialogue import BrokenError, Dialogue
+from lmtp.learning.protocol import PeerError, Request, ask
 from milters.assembly import lists
 from milters.checks.health import tested
 
@@ -52,6 +55,7 @@ def rows(written: Written, postfix: Postfix | PostfixError | None) -> list[Row]:
     questions: list[Callable[[], Iterable[Row]]] = [
         lambda: [running("iems-milter", written, milter), _milter(milter.socket)],
         lambda: [running("iems-lmtp", written, agent), _agent(settings)],
+        lambda: trainer(written),
         lambda: _lists(settings),
         lambda: _counters(settings),
         *(partial(_directory, settings, one) for one in (milter, agent, settings.admin)),
@@ -70,7 +74,9 @@ def rows(written: Written, postfix: Postfix | PostfixError | None) -> list[Row]:
         return [one for answer in pool.map(lambda ask: list(ask()), questions) for one in answer]
 
 
-def running(name: str, written: Written, program: MilterSettings | AgentSettings) -> Row:
+def running(
+    name: str, written: Written, program: MilterSettings | AgentSettings | BayesSettings
+) -> Row:
     """Whether this daemon runs what is written, by what it publishes."""
     title = f"{name} settings"
     try:
@@ -121,6 +127,27 @@ def _agent(settings: Settings) -> Row:
     except BrokenError as error:
         return Row("iems-lmtp answers", ok=False, text=f"{path}: {error}; start iems-lmtp")
     return Row("iems-lmtp answers", ok=True, text=f"iems-lmtp greets on {path}")
+
+
+def trainer(written: Written) -> Iterator[Row]:
+    """Whether what users train is taken, where there is a filter."""
+    settings = written.settings
+    if all(check.family != BAYES for check in settings.checks):
+        return
+    name, path = "iems-bayes", settings.bayes.socket
+    yield running(name, written, settings.bayes)
+    nobody = Request("hello", f"iems-check@{settings.hostname}")
+    try:
+        answer = ask(path, nobody, b"", Deadline.after(_PATIENCE))
+    except PeerError as error:
+        yield Row(f"{name} answers", ok=False, text=f"{error}; start {name}")
+        return
+    yield row(
+        f"{name} answers",
+        answer.done,
+        f"{name} takes requests on {path}",
+        f"{name} takes no requests: {printable(answer.text)}",
+    )
 
 
 def _greeted(target: str, hostname: str, deadline: Deadline) -> Dialogue:

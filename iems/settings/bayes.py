@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from iems.settings import read
-from iems.settings.places import ETC, STATE
-from iems.settings.read import setting
+from iems.settings.places import ETC, RUN, STATE
+from iems.settings.read import RESTART, setting
 from iems.settings.shared import SharedSettings
 
 CLASSIFIERS = ("regression",)
@@ -18,7 +18,7 @@ ON, SHADOW, OFF = "on", "shadow", "off"
 
 @dataclass(frozen=True, kw_only=True)
 class BayesSettings(SharedSettings):
-    """The filter; it works where there is a check `bayes`."""
+    """The filter, which works where there is a check `bayes`, and iems-bayes, which trains it."""
 
     store: Path = setting(
         read.path,
@@ -57,3 +57,30 @@ class BayesSettings(SharedSettings):
         256 << 10,
         "bytes",
     )
+    socket: Path = setting(
+        read.path,
+        "where Dovecot, the agent and `iems` ask iems-bayes to train",
+        RUN / "train/iems-bayes",
+        effect=RESTART,
+    )
+    socket_group: str = setting(read.text, "group that may connect", "iems-train", effect=RESTART)
+    status: Path = setting(
+        read.path, "what `iems status` reads; on no disk", RUN / "bayes/status.json"
+    )
+    max_memory: int = setting(
+        read.integer(64 << 20, 1 << 40),
+        "a process of iems-bayes that holds more is drained and replaced; killed if it then holds "
+        "twice as much",
+        512 << 20,
+        "bytes",
+    )
+
+    @property
+    def workers(self) -> int:
+        """Processes: requests are carried out in their order."""
+        return 1
+
+    @property
+    def queue(self) -> Path:
+        """Requests that are still to be carried out."""
+        return self.store / "queue"

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from iems.model.envelope import INTERNET, LOCAL
 from iems.model.policy import Kind, Layer, Subject
+from iems.settings.bayes import BayesSettings
 from iems.settings.edits import read_edits
 from iems.settings.policy import (
     AT_DELIVERY,
@@ -43,10 +44,12 @@ class Written:
     where: Where
     digest: str
 
-    def fingerprint(self, program: MilterSettings | AgentSettings) -> str:
+    def fingerprint(self, program: MilterSettings | AgentSettings | BayesSettings) -> str:
         """The digest of all that `program` reads when it starts: secrets and directory, too."""
         directory = self.settings.directory
-        own = program.ldap_password_file if directory.kind == "ldap" else directory.file
+        # The training daemon asks the directory as the agent does.
+        account = self.settings.agent if isinstance(program, BayesSettings) else program
+        own = account.ldap_password_file if directory.kind == "ldap" else directory.file
         edits = (file for edit in self.settings.edits for file in edit.files)
         notices = self.settings.attachments.notices.values()
         files = [self.settings.keys.findings, own, *notices, *edits]

@@ -17,7 +17,7 @@ from iems.serve.meter import Meter
 from lmtp.bayes.memory import Memory, Seen
 from lmtp.bayes.score import Label
 from lmtp.bayes.store import DamagedError, Entry, Store, StoreError
-from lmtp.bayes.tokens import key, message_id, tokens
+from lmtp.bayes.tokens import MAX_MESSAGE, key, message_id, tokens
 from lmtp.bayes.training import Trainer
 from lmtp.learning.intent import Intent, Provided
 from lmtp.learning.protocol import Answer
@@ -44,11 +44,12 @@ class Learner:
     wanted: Callable[[str, Deadline], bool]
     log: Log
     meter: Meter
+    max_message: int = MAX_MESSAGE
     clock: Callable[[], float] = time.time
 
     def learn(self, kept: Kept, intent: Intent | None, source: str, deadline: Deadline) -> Answer:
         """Train a message as what its user says it is."""
-        user, message = kept.request.user, kept.input.head
+        user, message = kept.request.user, kept.input.head[: self.max_message]
         why = "it says nothing" if intent is None else ""
         if not why and not self.wanted(user, deadline):
             why = "off"
@@ -74,9 +75,7 @@ class Learner:
 
     def _told(self, user: str, source: str, label: str, done: str) -> Answer:
         self.log.info("training", user=user, source=source, label=label, done=done)
-        self.meter.count(
-            "bayes_trained_total", source=source, label=label, done=done.partition(":")[0]
-        )
+        self.meter.count("training_total", source=source, label=label, done=done.partition(":")[0])
         return Answer(True, done)
 
     def _salt(self, user: str, deadline: Deadline) -> bytes:

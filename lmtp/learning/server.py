@@ -112,7 +112,7 @@ class Server:
         data = conversation.input(verb.limit, deadline)
         if not (data.whole or verb.head_is_enough):
             return Answer(False, f"more than {verb.limit} bytes")
-        self._control.meter.count("bayes_requests_total", verb=request.verb)
+        self._control.meter.count("training_requests_total", verb=request.verb)
         waits = verb.waits or request.options.get("wait") == "yes"
         entry = self._queue.place(request.user, now := self._clock())
         with self._worker.outcome(entry) as outcome:

@@ -108,6 +108,7 @@ class Worker:
     def _round(self) -> None:
         """All that can be done now."""
         entries = self._queue.entries()
+        self._control.meter.level("training_queue", len(entries))
         whose = {entry.whose for entry in entries}
         self._pauses = {one: pause for one, pause in self._pauses.items() if one in whose}
         for entry in entries:

@@ -35,7 +35,11 @@ kind = "toml"
 file = "{file}"
 """
 _CAP_SYS_RESOURCE = 24
-_MODULES = {"iems-milter": "milters.main", "iems-lmtp": "lmtp.main"}
+_MODULES = {
+    "iems-milter": "milters.main",
+    "iems-lmtp": "lmtp.main",
+    "iems-bayes": "lmtp.learning.main",
+}
 
 
 @dataclass(frozen=True)
@@ -103,7 +107,8 @@ def script(ground: Ground, request: pytest.FixtureRequest) -> Iterator[Script]:
     path.write_text(text.replace("/run/iems", str(site.folder / "run")))
     for one in (program, path):
         one.chmod(0o755)
-    socket = site.milter_socket if name == "iems-milter" else site.agent_socket
+    found = {"iems-milter": site.milter_socket, "iems-lmtp": site.agent_socket}
+    socket = found.get(name, site.bayes_socket)
     yield Script(name, path, site.folder / "run" / f"{name}.pid", socket, log)
     left = processes_below(site.folder)
     for pid in left:

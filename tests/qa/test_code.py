@@ -51,6 +51,7 @@ _TIME_OF_DAY = {
     "lmtp.agent": "told in a record",
     "lmtp.bayes.redisstore": "told of a damaged state",
     "lmtp.bayes.sqlitestore": "told of a damaged state, which goes by it",
+    "lmtp.learning.expiry": "compared with the times of what is kept",
     "lmtp.learning.learner": "told in a journal",
     "lmtp.learning.queue": "compared with the times of files",
     "lmtp.learning.server": "told in a request that is kept, which goes by it",

@@ -14,8 +14,10 @@ from pathlib import Path
 from tests.conftest import ROOT
 from tests.integration.stack.ground import (
     AGENT_USER,
+    BAYES_USER,
     GROUP,
     MILTER_USER,
+    TRAIN_GROUP,
     Ground,
     accepts_unix,
     owned,
@@ -46,6 +48,9 @@ class Site:
         """Where checks of others are found; it need not be there."""
         self.milter_state = self._state("milter", MILTER_USER)
         self.agent_state = self._state("lmtp", AGENT_USER)
+        self.bayes_state = owned(self._state("bayes", BAYES_USER), BAYES_USER, BAYES_USER, 0o2770)
+        train = owned(ground.place("train"), BAYES_USER, TRAIN_GROUP, 0o755)
+        self.bayes_socket = train / "iems-bayes"
         for folder in (self.etc, self.etc / "conf.d", self.etc / "keys"):
             folder.mkdir()
             owned(folder, "root", GROUP, 0o750)
@@ -64,6 +69,10 @@ status = "{self.milter_state}/status.json"
 socket = "{self.agent_socket}"
 state = "{self.agent_state}"
 status = "{self.agent_state}/status.json"
+[bayes]
+socket = "{self.bayes_socket}"
+store = "{self.bayes_state}"
+status = "{self.bayes_state}/status.json"
 [keys]
 findings = "{self.etc}/keys/findings.toml"
 [signing]
@@ -150,3 +159,8 @@ def milter(site: Site) -> Daemon:
 def agent(site: Site) -> Daemon:
     """The agent of a site."""
     return Daemon(site, "iems-lmtp", "lmtp.main", AGENT_USER, site.agent_socket)
+
+
+def trainer(site: Site) -> Daemon:
+    """The training daemon of a site."""
+    return Daemon(site, "iems-bayes", "lmtp.learning.main", BAYES_USER, site.bayes_socket)

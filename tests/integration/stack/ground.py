@@ -26,7 +26,11 @@ from tests.waiting import eventually
 
 MILTER_USER = "iems-milter"
 AGENT_USER = "iems-lmtp"
+BAYES_USER = "iems-bayes"
 GROUP = "iems"
+TRAIN_GROUP = "iems-train"
+"""Who may connect to the training daemon."""
+
 _WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
 _WORKERS = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
 """Which of the processes of pytest this is that share the tests of a run."""
@@ -133,7 +137,13 @@ def users() -> None:
 
 def _users() -> None:
     _group(GROUP)
-    for name in (MILTER_USER, AGENT_USER):
+    _group(TRAIN_GROUP)
+    groups = {
+        MILTER_USER: (GROUP, "postfix"),
+        BAYES_USER: (GROUP, TRAIN_GROUP),
+        AGENT_USER: (GROUP, "postfix", MILTER_USER, BAYES_USER, TRAIN_GROUP),
+    }
+    for name, wanted in groups.items():
         try:
             pwd.getpwnam(name)
         except KeyError:
@@ -142,10 +152,8 @@ def _users() -> None:
                 *("--no-create-home", "--home-dir", "/nonexistent"),
                 *("--shell", "/usr/sbin/nologin", name),
             )
-        if not all(name in grp.getgrnam(group).gr_mem for group in (GROUP, "postfix")):
-            run("usermod", "--append", "--groups", f"{GROUP},postfix", name)
-    if AGENT_USER not in grp.getgrnam(MILTER_USER).gr_mem:
-        run("usermod", "--append", "--groups", MILTER_USER, AGENT_USER)
+        if not all(name in grp.getgrnam(group).gr_mem for group in wanted):
+            run("usermod", "--append", "--groups", ",".join(wanted), name)
 
 
 def owned(path: Path, user: str, group: str, mode: int) -> Path:

@@ -12,7 +12,13 @@ import pytest
 from cli import arguments, manual, reference
 from cli.main import COMMANDS, EXIT_CODES, build_parser
 
-PAGES = ("man1/iems.1", "man5/iems.toml.5", "man8/iems-lmtp.8", "man8/iems-milter.8")
+PAGES = (
+    "man1/iems.1",
+    "man5/iems.toml.5",
+    "man8/iems-bayes.8",
+    "man8/iems-lmtp.8",
+    "man8/iems-milter.8",
+)
 
 
 @pytest.fixture(scope="module")
@@ -82,7 +88,7 @@ def test_every_setting_stands_in_the_page_of_settings(share: Path) -> None:
             assert f"takes effect: {key.effect}" in body
 
 
-@pytest.mark.parametrize("daemon", ["iems-milter", "iems-lmtp"])
+@pytest.mark.parametrize("daemon", ["iems-milter", "iems-lmtp", "iems-bayes"])
 def test_the_pages_of_the_daemons_tell_options_and_signals(share: Path, daemon: str) -> None:
     text = rendered(share / f"man/man8/{daemon}.8")
     for word in ("--settings FILE", "--foreground-log", "--pid-file FILE", "HUP", "USR2", "TERM"):

@@ -27,7 +27,7 @@ LEAVE_NOTHING = {
     "/usr/local/bin/iems user list --json",
     "/usr/local/bin/iems alias list --json",
     "test /etc/aliases.db -nt /etc/aliases",
-    "test /etc/dovecot/sieve/junk.svbin -nt /etc/dovecot/sieve/junk.sieve",
+    "test /etc/dovecot/sieve/{{ item }}.svbin -nt /etc/dovecot/sieve/{{ item }}.sieve",
     "openssl pkey -in {{ tls_wanted.key }} -pubout",
     "openssl x509 -in {{ tls_wanted.cert }} -noout -pubkey -checkend 0",
     "ldapwhoami -x -H {{ ldap_uri }} -D cn={{ account }},ou=services,{{ ldap_base }}"
@@ -43,6 +43,7 @@ LEAVE_NOTHING = {
     "{{ tree }}/scripts/slapd-config {{ staged }}/openldap/config.ldif",
     "doveconf -n -c {{ staged }}/dovecot/dovecot.conf",
     "sievec -c {{ staged }}/dovecot/dovecot.conf -d {{ staged }}/dovecot/sieve/junk.sieve -",
+    "sievec -c {{ staged }}/dovecot/dovecot.conf -d {{ staged }}/dovecot/sieve/learn.sieve -",
     "postfix -c {{ staged }}/postfix check",
     'sh -c ! postconf -c "$1" -n 2>&1 >/dev/null | grep . postconf {{ staged }}/postfix',
     'sh -c ! postconf -c "$1" -M 2>&1 >/dev/null | grep . postconf {{ staged }}/postfix',
@@ -136,7 +137,7 @@ def test_every_template_is_used() -> None:
     for path in sorted((TREE / "templates").rglob("*")):
         if path.is_file():
             name = path.name.removesuffix(".j2")
-            daemon = re.fullmatch(r"iems-(milter|lmtp)(\.service|\.socket)?", name)
+            daemon = re.fullmatch(r"iems-(milter|lmtp|bayes)(\.service|\.socket)?", name)
             assert daemon or name in text, path
 
 

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import configparser
+import os
+import re
 import subprocess
 from pathlib import Path
 
 import pytest
 
+from iems.settings.bayes import BayesSettings
+
 TEMPLATES = Path(__file__).parents[3] / "templates"
-DAEMONS = ("iems-milter", "iems-lmtp")
+DAEMONS = ("iems-milter", "iems-lmtp", "iems-bayes")
 MOST_EXPOSURE = 25
 """Of 100, systemd-analyze's own figure; it calls up to 4.9 of 10 "OK"."""
 
@@ -40,17 +44,31 @@ def test_the_unit_runs_the_daemon_as_its_own_user(daemon: str) -> None:
     assert (service["Type"], service["KillMode"]) == ("notify", "mixed")
 
 
-@pytest.mark.parametrize("daemon", DAEMONS)
+@pytest.mark.parametrize("daemon", ["iems-milter", "iems-lmtp"])
 def test_the_socket_is_for_postfix_alone(daemon: str) -> None:
     held = unit(f"{daemon}.socket")["Socket"]
     assert held["ListenStream"] == f"/var/spool/postfix/iems/{daemon.removeprefix('iems-')}.sock"
     assert (held["SocketMode"], held["SocketGroup"]) == ("0660", "postfix")
 
 
-def test_both_units_are_hardened_alike() -> None:
-    milter, agent = (dict(unit(f"{daemon}.service")["Service"]) for daemon in DAEMONS)
+def test_the_socket_for_training_is_where_dovecot_looks_and_for_those_who_train_alone() -> None:
+    held = unit("iems-bayes.socket")["Socket"]
+    assert (held["SocketMode"], held["SocketGroup"]) == ("0660", "iems-train")
+    told = (TEMPLATES / "dovecot/dovecot.conf.j2").read_text()
+    [folder] = re.findall(r"^  sieve_execute_socket_dir = (.*)$", told, re.MULTILINE)
+    script = (TEMPLATES / "dovecot/sieve/learn.sieve").read_text()
+    names = set(re.findall(r'execute :pipe "([^"]*)"', script))
+    assert [os.path.normpath(f"/run/dovecot/{folder}/{name}") for name in names] == [
+        held["ListenStream"]
+    ]
+    assert held["ListenStream"] == str(BayesSettings().socket)
+
+
+def test_all_units_are_hardened_alike() -> None:
     own = {"User", "Group", "ExecStart", "ReadWritePaths", "RuntimeDirectory"}
-    assert {k: milter[k] for k in milter.keys() - own} == {k: agent[k] for k in agent.keys() - own}
+    units = [dict(unit(f"{daemon}.service")["Service"]) for daemon in DAEMONS]
+    first, *others = ({k: one[k] for k in one.keys() - own} for one in units)
+    assert others == [first] * 2
 
 
 def test_the_hold_of_queued_mail_follows_what_the_milter_writes() -> None:

@@ -62,7 +62,13 @@ class Bench:
         self.path = self.folder / "s"
         trainer = Trainer(self.store, CLASSIFIER)
         self.learner = Learner(
-            self.store, trainer, self.memory, self.wanted, self.log, self.control.meter, lambda: NOW
+            self.store,
+            trainer,
+            self.memory,
+            self.wanted,
+            self.log,
+            self.control.meter,
+            clock=lambda: NOW,
         )
         self.worker = Worker(self.queue, self.learner, self.log, self.control, first_pause=0.01)
 
