@@ -83,7 +83,8 @@ def _warn(alias: str, targets: Sequence[Address], admin: Admin) -> None:
             entries.warn(f"user {alias} gets no mail any more; keep a copy with {alias} as target")
     for target in targets:
         try:
-            if all(one.nobody for one in resolve(directory, target, deadline)):
+            reached = resolve(directory, target, deadline)
+            if all(one.nobody and not one.training for one in reached):
                 entries.warn(f"{canonical(target)} is nobody yet")
         except UnreasonableAlias as error:
             entries.warn(f"{error}: Postfix will not accept such mail")

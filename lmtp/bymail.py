@@ -13,12 +13,12 @@ An automatic message (RFC 3834) asks for nothing: a bounce, or the vacation repl
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Collection, Sequence
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
-from iems.codec.header import unfold
 from iems.codec.printable import printable
 from iems.codec.release import Release
 from iems.codec.signed import OffRequest, ReleaseRequest, Request, request
@@ -30,12 +30,11 @@ from iems.notices.postmaster import NoticeError, Writer
 from iems.serve.deadline import Deadline
 from iems.store.digest import DigestError, Digests
 from iems.store.held import held
-from lmtp import headers
 from lmtp.agent import DIRECTORY, NO_DIRECTORY, TOTAL, Agent
 from lmtp.commands import Recipient
 from lmtp.release import MISSING, Releases
 from lmtp.reply import Reply, reply
-from lmtp.transaction import Transaction
+from lmtp.transaction import Transaction, automatic, shared_out
 
 NOTICE = "not-released"
 BY = "mail"
@@ -44,7 +43,6 @@ BY = "mail"
 _TAKEN = reply(250, "2.0.0", "Taken")
 _LATE = reply(451, "4.3.0", "No time is left; try again")
 _UNREADABLE = reply(451, "4.3.0", "Not possible now")
-_BULK = frozenset({b"auto_reply", b"bulk", b"junk", b"list"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,19 +66,16 @@ class ByMail:
         except DirectoryUnavailable as error:
             self.agent.log.warning("directory is not available", error=printable(str(error)))
             return [NO_DIRECTORY] * len(transaction.recipients)
-        rest = tuple(
-            one for one, wanted in zip(transaction.recipients, asked, strict=True) if not wanted
-        )
-        replies = iter(self.agent.deliver(replace(transaction, recipients=rest)) if rest else ())
-        automatic = any(asked) and _automatic(transaction)
-        if automatic:
-            self.agent.log.warning(
-                "request by an automatic message", requests=len(asked) - len(rest)
-            )
-        return [
-            next(replies) if not one else _TAKEN if automatic else self._answer(one, deadline)
-            for one in asked
-        ]
+        requests = len(asked) - asked.count(None)
+        dropped = requests > 0 and automatic(transaction)
+        if dropped:
+            self.agent.log.warning("request by an automatic message", requests=requests)
+
+        def answer(wanted: Request) -> Reply:
+            return _TAKEN if dropped else self._answer(wanted, deadline)
+
+        answers = [functools.partial(answer, one) if one else None for one in asked]
+        return shared_out(transaction, answers, self.agent)
 
     def _asked(self, recipients: Sequence[Recipient], deadline: Deadline) -> list[Request | None]:
         """What each recipient's address asks for, in a domain of ours."""
@@ -150,15 +145,3 @@ class ByMail:
             self.notifier.write(user, NOTICE, id=name, why=str(answer))
         except NoticeError as error:
             self.agent.log.warning("notice not sent", notice=NOTICE, to=user, error=str(error))
-
-
-def _automatic(transaction: Transaction) -> bool:
-    """Whether a program wrote it, as far as it says so."""
-    block = headers.read(transaction.message.header)
-    submitted = [unfold(field.value) for field in block.named(b"Auto-Submitted")]
-    precedence = [unfold(field.value) for field in block.named(b"Precedence")]
-    return (
-        not transaction.mail.sender
-        or any(one.partition(b";")[0].strip().lower() != b"no" for one in submitted)
-        or any(one.strip().lower() in _BULK for one in precedence)
-    )

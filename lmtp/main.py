@@ -41,12 +41,14 @@ from lmtp.agent import Agent
 from lmtp.bymail import ByMail
 from lmtp.dsn import Reports
 from lmtp.editing import Editor
+from lmtp.forwards import Forwards
 from lmtp.judging import Judge
 from lmtp.provenance import Origin
 from lmtp.release import Releases
 from lmtp.server import Server
 from lmtp.session import Limits, Session
 from lmtp.tracing import Tracing
+from lmtp.transaction import Deliver
 from lmtp.upstream import Upstream, greeted
 
 NAME = "iems-lmtp"
@@ -127,7 +129,12 @@ class AgentGeneration:
         agent = self._agent(recorder, spool, log, control.meter)
         releases = Releases(agent, spool, self.keyring.secret)
         secrets = [key.secret for key in self.keyring.keys.values()]
-        front = ByMail(agent, releases, secrets, state / FILE, self._postmaster(), audit(log))
+        front: Deliver = ByMail(
+            agent, releases, secrets, state / FILE, self._postmaster(), audit(log)
+        )
+        if self.settings.trains_by_mail:
+            trainer = self.settings.bayes.socket
+            front = Forwards(front, agent.directory, agent.origin, trainer, log)
         hostname = self.settings.hostname
         control.meter.watch("records_dropped_total", lambda: recorder.dropped)
         server = Server(

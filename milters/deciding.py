@@ -60,7 +60,7 @@ def decided(
         return through(first, one.lists, found, above, own, ruling_of, role=role, leaves=leaves)
 
     found = [
-        (one, message.closed(one) or decision(address, one))
+        (one, _closed(settings, message, one) or decision(address, one))
         for address, destinations in accepted
         for one in sorted(destinations, key=lambda one: one.address.key)
     ]
@@ -71,6 +71,12 @@ def decided(
         forced = [one for one in seen if len(allowed(one.check, one.band, above)) == 1]
         found += [(Destination(one, LOCAL), decide(forced, above)) for one in unknown]
     return found
+
+
+def _closed(settings: Settings, message: Message, one: Destination) -> Decision | None:
+    """Who has logged in may write to nobody where that trains his filter."""
+    trains = one.training and bool(message.authenticated) and settings.trains_by_mail
+    return None if trains else message.closed(one)
 
 
 def refused(message: Message, decisions: Sequence[tuple[Destination, Decision]]) -> bool:

@@ -24,7 +24,7 @@ from iems.directory.reader import (
     User,
     user_of,
 )
-from iems.model.address import Address
+from iems.model.address import TRAINING, Address
 from iems.model.envelope import INTERNET, LOCAL
 from iems.model.policy import Layer, MailingList
 from iems.serve.deadline import Deadline
@@ -80,6 +80,11 @@ class Destination:
     def nobody(self) -> bool:
         """Whether it is in a domain of ours and no mailbox."""
         return self.channel == LOCAL and self.user is None
+
+    @property
+    def training(self) -> bool:
+        """Whether who writes to it trains his filter: an alias with this name and no mailbox."""
+        return self.nobody and self.address.local.casefold() in TRAINING
 
 
 def resolve(directory: Directory, address: Address, deadline: Deadline) -> frozenset[Destination]:

@@ -15,6 +15,9 @@ from dataclasses import dataclass
 ROLES = frozenset({"postmaster", "abuse"})
 """Local parts that no choosable check may refuse (RFC 5321 section 4.5.1, RFC 2142)."""
 
+TRAINING = frozenset({"spam", "ham"})
+"""Local parts that a user sends mail to which his filter shall learn (docs/training.md)."""
+
 _MAX_LOCAL = 256
 """Bytes; four times the 64 of RFC 5321 section 4.5.3.1.1, since Postfix has no limit of its own."""
 

@@ -74,6 +74,12 @@ class BayesSettings(SharedSettings):
         512 << 20,
         "bytes",
     )
+    forwards: bool = setting(
+        read.flag,
+        "what users who have logged in forward as attachment to spam@ and ham@ of a domain trains "
+        "their filters (docs/training.md#forwards)",
+        True,
+    )
 
     @property
     def workers(self) -> int:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from iems.model.address import Address
 from iems.model.envelope import INTERNET, parse_ip
-from iems.model.finding import Finding
+from iems.model.finding import BAYES, Finding
 from iems.model.policy import WHOLE, Action, Layer, Rule
 from iems.settings import read
 from iems.settings.attachments import AttachmentSettings
@@ -313,6 +313,11 @@ class Settings:
     def shadows(self) -> frozenset[str]:
         """The names of the checks in shadow."""
         return frozenset(one.name for one in self.checks if one.mode is Mode.SHADOW)
+
+    @functools.cached_property
+    def trains_by_mail(self) -> bool:
+        """Whether forwards to spam@ and ham@ train."""
+        return self.bayes.forwards and any(one.family == BAYES for one in self.checks)
 
     @functools.cached_property
     def unremoved(self) -> Settings:
