@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from lmtp.bayes.tokens import key, tokens
 from tests.integration.lmtp_agent import AgentDaemon, agent_on
 from tests.integration.stack.dovecot import Dovecot
 from tests.integration.stack.ground import AGENT_USER, Ground, owned, running
@@ -187,6 +188,47 @@ def test_utf8_addresses_are_for_each_recipient(agent: AgentDaemon, dovecot: Dove
     [text] = box.wait()
     assert "Subject: grüße".encode() in text
     assert b"Return-Path: <s@xn--bcher-kva.test>" in text
+
+
+KNOWN = (
+    b"Authentication-Results: mail.example.test; spf=pass smtp.mailfrom=s@x.test\r\n"
+    b"Received: from a.x.test (a.x.test [192.0.2.1])\r\n\tby mail.example.test (Postfix) with ESMTP"
+    b" id 4Dove\r\n\tfor <info@dove.box.test>; Fri, 27 Nov 2026 09:00:00 +0000 (UTC)\r\n"
+    b"Message-ID: <1@x.test>\r\n"
+)
+"""What the milter and Postfix put before a message of somebody else."""
+
+
+@pytest.mark.parametrize("action", ["deliver", "junk"])
+@pytest.mark.parametrize(
+    "message",
+    [
+        KNOWN + MESSAGE,
+        KNOWN.replace(b"Message-ID: <1@x.test>\r\n", b"") + MESSAGE,
+        KNOWN + b"Subject: a\0b\xff\r\n\tc\r\n\r\n\xe4\n.\n" + b"x" * 5000,
+        KNOWN + b"Content-Type: text/html\r\n\r\n<p>one</p>\n" * 40_000,
+    ],
+    ids=["with an id", "without", "odd bytes", "a long one"],
+)
+def test_a_filter_sees_the_same_in_the_mailbox_as_at_delivery(
+    agent: AgentDaemon, dovecot: Dovecot, message: bytes, action: str
+) -> None:
+    """Also where a client has put it back into a mailbox."""
+    box = agent.box(dovecot, action)
+    folder = "Junk" if action == "junk" else "INBOX"
+    with LmtpClient(agent.socket) as client:
+        assert client.command("XFORWARD IDENT=4Dove").code == 250
+        client.command("MAIL FROM:<s@x.test>")
+        client.command(f"RCPT TO:<{box.user}> ORCPT=rfc822;info@{DOMAIN}")
+        came = agent.field("4Dove") + message
+        assert client.data(came)[0].code == 250
+    [stored] = box.wait(folder=folder)
+    assert b"X-Original-To" in stored
+    box.append(folder, stored.replace(b"\0", b"\x80"))
+    for text in (stored, *box.wait(2, folder)):
+        assert key(text) == key(came)
+        if b"\0" not in came:  # IMAP has another octet for it
+            assert tokens(text) == tokens(came)
 
 
 @pytest.mark.timeout(240)

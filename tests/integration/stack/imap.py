@@ -61,6 +61,12 @@ class Mailbox:
         assert len(last) == count, f"{len(last)} messages in {folder} of {self.user}"
         return last
 
+    def append(self, folder: str, message: bytes) -> None:
+        """Put a message into a mailbox, as a client does that copies it between accounts."""
+        with self._login() as imap:
+            status, told = imap.append(folder, "", "", message)
+        assert status == "OK", told
+
     @contextmanager
     def _login(self) -> Iterator[imaplib.IMAP4]:
         imap = imaplib.IMAP4("127.0.0.1", self.port, timeout=TIMEOUT)
