@@ -48,7 +48,7 @@ class Tokens:
     """Distinct words with the place they stood at, in order of first occurrence."""
 
     text: bytes
-    """What byte n-grams are made of: header fields and decoded text, capped."""
+    """What byte n-grams are made of: header fields, an empty line and decoded text, capped."""
 
 
 def tokens(message: bytes) -> Tokens:
@@ -60,9 +60,9 @@ def tokens(message: bytes) -> Tokens:
     body.read(own + (rest if rest.startswith(b"\n") else b"\n" + rest))
     found = itertools.chain(header_words(fields), body.words)
     words = dict.fromkeys(one if one.isprintable() else _printable(one) for one in found)
-    shown = own[: _TEXT // 2]
-    text = " ".join(" ".join(body.pieces).split())[:_TEXT].encode("utf-8", "replace")
-    return Tokens(tuple(itertools.islice(words, WORDS)), (shown + b"\n" + text)[:_TEXT])
+    shown = " ".join(" ".join(body.pieces).split())[:_TEXT].encode("utf-8", "replace")
+    text = own[: _TEXT // 2].rstrip(b"\n") + b"\n\n" + shown
+    return Tokens(tuple(itertools.islice(words, WORDS)), text[:_TEXT])
 
 
 def key(message: bytes) -> bytes:
