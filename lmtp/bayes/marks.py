@@ -30,7 +30,7 @@ _MAILBOX = (
 )
 _FILTERS = (
     rb"x-iems-.*|x-.*spam.*|x-.*virus.*|x-bogo.*|x-crm114.*|x-popfile.*|x-text-classification"
-    rb"|x-amavis.*|x-rspamd.*|x-mailscanner.*|x-scanned.*|x-.*-mailscanner.*|x-barracuda.*|x-ironport.*"
+    rb"|x-amavis.*|x-mailscanner.*|x-scanned.*|x-.*-mailscanner.*|x-barracuda.*|x-ironport.*"
     rb"|x-proofpoint.*|x-pmx-.*|x-cloudmark.*|x-cmae.*|x-razor.*|x-pyzor.*|x-dcc-.*|x-greylist.*"
     rb"|x-policyd-.*|x-sa-.*|x-gmx-.*|x-.*-scl|x-ham.*|x-junk.*|x-bayes.*|x-hashcash"
 )
