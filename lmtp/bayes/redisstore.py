@@ -13,6 +13,7 @@ case.
 from __future__ import annotations
 
 import contextlib
+import re
 import secrets
 import time
 from collections.abc import Callable, Sequence
@@ -39,6 +40,7 @@ from lmtp.bayes.store import (
 _PAGE = 48
 """Entries in one answer, of which the client takes 4 MiB."""
 
+_NUMBER = re.compile(rb"[1-9][0-9]{0,17}")
 _NAMES = 1000
 _EXPIRED = 200
 """So many old entries are removed at once, and others come between."""
@@ -220,10 +222,9 @@ def _row(kept: Kept) -> Sequence[bytes]:
 
 
 def _kept(user: str, row: Sequence[Answer]) -> Kept:
-    number = -1
-    with contextlib.suppress(ValueError, AttributeError, TypeError):
-        words = [value if isinstance(value, bytes) else b"" for value in row]
-        number = int(words[0])
+    words = [value if isinstance(value, bytes) else b"" for value in row]
+    number = int(words[0]) if _NUMBER.fullmatch(words[0]) else -1
+    with contextlib.suppress(ValueError):
         classifier, ham, spam, when, total, salt, state = words[1:]
         kept = Kept(salt, number, classifier.decode(), state, int(ham), int(spam), float(when))
         if kept.sum == int(total):

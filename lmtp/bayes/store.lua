@@ -9,8 +9,13 @@ local FIELDS = { 'number', 'classifier', 'ham', 'spam', 'time', 'sum', 'salt', '
 
 local verbs = {}
 
+-- As redisstore.py reads it, too: 0 where there is nothing, -1 where that is no number.
 local function number()
-    return redis.call('HGET', STATE, 'number') or '0'
+    if redis.call('EXISTS', STATE) == 0 then
+        return '0'
+    end
+    local text = redis.call('HGET', STATE, 'number') or ''
+    return #text <= 18 and string.match(text, '^[1-9]%d*$') or '-1'
 end
 
 local function drop(key)

@@ -145,6 +145,21 @@ def test_what_somebody_else_has_put_there_is_no_training(redis: Redis) -> None:
             assert [one.key for one in store.journal("carol", soon())] == [b"two"]
 
 
+@pytest.mark.parametrize("field", ["number", "classifier", "ham", "time", "sum", "salt", "state"])
+@pytest.mark.parametrize("value", ["many", "-7", "007", "9" * 30, None])
+def test_no_value_in_a_row_is_more_than_damage(redis: Redis, field: str, value: str | None) -> None:
+    with closing(kept_on(redis, Limits())) as store:
+        trainer = Trainer(store, CLASSIFIER)
+        trainer.learn("alice", lesson(store, "alice", 1, Label.SPAM), soon())
+        where = (_key(store, "user:alice"), field)
+        redis.ask(*(("HSET", *where, value) if value else ("HDEL", *where)))
+        with pytest.raises(DamagedError):
+            store.load("alice", soon())
+        assert trainer.mend("alice", soon())
+        kept = store.load("alice", soon())
+        assert kept.state == trained_by_hand(store, "alice").encode()
+
+
 def test_nothing_of_a_user_is_left_and_all_share_one_salt(redis: Redis) -> None:
     with closing(kept_on(redis, Limits())) as store:
         for user in ("alice", "bob"):

@@ -9,6 +9,7 @@ import signal
 import sqlite3
 import stat
 import tempfile
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import replace
@@ -16,6 +17,8 @@ from pathlib import Path
 from typing import cast
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from iems.serve.deadline import Deadline
 from lmtp.bayes.score import Label
@@ -192,13 +195,41 @@ def test_no_value_in_a_row_is_more_than_damage(store: SqliteStore, column: str, 
     assert store.load("alice", soon()).ham == 1
 
 
-def test_a_damaged_entry_of_a_journal_is_as_good_as_none(store: SqliteStore) -> None:
+@pytest.mark.parametrize(
+    "damage", ["label = 'eggs'", "label = 'ham'", "features = x'00'", "score = 'x'", "time = 1"]
+)
+def test_a_damaged_entry_of_a_journal_is_as_good_as_none(store: SqliteStore, damage: str) -> None:
     for name in ("one", "two"):
         store.save("alice", store.load("alice", soon()), soon(), add=entry(name))
-    for damage in ("label = 'eggs'", "features = x'00'", "score = 'x'", "time = NULL"):
-        _sql(store, f"UPDATE OR IGNORE journal SET {damage} WHERE key = ?", b"one")  # noqa: S608 - ours
-        assert store.entry("alice", b"one", soon()) is None
-        assert [one.key for one in store.journal("alice", soon())] == [b"two"]
+    _sql(store, f"UPDATE journal SET {damage} WHERE key = ?", b"one")  # noqa: S608 - ours
+    assert store.entry("alice", b"one", soon()) is None
+    assert [one.key for one in store.journal("alice", soon())] == [b"two"]
+
+
+@settings(max_examples=8, deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 4), st.sampled_from([*Label, None])), max_size=12))
+def test_whatever_was_trained_nothing_is_left_when_it_is_taken_back(
+    made: Made, steps: list[tuple[int, Label | None]]
+) -> None:
+    """A label trains a message as that, none takes it back; in the end all are taken back."""
+    with made(Limits()) as store:
+        trainer = Trainer(store, CLASSIFIER)
+        lessons = [lesson(store, "alice", number, Label.HAM) for number in range(5)]
+        known: dict[bytes, Label] = {}
+        for number, label in [*steps, *((number, None) for number in range(5))]:
+            one = lessons[number]
+            if label is None:
+                assert trainer.undo("alice", one.key, soon()) == (one.key in known)
+                known.pop(one.key, None)
+            else:
+                trainer.learn("alice", replace(one, label=label), soon())
+                known[one.key] = label
+            kept = store.load("alice", soon())
+            counts = Counter(known.values())
+            assert (kept.ham, kept.spam) == (counts[Label.HAM], counts[Label.SPAM])
+            assert {one.key: one.label for one in store.journal("alice", soon())} == known
+        if kept.number:
+            assert kept.state == CLASSIFIER.empty().encode()
 
 
 def test_a_file_of_a_later_version_is_left_alone(store: SqliteStore) -> None:
