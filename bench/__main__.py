@@ -14,6 +14,7 @@ from pathlib import Path
 
 from bench import (
     bayes,
+    bayeslmtp,
     chain,
     content,
     costs,
@@ -47,6 +48,7 @@ def main() -> int:
         "sick": sick.measure,
         "content": content.measure,
         "lmtp": lmtp.compare,
+        "bayes-lmtp": bayeslmtp.measure,
         "costs": costs.measure,
         "counters": counters.measure,
         "exact": exact.measure,

@@ -119,7 +119,7 @@ class _Bench:
             together = "".join(f"{command}\r\n" for command in commands)
             steps += [
                 load.Step(together.encode(), b"354", before=len(commands) - 1),
-                load.Step(_findings(queue_id, key) + MESSAGE + b".\r\n", message=True),
+                load.Step(findings(queue_id, key) + MESSAGE + b".\r\n", message=True),
             ]
         steps.append(load.Step(b"QUIT\r\n", b"221"))
         return load.Conversation(steps)
@@ -137,7 +137,8 @@ def _bench() -> Iterator[_Bench]:
         yield _Bench(ground, stack)
 
 
-def _findings(queue_id: str, key: Key) -> bytes:
+def findings(queue_id: str, key: Key) -> bytes:
+    """The field that the milter would have put in."""
     passed = Passed(
         reference=queue_id[-12:],
         queue_id=queue_id,

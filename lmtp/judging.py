@@ -213,7 +213,9 @@ class Judged:
         if score.verdict is Verdict.UNTRAINED:
             reason = f"not enough data ({kept.ham} ham, {kept.spam} spam)"
             return Finding(BAYES, Verdict.UNTRAINED.value, "", reason)
-        words = classifier.explain(state, self._tokens, kept.salt, _WORDS)
+        # Nobody asks why he got what he wanted, and it costs as much as the verdict.
+        told = score.verdict is not Verdict.HAM
+        words = classifier.explain(state, self._tokens, kept.salt, _WORDS) if told else ()
         return _said(score, judge.certain, words)
 
     def _learned(self, kept: Kept) -> tuple[Classifier, State]:
