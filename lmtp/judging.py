@@ -204,7 +204,7 @@ class Judged:
         classifier, state = self._learned(kept)
         features = self._features.get(kept.salt)
         if features is None:
-            features = classifier.features(self._tokens, kept.salt)
+            features = classifier.features(self._read[0], kept.salt)
             self._features[kept.salt] = features
         score = classifier.classify(state, features)
         if min(kept.ham, kept.spam) < judge.settings.least:
@@ -215,7 +215,7 @@ class Judged:
             return Finding(BAYES, Verdict.UNTRAINED.value, "", reason)
         # Nobody asks why he got what he wanted, and it costs as much as the verdict.
         told = score.verdict is not Verdict.HAM
-        words = classifier.explain(state, self._tokens, kept.salt, _WORDS) if told else ()
+        words = classifier.explain(state, self._read[0], kept.salt, _WORDS) if told else ()
         return _said(score, judge.certain, words)
 
     def _learned(self, kept: Kept) -> tuple[Classifier, State]:
@@ -228,26 +228,17 @@ class Judged:
         return classifier, state or classifier.empty()
 
     @functools.cached_property
-    def _head(self) -> bytes:
-        """As much of the message as is looked at."""
+    def _read(self) -> tuple[tokens.Tokens, bytes, bytes]:
+        """What is made of as much of the message as is looked at, its key and its Message-ID."""
         most, body = self._judge.settings.max_message, bytearray()
         for piece in self._message.body.pieces():
             body += piece
             if len(body) >= most:
                 break
-        return self._message.header + body[:most]
-
-    @functools.cached_property
-    def _tokens(self) -> tokens.Tokens:
-        return tokens.tokens(self._head)
-
-    @functools.cached_property
-    def _names(self) -> tuple[bytes, bytes]:
-        """By what the message is known again."""
-        return tokens.key(self._head), tokens.message_id(self._head)
+        return tokens.all_of(self._message.header + body[:most])
 
     def _row(self, user: str, junk: bool, now: float) -> Seen:
-        key, message_id = self._names
+        _tokens, key, message_id = self._read
         score, salt = self._seen[user]
         return Seen(user, key, message_id, now, score, junk, salt, self._features[salt])
 

@@ -54,7 +54,27 @@ class Tokens:
 def tokens(message: bytes) -> Tokens:
     """Those of a message, whatever its bytes are."""
     header, rest = marks.split(message, MAX_MESSAGE)
+    return _tokens(marks.kept(header), rest)
+
+
+def key(message: bytes) -> bytes:
+    """16 bytes by which the same message is known again, whatever was put on top of it."""
+    return _key(marks.kept(marks.split(message, 0)[0]))
+
+
+def message_id(message: bytes) -> bytes:
+    """Its Message-ID, empty without one."""
+    return _message_id(marks.kept(marks.split(message, 0)[0]))
+
+
+def all_of(message: bytes) -> tuple[Tokens, bytes, bytes]:
+    """The three of a message whose header is read once for them, which is an eighth of the time."""
+    header, rest = marks.split(message, MAX_MESSAGE)
     fields = marks.kept(header)
+    return _tokens(fields, rest), _key(fields), _message_id(fields)
+
+
+def _tokens(fields: list[Field], rest: bytes) -> Tokens:
     own = b"".join(field.raw for field in fields)
     body = Body()
     body.read(own + (rest if rest.startswith(b"\n") else b"\n" + rest))
@@ -65,9 +85,7 @@ def tokens(message: bytes) -> Tokens:
     return Tokens(tuple(itertools.islice(words, WORDS)), text[:_TEXT])
 
 
-def key(message: bytes) -> bytes:
-    """16 bytes by which the same message is known again, whatever was put on top of it."""
-    fields = marks.kept(marks.split(message, 0)[0])
+def _key(fields: list[Field]) -> bytes:
     first: dict[bytes, bytes] = {}
     for field in fields:
         first.setdefault(field.key, _canonical(field))
@@ -78,9 +96,8 @@ def key(message: bytes) -> bytes:
     return blake2b(text, digest_size=16).digest()
 
 
-def message_id(message: bytes) -> bytes:
-    """Its Message-ID, empty without one."""
-    for field in marks.kept(marks.split(message, 0)[0]):
+def _message_id(fields: list[Field]) -> bytes:
+    for field in fields:
         if field.key == b"message-id":
             return unfold(field.value)
     return b""

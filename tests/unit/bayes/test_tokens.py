@@ -6,7 +6,7 @@ import base64
 
 import pytest
 
-from lmtp.bayes.tokens import MAX_MESSAGE, WORDS, key, message_id, tokens
+from lmtp.bayes.tokens import MAX_MESSAGE, WORDS, all_of, key, message_id, tokens
 
 HEADER = (
     b"Received: from mail.sender.test (out.sender.test [192.0.2.10])\r\n"
@@ -305,3 +305,18 @@ def test_the_text_is_of_the_header_and_of_what_is_shown() -> None:
     long = tokens(HEADER * 100 + b"\r\n" + b"word " * 9000).text
     assert len(long) == 8192
     assert long.partition(b"\n\n")[2].startswith(b"word word")
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        b"",
+        b"Subject: x",
+        b"From a@x.test\r\nMessage-ID: <1@x.test>\r\nSubject: pills\r\n\r\ncheap pills\r\n",
+        b"\n\0Subject: x\r\n\r\n" + b"word\r\n" * MAX_MESSAGE,
+        bytes(range(256)) * 40,
+    ],
+    ids=["nothing", "header", "whole", "long", "bytes"],
+)
+def test_all_at_once_is_the_same(message: bytes) -> None:
+    assert all_of(message) == (tokens(message), key(message), message_id(message))
