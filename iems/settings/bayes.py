@@ -10,7 +10,7 @@ from iems.settings.places import ETC, RUN, STATE
 from iems.settings.read import RESTART, setting
 from iems.settings.shared import SharedSettings
 
-CLASSIFIERS = ("regression",)
+CLASSIFIERS = ("combination", "fisher", "regression")
 """The names of those in `lmtp.bayes`, the default first."""
 
 ON, SHADOW, OFF = "on", "shadow", "off"

@@ -7,14 +7,18 @@ been made. Features and changes are bytes, to be kept by who cannot read them.
 
 from __future__ import annotations
 
+import operator
+from array import array
 from collections.abc import Mapping
 from typing import Protocol
 
-from lmtp.bayes.features import FeaturesError
-from lmtp.bayes.regression import Regression
+from lmtp.bayes.combination import Combination, Part
+from lmtp.bayes.features import RUNS, WORDS, Features, FeaturesError
+from lmtp.bayes.fisher import Fisher
 from lmtp.bayes.score import Evidence, Label, Score, Verdict
 from lmtp.bayes.state import MAX_STATE, State, StateError, decode
 from lmtp.bayes.tokens import Tokens
+from lmtp.bayes.weights import Weights
 
 __all__ = [
     "CLASSIFIERS",
@@ -63,6 +67,23 @@ class Classifier(Protocol):
         """The words that pull most, the strongest first; positive is towards spam."""
 
 
-CLASSIFIERS: Mapping[str, Classifier] = {one.name: one for one in (Regression(),)}
+def _words(features: Features) -> array[int]:
+    return features.header + features.body
 
-DEFAULT = "regression"
+
+_REGRESSIONS = (
+    Part(operator.attrgetter("header"), Weights(WORDS)),
+    Part(operator.attrgetter("body"), Weights(WORDS)),
+    Part(operator.attrgetter("runs"), Weights(RUNS)),
+)
+
+CLASSIFIERS: Mapping[str, Classifier] = {
+    one.name: one
+    for one in (
+        Combination("combination", (*_REGRESSIONS, Part(_words, Fisher(), most=2.0))),
+        Combination("regression", _REGRESSIONS),
+        Combination("fisher", (Part(_words, Fisher()),)),
+    )
+}
+
+DEFAULT = "combination"

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import struct
 import zlib
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 _VERSION = 1
-_HEAD = struct.Struct(">2sBB12sIIIiI")
-"""Mark, version, nothing, name of the classifier, ham, spam, steps, bias, CRC of the table."""
+_MARK = struct.Struct("<2sB")
+_MAGIC = b"IB"
+_HEAD = struct.Struct("<2sBx12sIII")
+"""Magic, version, name of the classifier, ham, spam, CRC of all the rest."""
 
-_MARK = b"IB"
 MAX_STATE = 256 * 1024
 """Bytes, encoded."""
 
@@ -21,45 +23,45 @@ class StateError(ValueError):
 
 @dataclass(slots=True)
 class State:
-    """The counts of what was trained, and the classifier's own numbers."""
+    """The counts of what was trained, and the classifier's own table."""
 
     classifier: str
     table: bytearray
     ham: int = 0
     spam: int = 0
-    steps: int = 0
-    """How often the table was changed: the rate of learning falls with it."""
-
-    bias: int = 0
 
     def encode(self) -> bytes:
         """The bytes that `decode` reads."""
-        return (
-            _HEAD.pack(
-                _MARK,
-                _VERSION,
-                0,
-                self.classifier.encode(),
-                self.ham,
-                self.spam,
-                self.steps,
-                self.bias,
-                zlib.crc32(self.table),
-            )
-            + self.table
-        )
+        name = self.classifier.encode()
+        check = _check(name, self.ham, self.spam, self.table)
+        return _HEAD.pack(_MAGIC, _VERSION, name, self.ham, self.spam, check) + self.table
 
 
 def decode(raw: bytes) -> State:
     """A state of any version there was."""
-    if len(raw) < _HEAD.size:
+    if len(raw) < _MARK.size:
         raise StateError("a state is longer than that")
-    mark, version, _nothing, name, ham, spam, steps, bias, check = _HEAD.unpack_from(raw)
-    if mark != _MARK:
+    magic, version = _MARK.unpack_from(raw)
+    if magic != _MAGIC:
         raise StateError("no state of the filter")
-    if version != _VERSION:
+    if version not in _READERS:
         raise StateError(f"a state of version {version}, which is not known")
-    table = bytearray(raw[_HEAD.size :])
-    if zlib.crc32(table) != check:
+    return _READERS[version](raw)
+
+
+def _first(raw: bytes) -> State:
+    if not _HEAD.size <= len(raw) <= MAX_STATE:
+        raise StateError("a state of another size")
+    _magic, _version, padded, ham, spam, check = _HEAD.unpack_from(raw)
+    name, table = padded.rstrip(b"\0"), bytearray(raw[_HEAD.size :])
+    if _check(name, ham, spam, table) != check:
         raise StateError("a damaged state")
-    return State(name.rstrip(b"\0").decode("ascii", "replace"), table, ham, spam, steps, bias)
+    return State(name.decode("ascii", "replace"), table, ham, spam)
+
+
+def _check(name: bytes, ham: int, spam: int, table: bytearray) -> int:
+    return zlib.crc32(table, zlib.crc32(struct.pack("<12sII", name, ham, spam)))
+
+
+_READERS: Mapping[int, Callable[[bytes], State]] = {_VERSION: _first}
+"""For each version there was, what makes a state of today of it."""

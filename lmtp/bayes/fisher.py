@@ -1,0 +1,166 @@
+"""The Bayesian part: in how many ham and spam each word was, combined after Robinson and Fisher.
+
+A word's probability is that of spam among equally many ham and spam that have it, drawn towards
+1/2 where it was seen seldom. Those that say anything are combined by Fisher's method, once for each
+side (G. Robinson, "A Statistical Approach to the Spam Problem", Linux Journal, 2003): the result is
+near 1/2 where both sides have much to say, or neither.
+
+Both counts of a word share a byte. Where one would pass 15 both are halved: their relation stays,
+and what was long ago weighs less. It learns where it was wrong or not sure.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+import struct
+from array import array
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from lmtp.bayes.features import WORDS
+from lmtp.bayes.weights import probability
+
+_HEAD = struct.Struct("<II")
+"""How many ham and spam were learned."""
+
+_CHANGE = struct.Struct("<BH")
+"""Whether it was spam, and how many words were halved."""
+
+_MOST = 15
+
+
+@dataclass(frozen=True, slots=True)
+class Fisher:
+    """How it judges; `table` is what it has learned, which is the caller's."""
+
+    strength: float = 0.1
+    """So many messages the belief weighs that a word says nothing."""
+
+    least: float = 0.3
+    """A word that is nearer to 1/2 than this is passed over."""
+
+    margin: float = 0.1
+    """An error that teaches nothing."""
+
+    @property
+    def size(self) -> int:
+        """Bytes."""
+        return _HEAD.size + WORDS
+
+    def log_odds(self, table: memoryview, words: array[int]) -> float:
+        """Of spam; 0 where nothing is known."""
+        weighed = [(one, many) for one, many in self._known(table, words).values() if many]
+        count = sum(many for _one, many in weighed)
+        if not count:
+            return 0.0
+        for_spam = _tails(-sum(many * math.log(one) for one, many in weighed), count)
+        for_ham = _tails(-sum(many * math.log(1 - one) for one, many in weighed), count)
+        return _log_sum(for_spam[0], for_ham[1]) - _log_sum(for_spam[1], for_ham[0])
+
+    def pulls(self, table: memoryview, words: array[int]) -> Mapping[int, float]:
+        """The share of each word in that."""
+        known = self._known(table, words)
+        counts = table[_HEAD.size :]
+        odds = dict[int, float]()
+        for number in words:
+            one, _many = known.get(counts[number], (0.5, 0))
+            odds[number] = math.log(one / (1 - one))
+        whole = sum(map(abs, odds.values())) or 1.0
+        all_said = abs(self.log_odds(table, words))
+        return {number: all_said * said / whole for number, said in odds.items()}
+
+    def learn(self, table: memoryview, words: array[int], *, spam: bool) -> bytes:
+        """Learn it; the change, which is empty where there was nothing to learn."""
+        if abs(spam - probability(self.log_odds(table, words))) <= self.margin:
+            return b""
+        counts, halved = table[_HEAD.size :], bytearray()
+        for number in words:
+            old = counts[number]
+            ham_count, spam_count = (old >> 4) + (not spam), (old & 15) + spam
+            if max(ham_count, spam_count) > _MOST:
+                ham_count, spam_count = ham_count // 2, spam_count // 2
+                new = ham_count << 4 | spam_count
+                halved += struct.pack("<HB", number, new - old - _one(spam=spam) & 0xFF)
+            counts[number] = ham_count << 4 | spam_count
+        _count(table, 1, spam=spam)
+        return _CHANGE.pack(spam, len(halved) // 3) + halved
+
+    def undo(self, table: memoryview, words: array[int], change: bytes) -> None:
+        """Take that back. struct.error where this is no change."""
+        if not change:
+            return
+        spam, count = _CHANGE.unpack_from(change)
+        counts = table[_HEAD.size :]
+        for number in words:
+            counts[number] = counts[number] - _one(spam=spam) & 0xFF
+        for number, more in struct.iter_unpack("<HB", change[_CHANGE.size :][: 3 * count]):
+            counts[number] = counts[number] - more & 0xFF
+        _count(table, -1, spam=spam)
+
+    def _known(self, table: memoryview, words: array[int]) -> dict[int, tuple[float, int]]:
+        """For each byte of counts that says anything: the probability, and of how many words."""
+        ham, spam = _HEAD.unpack_from(table)
+        if not ham or not spam:
+            return {}
+        counts = bytes(table[_HEAD.size :])
+        found = {}
+        for both, many in Counter(map(counts.__getitem__, words)).items():
+            if not both:
+                continue
+            ham_share, spam_share = (both >> 4) / ham, (both & 15) / spam
+            seen = (both >> 4) + (both & 15)
+            raw = spam_share / (ham_share + spam_share)
+            one = (self.strength / 2 + seen * raw) / (self.strength + seen)
+            if abs(one - 0.5) >= self.least:
+                found[both] = one, many
+        return found
+
+
+def _one(*, spam: bool) -> int:
+    return 1 if spam else 16
+
+
+def _count(table: memoryview, more: int, *, spam: bool) -> None:
+    counts = list(_HEAD.unpack_from(table))
+    counts[spam] = max(0, counts[spam] + more)
+    _HEAD.pack_into(table, 0, *counts)
+
+
+def _tails(half: float, count: int) -> tuple[float, float]:
+    """The logarithms of the chances that chi-square is at least, and at most, twice `half`.
+
+    It has 2 `count` degrees of freedom. The smaller chance is the sum of a series of its own, so
+    that neither is rounded to 0.
+    """
+    if not half:
+        return 0.0, -math.inf
+    if half < count:
+        first = count * math.log(half) - half - math.lgamma(count + 1)
+        lower = first + math.log(_series(half / index for index in itertools.count(count + 1)))
+        return _rest(lower), lower
+    first = (count - 1) * math.log(half) - half - math.lgamma(count)
+    upper = first + math.log(_series(index / half for index in range(count - 1, 0, -1)))
+    return upper, _rest(upper)
+
+
+def _series(ratios: Iterable[float]) -> float:
+    """1 and the terms that follow by these ratios, as far as they count."""
+    term = total = 1.0
+    for ratio in ratios:
+        term *= ratio
+        total += term
+        if term < total * 1e-16:
+            break
+    return total
+
+
+def _rest(logarithm: float) -> float:
+    """Of the chance that is left beside this one."""
+    return math.log(-math.expm1(logarithm)) if logarithm < 0 else -math.inf
+
+
+def _log_sum(one: float, other: float) -> float:
+    most = max(one, other)
+    return most + math.log(math.exp(one - most) + math.exp(other - most))
