@@ -24,6 +24,7 @@ __all__ = [
     "CLASSIFIERS",
     "DEFAULT",
     "MAX_STATE",
+    "PARTS",
     "Classifier",
     "Evidence",
     "FeaturesError",
@@ -77,10 +78,13 @@ _REGRESSIONS = (
     Part(operator.attrgetter("runs"), Weights(RUNS)),
 )
 
+PARTS = (*_REGRESSIONS, Part(_words, Fisher(), most=2.0))
+"""Of the default."""
+
 CLASSIFIERS: Mapping[str, Classifier] = {
     one.name: one
     for one in (
-        Combination("combination", (*_REGRESSIONS, Part(_words, Fisher(), most=2.0))),
+        Combination("combination", PARTS),
         Combination("regression", _REGRESSIONS),
         Combination("fisher", (Part(_words, Fisher()),)),
     )

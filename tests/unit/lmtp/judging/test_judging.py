@@ -11,7 +11,8 @@ import pytest
 from iems.model.finding import Finding
 from iems.serve.meter import series
 from iems.store.spool import Spool
-from lmtp.bayes.classifier import CLASSIFIERS, DEFAULT, Classifier
+from lmtp.bayes.classifier import DEFAULT, PARTS, Classifier
+from lmtp.bayes.combination import Combination
 from lmtp.bayes.score import Label, Score, Verdict
 from lmtp.bayes.state import State
 from lmtp.bayes.tokens import MAX_MESSAGE, Tokens
@@ -185,12 +186,12 @@ def test_features_are_made_once_for_all(filters: Filters) -> None:
 def counted(calls: list[str]) -> Classifier:
     """The classifier, with the times that it is asked for features."""
 
-    class Counted(type(CLASSIFIERS[DEFAULT])):  # type: ignore[misc]
+    class Counted(Combination):
         def features(self, tokens: Tokens, salt: bytes) -> bytes:
             calls.append("features")
-            return bytes(super().features(tokens, salt))
+            return super().features(tokens, salt)
 
-    found: Classifier = Counted()
+    found: Classifier = Counted(DEFAULT, PARTS)
     return found
 
 
@@ -236,12 +237,12 @@ def test_a_release_is_past_what_its_owner_asks_for(filters: Filters) -> None:
     "score", [Score(1e308, 1.0, Verdict.SPAM), Score(-1e308, 0.0, Verdict.HAM)]
 )
 def test_scores_of_any_size_are_told(filters: Filters, score: Score) -> None:
-    class Sure(type(CLASSIFIERS[DEFAULT])):  # type: ignore[misc]
+    class Sure(Combination):
         def classify(self, state: State, features: bytes) -> Score:
             del state, features
             return score
 
-    sure: Classifier = Sure()
+    sure: Classifier = Sure(DEFAULT, PARTS)
     filters.with_judge(classifiers={DEFAULT: sure}).deliver("alice")
     assert filters.found("alice")["outcome"] in {"certain", "ham"}
 
