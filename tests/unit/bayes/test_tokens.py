@@ -50,7 +50,8 @@ def changed(message: bytes) -> dict[str, bytes]:
     return {
         "as delivered": ADDED + message,
         "with line ends of a maildir": (ADDED + message).replace(b"\r\n", b"\n"),
-        "out of an mbox": b"From bob@sender.test Fri Nov 27 09:00:00 2026\r\n" + ADDED + message,
+        "out of an mbox": b"From bob@sender.test Fri Nov 27 09:00:00 2026\r\n"
+        b">From carol@example.test Fri Nov 27 10:00:00 2026\r\n" + ADDED + message,
         "fetched once more": b"Received: from mx.example.test [203.0.113.1]\r\n\tby desk with IMAP"
         b" (fetchmail-6.4)\r\n\tfor <alice@localhost>; today\r\n" + message,
     }
