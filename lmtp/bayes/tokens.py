@@ -78,8 +78,9 @@ def _tokens(fields: list[Field], rest: bytes) -> Tokens:
     own = b"".join(field.raw for field in fields)
     body = Body()
     body.read(own + (rest if rest.startswith(b"\n") else b"\n" + rest))
-    found = itertools.chain(header_words(fields), body.words)
-    words = dict.fromkeys(one if one.isprintable() else _printable(one) for one in found)
+    words = dict.fromkeys((*header_words(fields), *body.words))
+    if not "".join(words).isprintable():
+        words = dict.fromkeys(map(_printable, words))
     shown = " ".join(" ".join(body.pieces).split())[:_TEXT].encode("utf-8", "replace")
     text = own[: _TEXT // 2].rstrip(b"\n") + b"\n\n" + shown
     return Tokens(tuple(itertools.islice(words, WORDS)), text[:_TEXT])

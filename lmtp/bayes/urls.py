@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from lmtp.bayes.words import shaped
 
-_URL = re.compile(r"(?i)(?:https?://|ftp://|\bwww\.)[^\s<>\"'()\[\]{}|\\^`]{1,2000}+")
+_URL = re.compile(r"(?i)(?:https?://|ftp://|www\.)[^\s<>\"'()\[\]{}|\\^`]{1,2000}+")
+_SCHEME = re.compile(r"(?i)(?:https?|ftp)\Z")
 _PARTS = re.compile(r"([^/?#]*+)([^?#]*+)(?:\?([^#]*+))?+")
 _SPLIT = re.compile(r"[^\w%~]+")
 _KEY = re.compile(r"(?:\A|[&;])([\w.%-]{1,20}+)=")
@@ -22,18 +23,27 @@ _AROUND = ".,;:!?'*"
 
 
 def cut(text: str) -> tuple[str, list[str]]:
-    """The text without the addresses of pages in it, and those that are different."""
-    if "://" not in text and "www." not in text.lower():
-        return text, []
+    """The text with a blank for each address of a page, and those that are different."""
     kept: list[str] = []
     found: dict[str, None] = {}
-    for word in text.split():
-        if "://" in word or word[:4].lower() == "www.":
-            found.update(dict.fromkeys(_URL.findall(word)))
-            kept.append(_URL.sub(" ", word))
-        else:
-            kept.append(word)
-    return " ".join(kept), list(found)
+    end = 0
+    for start in sorted(_starts(text)):
+        address = _URL.match(text, start) if start >= end else None
+        if address is not None:
+            kept.append(text[end:start])
+            found[address[0]] = None
+            end = address.end()
+    return (" ".join((*kept, text[end:])), list(found)) if found else (text, [])
+
+
+def _starts(text: str) -> Iterator[int]:
+    """Where an address may begin."""
+    for mark in ("://", "www.", "WWW."):
+        at = text.find(mark)
+        while at >= 0:
+            scheme = _SCHEME.search(text, max(at - 5, 0), at) if mark == "://" else None
+            yield at if scheme is None else scheme.start()
+            at = text.find(mark, at + 3)
 
 
 def url(address: str) -> list[str]:

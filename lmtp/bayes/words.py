@@ -61,13 +61,7 @@ def _pairs(run: str) -> Iterable[str]:
 
 
 def _read(found: Iterable[str]) -> list[str]:
-    readable: list[str] = []
-    for word in found:
-        if word.isalpha() and len(word) <= _LONG:
-            readable.append(word)
-        else:
-            readable.append(shaped(word))
-    return readable
+    return [one if one.isalpha() and len(one) <= _LONG else shaped(one) for one in found]
 
 
 def shaped(word: str) -> str:
