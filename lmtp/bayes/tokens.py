@@ -77,7 +77,7 @@ def all_of(message: bytes) -> tuple[Tokens, bytes, bytes]:
 def _tokens(fields: list[Field], rest: bytes) -> Tokens:
     own = b"".join(field.raw for field in fields)
     body = Body()
-    body.read(own + (rest if rest.startswith(b"\n") else b"\n" + rest))
+    body.read(own + (rest if rest.startswith(b"\n") else b"\n\n" + rest))
     words = dict.fromkeys((*header_words(fields), *body.words))
     if not "".join(words).isprintable():
         words = dict.fromkeys(map(_printable, words))

@@ -198,6 +198,7 @@ HEADER_WORDS = {
         {"dkim-signature:d=list.sender.test", "dkim-signature:d=sender.test"},
         {"dkim-signature:abcdef"},
     ),
+    "octets that nobody can read": (b"From: a\x01b@c.test\r\n\r\n", {"from:a?b@c.test"}, set()),
     "a field that nobody knows": (
         b"X-Mailer: Mass Mailer 5000\r\n\r\n",
         {"has:X-Mailer", "x-mailer:mass", "x-mailer:####"},
@@ -266,6 +267,7 @@ MIME_WORDS = {
         {"viagra", "html:comment in word"},
     ),
     "no empty line behind the header": (b"Subject: one\r\nbuy this now", {"subject:one", "buy"}),
+    "a header without an end": (b"X: " + b"y" * 70_000 + b"\r\nafter all", {"after", "all"}),
     "no header": (b"\r\nonly text", {"only", "text"}),
 }
 
