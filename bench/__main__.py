@@ -23,6 +23,7 @@ from bench import (
     edits,
     exact,
     generator,
+    kept,
     lmtp,
     mime,
     passthrough,
@@ -60,6 +61,7 @@ def main() -> int:
         "edits": edits.measure,
         "proof": proof.measure,
         "bayes": bayes.measure,
+        "kept": kept.measure,
     }
     parser.add_argument("what", nargs="*", choices=[[], *runs], help="all of them if none is named")
     parser.add_argument("--rounds", type=int, default=5)

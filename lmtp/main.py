@@ -156,6 +156,9 @@ class AgentGeneration:
                 for channel, target in settings.agent.upstreams.items()
             },
         }
+        if judging(settings.checks) is not None:
+            store = trained.connect_store(settings.bayes)
+            questions["filters"] = functools.partial(trained.unavailable, store)
         state, keep = settings.agent.state, settings.keep
         postmaster = replace(self._postmaster(), timeout=outages.TIMEOUT)
         told = outages.Outages(state / "outages.json", postmaster, log)

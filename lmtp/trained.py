@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from iems.serve.deadline import Deadline
 from iems.settings.bayes import BayesSettings
 from iems.store.shared import client
 from lmtp.bayes import memory, sqlitestore
@@ -14,7 +15,10 @@ from lmtp.bayes.classifier import CLASSIFIERS, Classifier
 from lmtp.bayes.memory import Memory
 from lmtp.bayes.redisstore import RedisStore
 from lmtp.bayes.sqlitestore import SqliteStore
-from lmtp.bayes.store import Limits, Store
+from lmtp.bayes.store import Limits, Store, StoreError
+
+_PROBE = "probe"
+"""No address, and so nobody's."""
 
 
 def connect_store(
@@ -27,6 +31,15 @@ def connect_store(
         server = str(settings.server)
         return RedisStore(client(settings), server, settings.prefix, limits, note)
     return SqliteStore(settings.store / sqlitestore.FILE, limits, note)
+
+
+def unavailable(store: Store, deadline: Deadline) -> str:
+    """Why what users have trained cannot be read now; empty where it can."""
+    try:
+        store.load(_PROBE, deadline)
+    except StoreError as error:
+        return str(error)
+    return ""
 
 
 def connect_memory(

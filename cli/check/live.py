@@ -33,6 +33,7 @@ from iems.settings.load import Written
 from iems.settings.read import SettingsError
 from iems.settings.schema import AdminSettings, AgentSettings, MilterSettings, Settings
 from iems.store.counting import connect_server
+from lmtp import trained
 from lmtp.dialogue import BrokenError, Dialogue
 from lmtp.learning.protocol import PeerError, Request, ask
 from milters.assembly import lists
@@ -58,6 +59,7 @@ def rows(written: Written, postfix: Postfix | PostfixError | None) -> list[Row]:
         lambda: trainer(written),
         lambda: _lists(settings),
         lambda: _counters(settings),
+        lambda: _filters(settings),
         *(partial(_directory, settings, one) for one in (milter, agent, settings.admin)),
         *(partial(_upstream, settings, *one) for one in agent.upstreams.items()),
     ]
@@ -234,6 +236,19 @@ def _counters(settings: Settings) -> Iterator[Row]:
     except SettingsError as error:
         why = str(error)
     yield row("counters", not why, f"{server} counts", f"nothing is counted: {why}")
+
+
+def _filters(settings: Settings) -> Iterator[Row]:
+    """Whether the server keeps what users have trained, if there is one."""
+    server = str(settings.bayes.server)
+    if not settings.bayes.shared:
+        return
+    try:
+        with closing(trained.connect_store(settings.bayes)) as store:
+            why = trained.unavailable(store, Deadline.after(_PATIENCE))
+    except SettingsError as error:
+        why = str(error)
+    yield row("filters", not why, f"{server} answers", f"no filter of a user says anything: {why}")
 
 
 def _postfix(settings: Settings, postfix: Postfix) -> Iterator[Row]:

@@ -59,7 +59,12 @@ CREATE UNIQUE INDEX IF NOT EXISTS seen_key ON seen (user, key);
 CREATE INDEX IF NOT EXISTS seen_message_id ON seen (user, message_id);
 PRAGMA user_version = 1;
 """
-_KIND = Kind(_SCHEMA, StoreError, ("PRAGMA synchronous = OFF",), mode=MODE)
+_KIND = Kind(
+    _SCHEMA,
+    StoreError,
+    ("PRAGMA synchronous = OFF", "PRAGMA secure_delete = ON"),
+    mode=MODE,
+)
 _COLUMNS = "user, key, message_id, time, log_odds, probability, verdict, junk, salt, features"
 _ADD = f"INSERT OR REPLACE INTO seen ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"  # noqa: S608 - constants
 _READ = f"SELECT {_COLUMNS} FROM seen WHERE user = ? AND key = ?"  # noqa: S608 - constants
@@ -141,9 +146,7 @@ class Memory:
     def forget(self, user: str, deadline: Deadline) -> bool:
         """Remove what is remembered of him; whether there was anything."""
         with self._file.opened(deadline) as connection:
-            connection.execute("PRAGMA secure_delete = ON")
             gone = connection.execute("DELETE FROM seen WHERE user = ?", (name_of(user),)).rowcount
-            connection.execute("PRAGMA secure_delete = OFF")
             # Or it stands in the log until that begins anew.
             connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         return gone > 0

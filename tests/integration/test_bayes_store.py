@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import itertools
+import os
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import cast
 
 import pytest
 
+from cli.check import live
+from cli.check.row import Row
 from iems.model.server import Server
 from iems.serve.deadline import Deadline
+from iems.settings.load import load
 from iems.store.resp import Login, Resp
 from lmtp.bayes.memory import Memory, Seen
 from lmtp.bayes.redisstore import RedisStore
@@ -33,6 +37,8 @@ from tests.bayeskept import (
 from tests.integration.stack.faults import Disk, hanging
 from tests.integration.stack.ground import Ground, running
 from tests.integration.stack.redis import Redis
+
+SITE = 'version = 1\nhostname = "mail.a.test"\npostmaster = "postmaster@a.test"\n'
 
 _LATE = 5.0
 """Seconds that a busy machine may need beyond a deadline."""
@@ -129,6 +135,19 @@ def test_a_server_that_is_gone_is_told_and_what_it_wrote_down_is_there_again(
         assert len(store.journal("alice", soon())) == 1
 
 
+def test_iems_check_live_asks_the_server_that_keeps_it(redis: Redis, tmp_path: Path) -> None:
+    def told(server: str) -> list[Row]:
+        given = f'[bayes]\nstore = "{tmp_path}"\nserver = "{server}"\n'
+        (tmp_path / "iems.toml").write_text(f"{SITE}{given}")
+        return list(live._filters(load(tmp_path / "iems.toml")))
+
+    assert told("") == []
+    assert told(redis.address) == [Row("filters", ok=True, text=f"{redis.address} answers")]
+    [row] = told(f"unix:{tmp_path}/none")
+    assert not row.ok
+    assert row.text.startswith("no filter of a user says anything: ")
+
+
 def test_what_somebody_else_has_put_there_is_no_training(redis: Redis) -> None:
     with closing(kept_on(redis, Limits())) as store:
         redis.ask("HSET", _key(store, "user:alice"), "number", "many")
@@ -201,6 +220,10 @@ def test_on_a_full_disk_nothing_is_lost_and_nothing_half_done(tmp_path: Path) ->
                         _learn_all(one, lessons)
                 with pytest.raises(StoreError):
                     _remember_all(memory)
+                refused = _room_until(path.with_name("filler"), trainer, lessons[1])
+                assert refused > 10
+                kept = store.load("alice", soon())
+                assert kept.state == trained_by_hand(store, "alice").encode()
             assert any("disk is full" in note for note in notes)
             assert not list(path.parent.glob("*.damaged"))
             _learn_all(trainer, lessons)
@@ -213,6 +236,17 @@ def test_on_a_full_disk_nothing_is_lost_and_nothing_half_done(tmp_path: Path) ->
 def _learn_all(trainer: Trainer, lessons: Iterable[Entry]) -> None:
     for one in lessons:
         trainer.learn("alice", one, soon())
+
+
+def _room_until(filler: Path, trainer: Trainer, one: Entry) -> int:
+    """Give the disk page after page until this is learned; how often it was not."""
+    size = filler.stat().st_size
+    for pages in range(1, 200):
+        os.truncate(filler, size - pages * 4096)
+        with suppress(StoreError):
+            trainer.learn("alice", one, soon())
+            return pages
+    raise AssertionError("it is never learned")
 
 
 def _remember_all(memory: Memory) -> None:

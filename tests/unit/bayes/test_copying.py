@@ -44,6 +44,9 @@ def test_training_goes_on_where_it_was_copied_to(old: SqliteStore, new: SqliteSt
     assert Trainer(new, CLASSIFIER).undo("alice", lessons[1].key, soon())
     assert copy(old, new) == 0
     assert new.load("alice", soon()).spam == 2, "what is there stays"
+    assert new.set_aside("alice", new.load("alice", soon()).number, "test", soon())
+    assert copy(old, new) == 0
+    assert len(new.journal("alice", soon())) == 2, "of which training makes a state"
 
 
 def test_who_is_damaged_is_left_out(old: SqliteStore, new: SqliteStore) -> None:

@@ -128,9 +128,12 @@ def test_the_passwords_of_the_directory_server(site: Site) -> None:
     assert fault.startswith(f"{folder}/ldap-admin: its mode is 0660; expected 0640 or less")
 
 
-def test_the_password_of_the_server_that_counts(site: Site) -> None:
-    file = site.folder / "counters"
-    table = f'[counters]\nserver = "unix:/s"\npassword_file = "{file}"\n'
+@pytest.mark.parametrize(("name", "same"), [("counters", [False, True]), ("bayes", [True, False])])
+def test_the_password_of_a_server_that_machines_share(
+    site: Site, name: str, same: list[bool]
+) -> None:
+    file = site.folder / name
+    table = f'[{name}]\nserver = "unix:/s"\npassword_file = "{file}"\n'
     site.settings(table)
     assert site.check() == 0, "nobody logs in"
     site.settings(f'{table}user = "iems"\n')
@@ -149,7 +152,7 @@ def test_the_password_of_the_server_that_counts(site: Site) -> None:
     before = [written.fingerprint(one) for one in _programs(written)]
     file.write_text("other\n")
     after = [written.fingerprint(one) for one in _programs(written)]
-    assert [one == two for one, two in zip(before, after, strict=True)] == [False, True]
+    assert [one == two for one, two in zip(before, after, strict=True)] == same
 
 
 def _programs(written: Written) -> tuple[MilterSettings, AgentSettings]:

@@ -27,6 +27,10 @@ from tests.unit.cli.conftest import LISTENER, TRANSPORT, Site
             "and nobody logs in: whoever reaches it can free accounts; expected counters.user",
         ),
         (
+            '[bayes]\nserver = "inet:192.0.2.10:6379"\n',
+            "whoever reaches it can read what users have trained; expected bayes.user",
+        ),
+        (
             '[directory]\nuri = "ldap://ldap.example.org"\nkind = "ldap"\n',
             "in clear text; expected ldaps:// or ldapi://",
         ),
@@ -72,6 +76,7 @@ def test_what_is_allowed_and_hardly_meant(site: Site, text: str, told: str) -> N
         '[channels.office]\nnetworks = ["192.0.2.0/24"]\n',
         '[counters]\nserver = "inet:127.0.0.1:6379"\n',
         '[counters]\nserver = "unix:/run/redis/redis-server.sock"\n',
+        '[bayes]\nserver = "unix:/run/redis/redis-server.sock"\n',
     ],
 )
 def test_what_may_well_be_meant(site: Site, text: str) -> None:

@@ -51,6 +51,19 @@ def test_a_generation_says_what_the_supervisor_asks(service: AgentService, tmp_p
     assert jobs == ["backends", "quarantine", "records", "shadow"]
 
 
+@pytest.mark.parametrize("mode", ["delegate", "off"])
+def test_where_there_are_filters_their_store_is_looked_at(
+    service: AgentService, tmp_path: Path, mode: str
+) -> None:
+    with (tmp_path / "iems.toml").open("a") as file:
+        file.write(f'[checks.bayes]\nmode = "{mode}"\n[bayes]\nserver = "unix:{tmp_path}/none"\n')
+    log = Heard()
+    backends = service.prepare().jobs(Control(), log)[0]
+    backends.run(Deadline.after(10))
+    told = [line for line in log.lines if 'backend="filters"' in line]
+    assert len(told) == (1 if mode == "delegate" else 0), log.lines
+
+
 @pytest.mark.parametrize("name", ["findings.toml", "directory.toml", "iems.toml"])
 @pytest.mark.parametrize("text", ["nonsense", None])
 def test_what_is_wrong_is_found_in_time(
