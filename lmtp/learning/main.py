@@ -7,6 +7,7 @@ before the fork. It reads the directory as the agent does.
 from __future__ import annotations
 
 import argparse
+import functools
 import socket as sockets
 import sys
 import threading
@@ -28,8 +29,10 @@ from iems.settings.judging import judging
 from iems.settings.load import DEFAULT_FILE, read_files
 from iems.settings.policy import Mode
 from iems.settings.schema import Settings
+from lmtp import trained
+from lmtp.bayes.store import Store
 from lmtp.bayes.training import Trainer
-from lmtp.learning import expiry
+from lmtp.learning import expiry, mending
 from lmtp.learning.learner import Learner
 from lmtp.learning.queue import Queue
 from lmtp.learning.server import Server
@@ -101,7 +104,7 @@ class TrainingGeneration:
         directory = self.directory(lambda note: log.warning("directory entry", note=note))
         learner = Learner(
             store,
-            Trainer(store, classifier(own), lambda why: log.error("a state is damaged", why=why)),
+            self.trainer(store, log),
             memory,
             self.wanted(directory),
             log,
@@ -129,10 +132,18 @@ class TrainingGeneration:
         told = outages.Outages(
             own.store / "outages.json", replace(postmaster, timeout=outages.TIMEOUT), log
         )
+        store = connect_store(own)
+        questions["filters"] = functools.partial(trained.unavailable, store)
         return (
             backends(questions, control.meter, log, told.seen),
-            expiry.of_filter(own, connect_store(own), connect_memory(own), log),
+            expiry.of_filter(own, store, connect_memory(own), log),
+            mending.of_filters(self.trainer(store, log)),
         )
+
+    def trainer(self, store: Store, log: Log) -> Trainer:
+        """Who trains and mends."""
+        own = self.settings.bayes
+        return Trainer(store, classifier(own), lambda why: log.error("a state is damaged", why=why))
 
     def wanted(self, directory: Directory) -> Callable[[str, Deadline], bool]:
         """Who trains: users whose filter is not off."""
