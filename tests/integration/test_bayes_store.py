@@ -7,6 +7,7 @@ import os
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
@@ -31,12 +32,16 @@ from tests.bayeskept import (
     TrainingContract,
     entry,
     lesson,
+    message,
     soon,
     trained_by_hand,
 )
+from tests.integration.conftest import Fresh
 from tests.integration.stack.faults import Disk, hanging
-from tests.integration.stack.ground import Ground, running
+from tests.integration.stack.ground import AGENT_USER, Ground, owned, running
+from tests.integration.stack.mailsystem import MailSystem
 from tests.integration.stack.redis import Redis
+from tests.integration.stack.smtp import send
 
 SITE = 'version = 1\nhostname = "mail.a.test"\npostmaster = "postmaster@a.test"\n'
 
@@ -146,6 +151,45 @@ def test_iems_check_live_asks_the_server_that_keeps_it(redis: Redis, tmp_path: P
     [row] = told(f"unix:{tmp_path}/none")
     assert not row.ok
     assert row.text.startswith("no filter of a user says anything: ")
+
+
+@pytest.mark.timeout(180)
+def test_agents_judge_by_what_was_trained_on_the_server(
+    mailsystem: MailSystem, ground: Ground, fresh: Fresh
+) -> None:
+    """And when it is gone, mail is delivered as without a filter."""
+    mailsystem.add_domain(fresh.domain)
+    box = mailsystem.add_user(fresh.address("alice"))
+    folder = owned(ground.place("shared"), "root", AGENT_USER, 0o2770)
+
+    def sent(number: int) -> None:
+        client = (fresh.ip, "mx.sender.example")
+        told = send(
+            mailsystem.port(), "a@sender.example", [box.user], message(number), client=client
+        )
+        assert told.accepted
+
+    with running(Redis(ground)) as server, closing(kept_on(server, Limits())) as store:
+        for number in range(24):
+            label = Label.SPAM if number % 2 else Label.HAM
+            one = replace(lesson(store, box.user, number % 2, label), key=bytes([number + 1]) * 16)
+            Trainer(store, CLASSIFIER).learn(box.user, one, soon())
+        prefix = store._prefix.decode().removesuffix("bayes:")
+        given = f'store = "{folder}"\nserver = "{server.address}"\nprefix = "{prefix}"\n'
+        with mailsystem.settings(
+            "z-shared", f'[checks.bayes]\nmode = "delegate"\n[bayes]\n{given}'
+        ):
+            sent(1)
+            [junk] = box.wait(folder="Junk")
+            assert b"X-IEMS-Verdict: junk" in junk
+            assert not (folder / "bayes.sqlite").exists()
+            server.server.kill()
+            sent(1)
+            box.wait()
+            assert (
+                "what he has trained cannot be read"
+                in mailsystem.iems("why", "<1@sender.example>", "--recipient", box.user).decode()
+            )
 
 
 def test_what_somebody_else_has_put_there_is_no_training(redis: Redis) -> None:
