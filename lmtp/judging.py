@@ -24,8 +24,8 @@ from iems.model.policy import Action
 from iems.serve.deadline import Deadline
 from iems.serve.log import Log
 from iems.serve.meter import Meter
-from iems.settings.bayes import OFF, ON, SHADOW, BayesSettings
-from iems.settings.judging import JudgingSettings, judging
+from iems.settings.bayes import OFF, SHADOW, BayesSettings
+from iems.settings.judging import JudgingSettings, judging, wanted
 from iems.settings.policy import Mode
 from iems.settings.read import Network
 from iems.settings.schema import Settings
@@ -133,10 +133,7 @@ class Judge:
         """Whether the filter of this recipient is on, off or in shadow."""
         if not target.user:
             return OFF
-        said = target.bayes or self.settings.default
-        if self.mode is Mode.ENFORCE:
-            return ON
-        return SHADOW if self.mode is Mode.SHADOW and said == ON else said
+        return wanted(self.mode, target.bayes or self.settings.default)
 
     @functools.cached_property
     def certain(self) -> float:
@@ -156,13 +153,13 @@ class Judged:
 
     def found(self, target: Target) -> Found:
         """See `Judgement`."""
-        wanted = self._judge.wanted(target)
-        if wanted == OFF:
+        has = self._judge.wanted(target)
+        if has == OFF:
             return NOTHING
         with self._judge.meter.timed("stage_seconds", stage=BAYES):
             finding = self._finding(target.user)
         self._judge.meter.count("bayes_total", verdict=finding.outcome)
-        return Found((finding,), frozenset({BAYES}) if wanted == SHADOW else frozenset())
+        return Found((finding,), frozenset({BAYES}) if has == SHADOW else frozenset())
 
     def remember(self, outcomes: Iterable[Outcome], now: float) -> None:
         """See `Judgement`; what cannot be written is not remembered."""

@@ -10,12 +10,22 @@ is not taken gets into no folder either, so that its rejection is quarantine rat
 from __future__ import annotations
 
 import functools
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from dataclasses import dataclass, field, replace
 
 from iems.model.envelope import LOCAL, SUBMISSION
 from iems.model.finding import ATTACHMENT, Finding
-from iems.model.policy import BLOCKED, Action, Decision, Layer, Ruling, decide, rule, through
+from iems.model.policy import (
+    BLOCKED,
+    Action,
+    Decision,
+    Layer,
+    Ruling,
+    decide,
+    rule,
+    shadowing,
+    through,
+)
 from iems.model.senders import Facts
 from iems.settings.policy import MATRICES
 from iems.settings.schema import Settings
@@ -83,7 +93,7 @@ def outcome(
 
     The rules in `past`, check and band, count as if nothing had been found.
     """
-    above = _shadowing(settings.layers(provenance.channel, target.channel), found.shadow)
+    above = shadowing(settings.layers(provenance.channel, target.channel), found.shadow)
     layers = (*above, *target.layers)
     both = (*provenance.findings, *found.findings)
     findings = [one for one in both if (one.check, one.band) not in past]
@@ -105,16 +115,6 @@ def outcome(
     if note:
         decision = replace(decision, notes=(*decision.notes, note))
     return Outcome(target, decision, action, found=found)
-
-
-def _shadowing(above: Sequence[Layer], checks: Collection[str]) -> tuple[Layer, ...]:
-    """The layers as they are where these checks are in shadow, too."""
-    site, *channel = above
-    hidden = {key: one for key, one in site.rules.items() if key[0] in checks}
-    if not hidden:
-        return tuple(above)
-    rules = {key: one for key, one in site.rules.items() if key not in hidden}
-    return (replace(site, rules=rules, shadow={**site.shadow, **hidden}), *channel)
 
 
 def _ruling(facts: Facts, past: Collection[tuple[str, str]], *layers: Layer) -> Ruling | None:

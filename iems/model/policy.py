@@ -15,7 +15,7 @@ shadow found takes no part: beside the decision it is told what would have been 
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from iems.model.address import ROLES
@@ -182,6 +182,14 @@ class Decision:
     def own(self) -> tuple[Finding, ...]:
         """What rules of domains and lists found, which is in the decision alone."""
         return tuple(one.finding for one in self.reasons if one.finding.own)
+
+
+def shadowing(above: Sequence[Layer], checks: Collection[str]) -> tuple[Layer, ...]:
+    """The layers, the site's first, as they are where these checks are in shadow, too."""
+    site, *others = above
+    hidden = {key: one for key, one in site.rules.items() if key[0] in checks}
+    rules = {key: one for key, one in site.rules.items() if key not in hidden}
+    return (replace(site, rules=rules, shadow={**site.shadow, **hidden}), *others)
 
 
 def refused_by(finding: Finding) -> Decision:

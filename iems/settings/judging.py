@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from iems.model.envelope import INTERNET
 from iems.model.finding import BAYES
 from iems.settings import read
+from iems.settings.bayes import ON
 from iems.settings.policy import CheckSettings, Mode
 from iems.settings.read import Table, Where, read_table, setting, somewhere
 
@@ -29,6 +30,11 @@ class JudgingSettings:
 def parse(options: Table, key: str, where: Where = somewhere) -> JudgingSettings:
     """The options; SettingsError names file, key, value, expected."""
     return read_table(JudgingSettings, options, key, where)
+
+
+def wanted(mode: Mode, said: str) -> str:
+    """What one has of his filter who has said that, or for whom the settings say it."""
+    return ON if mode is Mode.ENFORCE else said
 
 
 def judging(checks: Iterable[CheckSettings]) -> tuple[Mode, JudgingSettings] | None:

@@ -12,6 +12,7 @@ What checks in shadow would have done stands in the records themselves: `Shadows
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
@@ -19,7 +20,7 @@ from iems.directory.account import CHECK as ACCOUNT
 from iems.directory.reader import Alias, Directory, user_of
 from iems.model.address import Address, AddressError
 from iems.model.envelope import INTERNET, LOCAL
-from iems.model.finding import Finding
+from iems.model.finding import BAYES, Finding
 from iems.model.policy import (
     SITE,
     Action,
@@ -32,10 +33,14 @@ from iems.model.policy import (
     Subject,
     allowed,
     decide,
+    shadowing,
     through,
 )
 from iems.model.senders import SenderEntry
 from iems.serve.deadline import Deadline
+from iems.settings.bayes import OFF, SHADOW
+from iems.settings.judging import judging, wanted
+from iems.settings.policy import Mode
 from iems.settings.schema import Settings
 from iems.store.records import RELEASE, Record, RecordsError
 
@@ -100,6 +105,7 @@ class Replay:
     seconds: float = 30.0
     verdicts: int = 0
     _layers: dict[str, tuple[Layer, ...]] = field(default_factory=dict)
+    _filters: dict[str, str] = field(default_factory=dict)
     _mailing_lists: dict[str, MailingList | None] = field(default_factory=dict)
 
     def differences(self, records: Iterable[Record]) -> Iterator[Difference]:
@@ -125,6 +131,11 @@ class Replay:
         toward = INTERNET if leaves else str(record.details.get("destination", LOCAL))
         above = self._changed(self.settings.layers(record.channel, toward))
         found = _findings(record)
+        has = self._filter(record.subject)
+        if has == OFF:
+            found = [one for one in found if one.check != BAYES]
+        if has == SHADOW:
+            above = shadowing(above, {BAYES})
         if record.subject == LOCAL and record.stage != DELIVERY:
             # Whom only Postfix knows has no policy of his own: what is enforced holds for him.
             forced = [one for one in found if len(allowed(one.check, one.band, above)) == 1]
@@ -140,6 +151,19 @@ class Replay:
             return rulings.get(layer.subject)
 
         return through(own, lists, found, above, beneath, ruling_of, role=role, leaves=leaves)
+
+    def _filter(self, subject: str) -> str:
+        """What this recipient has of his own filter now."""
+        if self._judging is None:
+            return OFF
+        self._below(subject)
+        return wanted(self._judging, self._filters.get(subject) or self.settings.bayes.default)
+
+    @functools.cached_property
+    def _judging(self) -> Mode | None:
+        """What the site says of the filters of users, if it has any."""
+        told = judging(self.settings.checks)
+        return told[0] if told else None
 
     def _lists(self, record: Record) -> list[MailingList]:
         """Those through which the copy came, with the policies that they have now."""
@@ -178,6 +202,7 @@ class Replay:
         if address is None:
             return ()
         user = user_of(self.directory.find([address], deadline).get(address.key))
+        self._filters[subject] = user.bayes if user else ""
         return (user.domain_layer, user.layer) if user else ()
 
     def _changed(self, layers: tuple[Layer, ...]) -> tuple[Layer, ...]:

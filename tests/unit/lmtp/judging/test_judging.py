@@ -8,8 +8,10 @@ from typing import Any
 
 import pytest
 
+from iems.directory.toml import TomlDirectory
 from iems.model.finding import Finding
 from iems.serve.meter import series
+from iems.store.replay import Replay
 from iems.store.spool import Spool
 from lmtp.bayes.classifier import DEFAULT, PARTS, Classifier
 from lmtp.bayes.combination import Combination
@@ -20,6 +22,7 @@ from tests.unit.lmtp.judging.conftest import (
     MINUTES,
     PILLS,
     SALT_OF,
+    USERS,
     Filters,
     judge_of,
     rows,
@@ -129,6 +132,25 @@ def test_shadow_of_the_site_is_for_everybody_but_who_has_it_off(filters: Filters
     assert one.actions() == dict.fromkeys(("alice", "strict", "off"), "deliver")
     records = {one.recipient: rows(one, "shadows") for one in one.office.records()}
     assert [len(records[f"{user}@b.test"]) for user in ("alice", "strict", "off")] == [1, 1, 0]
+
+
+def test_a_replay_takes_what_a_filter_found_and_what_its_owner_has_of_it_now(
+    filters: Filters,
+) -> None:
+    """Who has it in shadow or off by now would have got his mail; who has it on, Junk."""
+    filters.deliver("alice", "shadow", "bob", "off")
+    records, site = filters.office.records(), filters.office.agent.settings
+
+    def differences(users: str) -> dict[str, str]:
+        found = Replay(site, TomlDirectory.parse(users)).differences(records)
+        return {one.record.recipient.partition("@")[0]: one.now.word for one in found}
+
+    assert differences(USERS) == {}
+    for word in ("off", "shadow"):
+        said = f'[users."alice@b.test"]\nbayes = "{word}"'
+        assert differences(USERS.replace('[users."alice@b.test"]', said)) == {"alice": "deliver"}
+    on = USERS.replace('bayes = "shadow"', 'bayes = "on"').replace('bayes = "off"', "")
+    assert differences(on) == {"shadow": "junk"}
 
 
 def test_the_settings_say_what_who_says_nothing_has(filters: Filters) -> None:
