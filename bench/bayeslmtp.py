@@ -27,7 +27,7 @@ from lmtp.bayes.store import Entry
 from lmtp.bayes.tokens import key, tokens
 from lmtp.bayes.training import Trainer
 from tests.integration.stack.dovecot import Dovecot
-from tests.integration.stack.ground import AGENT_USER, Ground, owned, users
+from tests.integration.stack.ground import BAYES_USER, Ground, owned, users
 from tests.integration.stack.process import Server
 
 TARGET = 0.45
@@ -80,7 +80,7 @@ class _Bench:
             self._dovecot.add_user(user)
         self._dovecot.start()
         stack.callback(self._dovecot.stop)
-        self.folder = owned(ground.place("bayes"), "root", AGENT_USER, 0o2770)
+        self.folder = owned(ground.place("bayes"), BAYES_USER, BAYES_USER, 0o2770)
         self._texts = corpus.messages((SIZE,))[SIZE]
         _teach(self.folder, self._texts)
         self._suites: dict[str, suite.Suite] = {}

@@ -19,7 +19,7 @@ from lmtp.bayes.store import Entry, Kept
 from lmtp.bayes.tokens import key, tokens
 from lmtp.bayes.training import Trainer
 from tests.integration.conftest import Fresh
-from tests.integration.stack.ground import AGENT_USER, Ground, owned
+from tests.integration.stack.ground import AGENT_USER, BAYES_USER, Ground, owned
 from tests.integration.stack.imap import Mailbox
 from tests.integration.stack.mailsystem import MailSystem
 from tests.integration.stack.smtp import send
@@ -88,7 +88,7 @@ def message(name: str, text: str) -> bytes:
 @pytest.fixture(scope="module")
 def filters(mailsystem: MailSystem, ground: Ground) -> Iterator[Filters]:
     """A folder that is the agent's by its group alone, and a store that somebody else writes."""
-    folder = owned(ground.place("bayes"), "root", AGENT_USER, 0o2770)
+    folder = owned(ground.place("bayes"), BAYES_USER, BAYES_USER, 0o2770)
     store = SqliteStore(folder / sqlitestore.FILE)
     with mailsystem.settings(NAME, SETTINGS.format(folder=folder)):
         minutes = learned(store, "minutes@x.test", PILLS, MINUTES)
