@@ -124,8 +124,8 @@ class Server:
             path.unlink(missing_ok=True)
 
     def reload(self) -> None:
-        """Have both daemons take over the settings."""
-        for daemon in ("iems-milter", "iems-lmtp"):
+        """Have all daemons take over the settings."""
+        for daemon in ("iems-milter", "iems-lmtp", "iems-bayes"):
             self.machine.run("service", daemon, "reload")
 
 

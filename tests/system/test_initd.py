@@ -48,7 +48,7 @@ def test_the_second_run_changes_nothing(plain: Server) -> None:
 
 
 def test_init_scripts_restart_the_daemons(plain: Server) -> None:
-    for daemon in ("iems-lmtp", "iems-milter"):
+    for daemon in ("iems-lmtp", "iems-milter", "iems-bayes"):
         plain.machine.run("service", daemon, "restart", timeout=120)
         plain.machine.run("service", daemon, "status")
     word = plain.deliver(CLEAN, ["bob"])

@@ -60,6 +60,7 @@ def test_every_unit_runs(server: Server) -> None:
         "rsyslog",
         "iems-milter",
         "iems-lmtp",
+        "iems-bayes",
     ):
         # One that reloads, as after a change of its settings, is active in a moment.
         eventually(functools.partial(_active, server, unit), 30, unit)
@@ -79,7 +80,7 @@ def _active(server: Server, unit: str) -> bool:
 
 
 def test_daemons_run_as_their_own_users(server: Server) -> None:
-    for daemon in ("iems-milter", "iems-lmtp"):
+    for daemon in ("iems-milter", "iems-lmtp", "iems-bayes"):
         pid = server.machine.shell(f"systemctl show -P MainPID {daemon}").strip()
         users = server.machine.shell(f"ps -o user:20= -p {pid} --ppid {pid}").split()
         assert set(users) == {daemon}
@@ -323,6 +324,21 @@ def test_a_users_own_sieve_script_runs(server: Server, alice: Account) -> None:
             _until_ok(secure)
 
 
+def test_a_move_into_junk_trains_the_users_filter(server: Server, alice: Account) -> None:
+    def learned() -> int:
+        told = f'training user="{alice.address}" source="move" label="spam" done="learned"'
+        return len(server.maillog(f"iems-bayes.*{told}"))
+
+    before, word = learned(), server.deliver(CLEAN, ["alice"])
+    assert alice.wait_for(word)[0] == "INBOX"
+    with alice.imap() as session:
+        session.select("INBOX")
+        _status, [number] = session.search(None, "SUBJECT", word)
+        assert session._simple_command("MOVE", number.decode(), "Junk")[0] == "OK"
+    assert alice.wait_for(word)[0] == "Junk"
+    eventually(lambda: learned() > before, 30)
+
+
 def test_the_certificate_names_the_host(server: Server) -> None:
     pem = ssl.get_server_certificate((server.host, 993))
     names = server.machine.run(
@@ -349,13 +365,13 @@ def test_what_runs_is_what_is_written(server: Server) -> None:
     wrong = {row["name"]: row["text"] for row in told["live"] if not row["ok"]}
     # The lists of these tests know IPv4 alone.
     assert not {name: text for name, text in wrong.items() if not name.endswith(" ipv6")}
-    assert {"iems-milter settings", "iems-lmtp answers", "postfix reload"} <= {
-        row["name"] for row in told["live"]
-    }
+    names = {row["name"] for row in told["live"]}
+    assert {"iems-milter settings", "iems-lmtp answers", "iems-bayes answers"} <= names
+    assert "postfix reload" in names
 
 
 def test_man_pages_and_completion_are_found(server: Server) -> None:
-    for page in ("iems.1", "iems-milter.8", "iems-lmtp.8", "iems.toml.5"):
+    for page in ("iems.1", "iems-milter.8", "iems-lmtp.8", "iems-bayes.8", "iems.toml.5"):
         name, _dot, section = page.rpartition(".")
         found = server.machine.shell(f"man -w {section} {name}").strip()
         assert found.startswith("/opt/iems/"), "the link leads to the release"

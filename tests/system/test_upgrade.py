@@ -204,8 +204,8 @@ def previous(machine: Machine) -> str:
 
 
 def runs(machine: Machine, release: str) -> None:
-    """Every process of both daemons is of this release, once the old ones have drained."""
-    script = "ps -o args= -u iems-milter -u iems-lmtp"
+    """Every process of the daemons is of this release, once the old ones have drained."""
+    script = "ps -o args= -u iems-milter -u iems-lmtp -u iems-bayes"
 
     def others() -> list[str]:
         lines = machine.shell(script).splitlines()
@@ -213,5 +213,5 @@ def runs(machine: Machine, release: str) -> None:
         return [line for line in lines if not line.startswith(f"/opt/iems/{release}/")]
 
     eventually(lambda: not others(), 60, lambda: f"processes not of {release}: {others()}")
-    for daemon in ("iems-milter", "iems-lmtp"):
+    for daemon in ("iems-milter", "iems-lmtp", "iems-bayes"):
         machine.run("service", daemon, "status")
