@@ -62,7 +62,7 @@ def test_into_junk_is_spam_and_out_of_it_ham(
 def test_a_folder_is_junk_by_its_special_use_and_not_by_its_name(user: User) -> None:
     user.deliver(message())
     user.move("Spam")
-    user.open("Spam")
+    user.deliver(message())
     user.move("Train.Ham")
     user.learns(("move", HAM))
 

@@ -99,3 +99,20 @@ def test_a_check_of_others_finds_under_the_unit(content: Server) -> None:
     assert told.data.code == 250
     folder, _whole = content.account("alice").wait_for(word)
     assert folder == "Junk"
+
+
+def test_a_move_into_junk_trains_the_users_filter(server: Server) -> None:
+    alice = server.account("alice")
+
+    def learned() -> int:
+        told = f'training user="{alice.address}" source="move" label="spam" done="learned"'
+        return len(server.maillog(f"iems-bayes.*{told}"))
+
+    before, word = learned(), server.deliver(CLEAN, ["alice"])
+    assert alice.wait_for(word)[0] == "INBOX"
+    with alice.imap() as session:
+        session.select("INBOX")
+        _status, [number] = session.search(None, "SUBJECT", word)
+        assert session._simple_command("MOVE", number.decode(), "Junk")[0] == "OK"
+    assert alice.wait_for(word)[0] == "Junk"
+    eventually(lambda: learned() > before, 30)

@@ -324,21 +324,6 @@ def test_a_users_own_sieve_script_runs(server: Server, alice: Account) -> None:
             _until_ok(secure)
 
 
-def test_a_move_into_junk_trains_the_users_filter(server: Server, alice: Account) -> None:
-    def learned() -> int:
-        told = f'training user="{alice.address}" source="move" label="spam" done="learned"'
-        return len(server.maillog(f"iems-bayes.*{told}"))
-
-    before, word = learned(), server.deliver(CLEAN, ["alice"])
-    assert alice.wait_for(word)[0] == "INBOX"
-    with alice.imap() as session:
-        session.select("INBOX")
-        _status, [number] = session.search(None, "SUBJECT", word)
-        assert session._simple_command("MOVE", number.decode(), "Junk")[0] == "OK"
-    assert alice.wait_for(word)[0] == "Junk"
-    eventually(lambda: learned() > before, 30)
-
-
 def test_the_certificate_names_the_host(server: Server) -> None:
     pem = ssl.get_server_certificate((server.host, 993))
     names = server.machine.run(
