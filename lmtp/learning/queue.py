@@ -102,7 +102,7 @@ class Queue:
 
     def put(self, entry: Entry, request: Request, data: Input, now: float) -> None:
         """Keep a request at a place; FullError."""
-        text = _encoded(request, data, now)
+        text = encode(request, data, now)
         self._make_room(len(text))
         draft = self._folder / f".{entry.file}"
         try:
@@ -138,7 +138,7 @@ class Queue:
 
     def read(self, entry: Entry) -> Kept:
         """What is in it; ValueError where it is not as `put` made it."""
-        return _decoded((self._folder / entry.file).read_bytes())
+        return decode((self._folder / entry.file).read_bytes())
 
     def done(self, entry: Entry) -> None:
         """Forget it."""
@@ -204,7 +204,8 @@ def _stamp(number: int) -> str:
     return f"{number:020d}"
 
 
-def _encoded(request: Request, data: Input, now: float) -> bytes:
+def encode(request: Request, data: Input, now: float) -> bytes:
+    """A request as it is kept."""
     head = {
         "version": _VERSION,
         "verb": request.verb,
@@ -216,7 +217,8 @@ def _encoded(request: Request, data: Input, now: float) -> bytes:
     return json.dumps(head).encode() + b"\n" + data.head
 
 
-def _decoded(text: bytes) -> Kept:
+def decode(text: bytes) -> Kept:
+    """The request that is kept so; ValueError."""
     line, _newline, rest = text.partition(b"\n")
     try:
         head: Mapping[str, Any] = json.loads(line)

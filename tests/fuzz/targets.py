@@ -18,6 +18,7 @@ from tests.fuzz import (
     scans,
     signatures,
     strips,
+    training,
     verdicts,
 )
 from tests.fuzz.bounds import SPARE, UNPACKED
@@ -65,4 +66,6 @@ TARGETS: Mapping[str, Callable[[bytes], None]] = {
     "scans": scans.scans,
     "counts": counts.counts,
     "bayes": bayes.words,
+    "training": training.requests,
+    "entries": training.entries,
 }
