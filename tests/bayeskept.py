@@ -205,6 +205,16 @@ class TrainingContract:
         assert store.load("alice", soon()) == before
         assert trainer.learn("bob", one, soon()) is Done.LEARNED
 
+    def test_what_the_filter_would_have_said_is_kept(self, store: Store, trainer: Trainer) -> None:
+        lessons = [lesson(store, "alice", at, (Label.HAM, Label.SPAM)[at % 2]) for at in range(25)]
+        for one in lessons[:-1]:
+            trainer.learn("alice", replace(one, score=None), soon())
+        state = decode(store.load("alice", soon()).state)
+        trainer.learn("alice", replace(lessons[-1], score=None), soon())
+        scores = [one.score for one in store.journal("alice", soon())]
+        assert scores[:6] == [None] * 6, "it said nothing yet"
+        assert scores[-1] == CLASSIFIER.classify(state, lessons[-1].features).log_odds
+
     def test_a_label_is_turned_round_as_if_it_had_never_been(
         self, store: Store, trainer: Trainer
     ) -> None:

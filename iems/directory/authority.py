@@ -32,7 +32,8 @@ class Actor:
 class Thing:
     """What is acted upon and whose.
 
-    The kinds are domain, admin, user, alias, policy, sender, header, password and quarantine.
+    The kinds are domain, admin, user, alias, policy, sender, header, password, quarantine, and
+    bayes, which is what a user has trained.
     """
 
     kind: str
@@ -54,10 +55,13 @@ _OWN = frozenset(
     {
         *(("show", "policy"), ("set", "policy"), ("show", "sender"), ("set", "sender")),
         *(("show", "quarantine"), ("release", "quarantine"), ("delete", "quarantine")),
+        *(("show", "bayes"), ("set", "bayes"), ("delete", "bayes")),
         ("change", "password"),
     }
 )
-_IN_DOMAIN = frozenset({"user", "alias", "policy", "sender", "header", "password", "quarantine"})
+_IN_DOMAIN = frozenset(
+    {"user", "alias", "policy", "sender", "header", "password", "quarantine", "bayes"}
+)
 
 
 def authorise(actor: Actor, verb: str, thing: Thing) -> None:
@@ -65,8 +69,8 @@ def authorise(actor: Actor, verb: str, thing: Thing) -> None:
 
     The verbs are add, delete, set, change, show and release. The site's administrator may do
     everything, that of a domain everything with what is in it, a user see and set his own policy
-    and list of senders, see, release and delete his own messages in quarantine, and change his
-    password by the old one.
+    and list of senders, see, release and delete his own messages in quarantine, see, train and
+    delete his own filter, and change his password by the old one.
     """
     if actor.subject.kind is Kind.SITE:
         return

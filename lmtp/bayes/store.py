@@ -76,7 +76,7 @@ class Entry:
     """A message that was trained: as what, and how that is taken back.
 
     `source` is a word for the way in which the user said it; `score` are the log-odds of the
-    message before it was first trained, None where nobody asked.
+    message before it was first trained, None where the filter said nothing.
     """
 
     key: bytes

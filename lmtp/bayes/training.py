@@ -20,6 +20,7 @@ from typing import TypeVar
 from iems.serve.deadline import Deadline
 from lmtp.bayes.classifier import CLASSIFIERS, Classifier
 from lmtp.bayes.features import FeaturesError
+from lmtp.bayes.score import Verdict
 from lmtp.bayes.state import State, StateError, decode
 from lmtp.bayes.store import DamagedError, Entry, Kept, Store, StoreError
 
@@ -51,7 +52,8 @@ class Trainer:
     def learn(self, user: str, entry: Entry, deadline: Deadline) -> Done:
         """Learn a message as this; of the entry the change is empty yet.
 
-        A message that is turned round keeps the score of the first time. FeaturesError.
+        A message that is turned round keeps the score of the first time; one without a score gets
+        what the filter says of it now. FeaturesError.
         """
         return self._tried(user, lambda: self._learn(user, entry, deadline), deadline)
 
@@ -84,6 +86,8 @@ class Trainer:
         if known is not None:
             _take_back(teacher, state, known)
             entry = replace(entry, score=known.score)
+        elif entry.score is None:
+            entry = replace(entry, score=_said(teacher, state, entry.features))
         entry = replace(entry, change=teacher.train(state, entry.features, entry.label))
         if not self.store.save(user, _kept(kept, state, entry.time), deadline, add=entry):
             return None
@@ -145,6 +149,12 @@ def state_of(kept: Kept) -> State:
     if state.classifier != kept.classifier or state.classifier not in CLASSIFIERS:
         raise StateError(f"a state of {state.classifier!r}, which is not known")
     return state
+
+
+def _said(classifier: Classifier, state: State, features: bytes) -> float | None:
+    """The log-odds, where there is enough to say anything by."""
+    score = classifier.classify(state, features)
+    return None if score.verdict is Verdict.UNTRAINED else score.log_odds
 
 
 def _take_back(classifier: Classifier, state: State, known: Entry) -> None:

@@ -12,8 +12,10 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from iems.serve.deadline import Deadline
+from lmtp.bayes.exchange import LARGEST
 from lmtp.bayes.tokens import MAX_MESSAGE
 from lmtp.learning.intent import of_append, of_label, of_move
+from lmtp.learning.keeping import put_back, reset, undo
 from lmtp.learning.learner import SOURCES, Learner, RefusedError
 from lmtp.learning.protocol import Answer
 from lmtp.learning.queue import Kept
@@ -65,4 +67,7 @@ VERBS: Mapping[str, Verb] = {
     "append": Verb(_append),
     "flag": Verb(_flag),
     "train": Verb(_train),
+    "undo": Verb(undo, 0, waits=True),
+    "reset": Verb(reset, 0, waits=True),
+    "import": Verb(put_back, LARGEST, waits=True, head_is_enough=False),
 }

@@ -29,6 +29,7 @@ _NOT_IN_TESTS = {
 
 _TIME_OF_DAY = {
     "cli.alike": "compared with the time at which a message came",
+    "cli.bayes.status": "compared with the times of a journal",
     "cli.edit.sign": "told in a signature",
     "cli.postfix": "compared with the time of a file",
     "cli.quarantine": "told in a token",

@@ -1,0 +1,124 @@
+"""All that is kept of a user as one JSON object, to be taken elsewhere and put back: pure.
+
+With it goes the salt that his words are hashed with: elsewhere his filter goes on with that one.
+What is read is looked at as what comes from a stranger; a ValueError says what is wrong with it.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import math
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from lmtp.bayes.classifier import CLASSIFIERS
+from lmtp.bayes.score import Label
+from lmtp.bayes.state import StateError
+from lmtp.bayes.store import Entry, Kept, checked
+from lmtp.bayes.training import state_of
+
+LARGEST = 32 << 20
+"""Bytes: a full journal has some 12 MiB; of a larger one the oldest entries are left out."""
+
+_FORMAT = "iems-bayes"
+_VERSION = 1
+
+
+def exported(user: str, kept: Kept, journal: Sequence[Entry]) -> bytes:
+    """The object as text, with the latest entries of the journal, as many as have room."""
+    head = {
+        "format": _FORMAT,
+        "version": _VERSION,
+        "user": user,
+        "classifier": kept.classifier,
+        "ham": kept.ham,
+        "spam": kept.spam,
+        "time": kept.time,
+        "salt": _text(kept.salt),
+        "state": _text(kept.state),
+    }
+    rows = list(_latest([json.dumps(_row(one)) for one in journal], len(json.dumps(head))))
+    body = ",\n".join(reversed(rows))
+    return f'{json.dumps(head)[:-1]}, "journal": [\n{body}\n]}}\n'.encode()
+
+
+def read(text: bytes) -> tuple[Kept, list[Entry]]:
+    """What was exported; ValueError."""
+    try:
+        found = json.loads(text)
+        if found["format"] != _FORMAT:
+            raise ValueError("nothing that was exported")
+        if found["version"] != _VERSION:
+            raise ValueError(f"version {found['version']!r:.20} is not known")
+        kept = Kept(
+            _bytes(found["salt"]),
+            classifier=str(found["classifier"]),
+            state=_bytes(found["state"]),
+            ham=int(found["ham"]),
+            spam=int(found["spam"]),
+            time=_number(found["time"]),
+        )
+        entries = [_entry(row) for row in found["journal"]]
+        state = state_of(kept)
+        if (state.ham, state.spam) != (kept.ham, kept.spam):
+            raise ValueError("it counts other messages than its state")
+        checked(kept)
+        for entry in entries:
+            checked(kept, entry)
+            CLASSIFIERS[state.classifier].classify(state, entry.features)
+    except (TypeError, LookupError, RecursionError, binascii.Error, OverflowError) as error:
+        raise ValueError(f"nothing that was exported: {type(error).__name__}") from None
+    except StateError as error:
+        raise ValueError(f"the state is {error}") from None
+    return kept, entries
+
+
+def _latest(rows: Sequence[str], size: int) -> Iterator[str]:
+    """The last ones first, as many as there is room for."""
+    for row in reversed(rows):
+        size += len(row) + 2
+        if size > LARGEST - 100:
+            return
+        yield row
+
+
+def _row(entry: Entry) -> dict[str, object]:
+    return {
+        "key": entry.key.hex(),
+        "label": entry.label.value,
+        "time": entry.time,
+        "source": entry.source,
+        "score": entry.score,
+        "features": _text(entry.features),
+        "change": _text(entry.change),
+    }
+
+
+def _entry(row: Any) -> Entry:  # noqa: ANN401 - what JSON holds
+    score = row["score"]
+    return Entry(
+        bytes.fromhex(row["key"]),
+        Label(row["label"]),
+        _number(row["time"]),
+        str(row["source"])[:32],
+        None if score is None else _number(score),
+        _bytes(row["features"]),
+        _bytes(row["change"]),
+    )
+
+
+def _number(value: Any) -> float:  # noqa: ANN401 - what JSON holds
+    number = float(value)
+    if not math.isfinite(number):
+        raise ValueError(f"{number} is no number to go on with")
+    return number
+
+
+def _text(data: bytes) -> str:
+    return base64.b64encode(data).decode()
+
+
+def _bytes(text: str) -> bytes:
+    return base64.b64decode(text, validate=True)
