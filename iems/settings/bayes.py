@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from iems.model.address import Address
 from iems.settings import read
 from iems.settings.places import ETC, RUN, STATE
 from iems.settings.read import RESTART, setting
@@ -80,6 +81,28 @@ class BayesSettings(SharedSettings):
         "their filters (docs/training.md#forwards)",
         True,
     )
+    sweep: int = setting(
+        read.integer(0, 86400),
+        "so often is looked what users have put into Train/Spam and Train/Ham; 0: never",
+        300,
+        "s",
+    )
+    canary: Address | None = setting(
+        read.address_if_any,
+        "a mailbox that nobody uses: daily a message is moved into its Junk, to see whether that "
+        "trains; empty: none",
+        None,
+        example='"iems-canary@example.org"',
+    )
+    imap: str = setting(
+        read.host_and_port,
+        "`HOST:PORT` of the IMAP server for both, without TLS",
+        "127.0.0.1:143",
+    )
+    master: str = setting(
+        read.text, "the master user of Dovecot who logs in for both", "iems-bayes@localhost"
+    )
+    master_password_file: Path = setting(read.path, "his password", ETC / "keys/dovecot-master")
 
     @property
     def workers(self) -> int:

@@ -250,6 +250,21 @@ def address(value: object) -> Address:
         raise ValueError(f"expected a mailbox address: {error}") from None
 
 
+@reads("mailbox address or empty")
+def address_if_any(value: object) -> Address | None:
+    """The same, or nobody's."""
+    return None if value == "" else address(value)
+
+
+@reads("`HOST:PORT`")
+def host_and_port(value: object) -> str:
+    """Where a server listens, by a name or address."""
+    host, _colon, port = text(value).rpartition(":")
+    if not host or not (port.isdecimal() and port.isascii() and 0 < int(port) < 65536):
+        raise ValueError("expected HOST:PORT")
+    return text(value)
+
+
 @reads("host name with its domain")
 def host_name(value: object) -> str:
     """A fully qualified domain name."""

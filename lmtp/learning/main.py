@@ -36,6 +36,7 @@ from lmtp.learning import expiry, mending
 from lmtp.learning.learner import Learner
 from lmtp.learning.queue import Queue
 from lmtp.learning.server import Server
+from lmtp.learning.visits import visits
 from lmtp.learning.worker import Worker
 from lmtp.trained import classifier, connect_memory, connect_store
 
@@ -138,6 +139,7 @@ class TrainingGeneration:
             backends(questions, control.meter, log, told.seen),
             expiry.of_filter(own, store, connect_memory(own), log),
             mending.of_filters(self.trainer(store, log)),
+            *visits(settings, store, postmaster, control.meter, log),
         )
 
     def trainer(self, store: Store, log: Log) -> Trainer:

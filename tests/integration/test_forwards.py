@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import imaplib
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 import pytest
 
 from cli.owner import as_owner
+from iems.model.address import Address
 from iems.serve.deadline import Deadline
 from iems.settings.load import load
 from lmtp.bayes.score import Label
 from lmtp.bayes.tokens import key
+from lmtp.learning.mailbox import opened
+from lmtp.learning.people import filtered
 from lmtp.trained import connect_store
 from tests.integration.conftest import Fresh
-from tests.integration.stack import daemons
+from tests.integration.directory import tree
+from tests.integration.stack import daemons, master
 from tests.integration.stack.daemons import Daemon
 from tests.integration.stack.ground import running
 from tests.integration.stack.imap import Mailbox
@@ -138,3 +143,21 @@ def test_who_attached_nothing_is_told_so(site: Site) -> None:
     [bounce] = site.alice.wait(deadline=60)
     assert b"forward what is to be trained as attachment" in b" ".join(bounce.split())
     site.system.postfix.wait_empty()
+
+
+def test_the_sweep_goes_to_all_who_have_a_filter_and_may_enter(site: Site) -> None:
+    """By the directory; an account that is disabled lets the master user in, and nobody else."""
+    for box, line in ((site.alice, "iemsBayes: off"), (site.bob, "iemsDisabled: the server's own")):
+        change = (
+            f"dn: {tree.user_dn(box.user)}\nchangetype: modify\nadd: {line.partition(':')[0]}\n"
+        )
+        site.system.slapd.modify(f"{change}{line}\n")
+    settings = load(site.system.site.settings)
+    found = {str(one) for one in filtered(settings)(Deadline.after(60))}
+    ours = {one for one in found if one.endswith(f"@{site.fresh.domain}")}
+    assert ours == {site.bob.user}
+    who = master.master(site.system.dovecot)
+    with opened(who, Address.parse(site.bob.user), Deadline.after(60)) as mailbox:
+        assert b"INBOX" in {one.name for one in mailbox.folders()}
+    with pytest.raises(imaplib.IMAP4.error):
+        site.bob.messages()

@@ -122,7 +122,12 @@ def _play(folder: Path, switched_on: Iterable[str], only: str) -> Mapping[str, s
         "postfix_ldap_password": _SECRET,
         "dovecot_ldap_password": _SECRET,
         "dovecot_vmail": {"uid": 1000},
-        "dovecot_files": [{"path": "dovecot.conf"}, {"path": "dovecot-ldap.conf.ext"}],
+        "dovecot_master_password": _SECRET,
+        "dovecot_files": [
+            {"path": "dovecot.conf"},
+            {"path": "dovecot-ldap.conf.ext"},
+            {"path": "master-users"},
+        ],
         "checked_target": "/etc/dovecot",
         "openldap_files": [{"path": "config.ldif"}],
         "openldap_rights": {"stdout_lines": _rules()},

@@ -18,7 +18,7 @@ from pathlib import Path
 from iems.store.quarantine import Quarantine
 from tests.conftest import ROOT
 from tests.integration.directory import tree
-from tests.integration.stack import daemons, deployed
+from tests.integration.stack import daemons, deployed, master
 from tests.integration.stack.daemons import Daemon, Site
 from tests.integration.stack.dovecot import Dovecot
 from tests.integration.stack.ground import Ground, owned, running
@@ -298,7 +298,10 @@ def _postfix(ground: Ground, slapd: Slapd, outside: Sink, bounces: Postfix) -> P
 
 def _dovecot(ground: Ground, slapd: Slapd, postfix: Postfix) -> Dovecot:
     file = ground.place("dovecot-ldap") / "dovecot-ldap.conf.ext"
+    users = file.with_name("master-users")
+    master.write(users)
     extra = tree.logins() + _DOVECOT.format(ldap=file, sockets=postfix.sockets, port=postfix.port())
+    extra += master.settings(users)
     junk = (ROOT / "templates/dovecot/sieve/junk.sieve").read_text()
     server = Dovecot(ground, extra=extra, junk=junk)
     text = tree.on(slapd, deployed.text("dovecot/dovecot-ldap.conf.ext"), "dovecot")

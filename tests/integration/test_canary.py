@@ -1,0 +1,194 @@
+"""The jobs of the training daemon under its own user, in real mailboxes: the sweep takes up what
+was moved while it was away, and the canary shows whether a moved message trains.
+"""
+
+from __future__ import annotations
+
+import imaplib
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from cli.owner import as_owner
+from iems.model.address import Address
+from iems.serve.deadline import Deadline
+from iems.serve.meter import Meter
+from iems.serve.status import StatusError, published
+from lmtp.bayes.classifier import CLASSIFIERS, DEFAULT
+from lmtp.bayes.sqlitestore import FILE, SqliteStore
+from lmtp.bayes.training import Trainer
+from lmtp.learning.canary import NAME, Canary
+from tests.integration.stack import daemons, master, training
+from tests.integration.stack.daemons import Daemon, Site
+from tests.integration.stack.dovecot import Dovecot
+from tests.integration.stack.ground import BAYES_USER, GROUP, Ground, owned, running
+from tests.integration.stack.imap import PASSWORD, TIMEOUT
+from tests.unit.lmtp.parts import Heard
+from tests.waiting import eventually
+
+DOMAIN = "canary.box.test"
+CANARY, OTHER = Address("iems-canary", DOMAIN), Address("other-canary", DOMAIN)
+USERS = ("away", "left", CANARY.local, OTHER.local)
+JUNK = "Unwanted"
+JUNKS = (JUNK, "Junk")
+"""This Dovecot has two for it."""
+
+_SETTINGS = """
+version = 1
+hostname = "mail.example.test"
+postmaster = "postmaster@example.test"
+[directory]
+kind = "toml"
+file = "{file}"
+[checks.bayes]
+mode = "delegate"
+[bayes]
+sweep = 10
+canary = "{canary}"
+imap = "127.0.0.1:{port}"
+master_password_file = "{password}"
+"""
+
+
+@dataclass
+class World:
+    """A Dovecot with script and master user, and the daemon."""
+
+    site: Site
+    dovecot: Dovecot
+    daemon: Daemon
+    script: Path
+
+    @contextmanager
+    def imap(self, user: str) -> Iterator[imaplib.IMAP4]:
+        """A user in front of his program."""
+        imap = imaplib.IMAP4("127.0.0.1", self.dovecot.imap, timeout=TIMEOUT)
+        try:
+            imap.login(f"{user}@{DOMAIN}", PASSWORD)
+            yield imap
+        finally:
+            imap.shutdown()
+
+    @contextmanager
+    def store(self) -> Iterator[SqliteStore]:
+        """What the daemon keeps, as its user."""
+        state = self.site.bayes_state
+        with as_owner(state), closing(SqliteStore(state / FILE)) as store:
+            yield store
+
+    def flags(self, user: str, folder: str) -> bytes:
+        """Those of all messages of a folder."""
+        with self.imap(user) as imap:
+            imap.select(folder)
+            found = imap.fetch("1:*", "(FLAGS)")[1]
+        return b" ".join(row for row in found if isinstance(row, bytes))
+
+    def counts(self, user: str, *folders: str) -> list[int]:
+        """How many messages are in each of these."""
+        with self.imap(user) as imap:
+            return [int(imap.select(one)[1][0] or b"-1") for one in folders]
+
+    def learned(self, user: str) -> list[tuple[str, str]]:
+        """What his journal says: how, and as what."""
+        with self.store() as store:
+            entries = store.journal(f"{user}@{DOMAIN}", Deadline.after(60))
+        return [(one.source, one.label.value) for one in entries]
+
+    def canary(self) -> float | None:
+        """What the daemon publishes of it."""
+        try:
+            seen = published(self.site.bayes_state / "status.json").seen
+        except StatusError:
+            return None
+        return seen.levels.get(("backend_up", (("backend", NAME),)))
+
+
+@pytest.fixture(scope="module")
+def world(ground: Ground) -> Iterator[World]:
+    """All of it, but that the daemon does not run."""
+    place = ground.place("visits")
+    place.chmod(0o755)
+    directory = place / "directory.toml"
+    users = "\n".join(f'[users."{name}@{DOMAIN}"]' for name in USERS)
+    directory.write_text(f'[domains."{DOMAIN}"]\n{users}\n')
+    password = place / "dovecot-master"
+    password.write_text(master.SECRET + "\n")
+    owned(password, "root", BAYES_USER, 0o640)
+    master.write(place / "master-users")
+    site = Site(ground, place, "")
+    server = training.dovecot(ground, site.bayes_socket, master.settings(place / "master-users"))
+    text = _SETTINGS.format(file=directory, canary=CANARY, port=server.imap, password=password)
+    site.write("iems.toml", text)
+    owned(site.folder, "root", GROUP, 0o755)
+    [script] = ground.folder.glob("imapsieve*/learn.sieve")
+    for name in USERS:
+        server.add_user(f"{name}@{DOMAIN}")
+    with running(server):
+        yield World(site, server, daemons.trainer(site), script)
+
+
+def test_what_was_moved_while_the_daemon_was_away_is_trained_once_it_runs(world: World) -> None:
+    """The script left its keyword in Junk, and what is in Train/Spam moves on."""
+    text = b"Subject: %s\r\nMessage-ID: <%s@canary.test>\r\n\r\nbuy\r\n"
+    with world.imap("left") as imap:
+        imap.append("INBOX", "", "", text % (b"left", b"left"))
+        imap.select("INBOX")
+        assert imap._simple_command("MOVE", "1", JUNK)[0] == "OK"
+    assert b"$IEMSSpam" in world.flags("left", JUNK)
+    with world.imap("away") as imap:
+        imap.append("Train.Spam", "", "", text % (b"away", b"away"))
+    with running(world.daemon):
+        eventually(lambda: world.learned("left") == [("sweep", "spam")], 60, world.daemon.log)
+        eventually(lambda: world.learned("away") == [("sweep", "spam")], 60, world.daemon.log)
+        eventually(lambda: sum(world.counts("away", *JUNKS)) == 1, 30)
+        assert world.counts("away", "Train.Spam") == [0]
+        eventually(lambda: b"$IEMS" not in world.flags("left", JUNK), 30)
+
+
+@dataclass
+class Told:
+    """What the job tells of itself."""
+
+    heard: list[Mapping[str, str]] = field(default_factory=list)
+
+    def __call__(self, wrong: Mapping[str, str]) -> None:
+        self.heard.append(dict(wrong))
+
+
+def test_a_moved_message_trains_and_is_taken_back_or_it_is_told(world: World) -> None:
+    """By the daemon; then with the script of Dovecot that is deployed, and with an empty one."""
+    told, meter, who = Told(), Meter(), master.master(world.dovecot)
+    compiled = world.script.with_suffix(".svbin")
+    kept, text = compiled.read_bytes(), world.script.read_text()
+
+    def run_twice() -> int:
+        """How much spam is trained after two runs of one job."""
+        with world.store() as store:
+            trainer = Trainer(store, CLASSIFIERS[DEFAULT])
+            job = Canary(who, OTHER, store, trainer, meter, told, Heard(), wait=2.0)
+            job.run(Deadline.after(60))
+            job.run(Deadline.after(60))
+            return store.load(OTHER.key, Deadline.after(60)).spam
+
+    with running(world.daemon):
+        eventually(lambda: world.canary() == 1.0, 60, world.daemon.log)
+        learned = world.daemon.log(f'user="{CANARY}"')
+        assert 'source="move" label="spam" done="learned"' in learned
+        assert world.learned(CANARY.local) == []
+        assert world.counts(CANARY.local, "INBOX", *JUNKS) == [0, 0, 0]
+        assert run_twice() == 0
+        assert told.heard == [{NAME: ""}]
+        try:
+            world.script.write_text("keep;\n")
+            compiled.unlink()
+            assert run_twice() == 0
+        finally:
+            world.script.write_text(text)
+            compiled.write_bytes(kept)
+    why = "not trained 2 s after it was moved into Junk"
+    assert [one[NAME] for one in told.heard[1:]] == [why, why]
+    assert meter.snapshot().levels[("backend_up", (("backend", NAME),))] == 0.0
+    assert world.counts(OTHER.local, "INBOX", *JUNKS) == [0, 0, 0]
