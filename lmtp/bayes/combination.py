@@ -72,7 +72,7 @@ class Combination:
     least: int = 3
     """Ham, and spam, that must have been trained before anything is said."""
 
-    spam: float = 0.0
+    spam: float = 0.5
     unsure: float = -1.0
     """Log-odds from which it is that."""
 

@@ -184,16 +184,14 @@ def _other(label: Label) -> Label:
 
 
 def _entry(line: bytes, index: Path, number: int) -> Entry:
-    word, _space, name = line.strip(b" \t").partition(b" ")
+    word, *names = line.split(None, 1)
     try:
-        label, path = (
-            Label(word.decode("ascii", "replace")),
-            index.parent / os.fsdecode(name.lstrip()),
-        )
+        label = Label(word.decode("ascii", "replace"))
+        path = index.parent / os.fsdecode(names[0])
         regular = stat.S_ISREG(path.stat().st_mode)
     except OSError as error:
         raise EvaluationError(f"{index}:{number}: {error.filename}: {error.strerror}") from error
-    except ValueError as error:
+    except (ValueError, IndexError) as error:
         raise EvaluationError(f"{index}:{number}: expected `spam path` or `ham path`") from error
     if not regular:
         raise EvaluationError(f"{index}:{number}: {path}: no file")
