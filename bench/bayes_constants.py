@@ -40,8 +40,10 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m bench.bayes_constants", description=__doc__)
     parser.add_argument("index", type=Path, metavar="INDEX")
     parser.add_argument("words", nargs="*", metavar="WORD")
+    parser.add_argument("--splits", default="user,mixed,start,noise", help="default: %(default)s")
     arguments = parser.parse_args()
-    splits = _splits(list(_mail(arguments.index)))
+    made = _splits(list(_mail(arguments.index)))
+    splits = {name: made[name] for name in arguments.splits.split(",")}
     print(f"| constant | {' | '.join(splits)} |")
     print(f"| --- |{' --- |' * len(splits)}")
     for name, classifier in _variants().items():

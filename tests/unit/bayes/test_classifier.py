@@ -210,6 +210,30 @@ def test_a_state_comes_back_as_it_was(classifier: Classifier) -> None:
     assert decode(state.encode()) == state
 
 
+def test_what_was_kept_by_version_1_is_read() -> None:
+    """For ever: a state, and the features of a message, whose numbers mean the same words."""
+    raw = "4942010073616d706c6500000000000003000000040000008ccd07217461626c65"
+    assert decode(bytes.fromhex(raw)) == State("sample", bytearray(b"table"), 3, 4)
+    raw = "0100010002000e005f636161be7cc06bc149423f4644482cc8404853ae29910d73509407da613b7d3f0b"
+    words = ("subject:one", "html:b", "two")
+    made = features.of(Tokens(words, b"Subject: one\n\ntwo"), SALT)
+    kept = features.decode(bytes.fromhex(raw))
+    for ours, theirs in (
+        (made.header, kept.header),
+        (made.body, kept.body),
+        (made.runs, kept.runs),
+    ):
+        assert set(ours) == set(theirs)
+
+
+def test_a_version_that_is_not_known_is_told() -> None:
+    """Of a later release, say."""
+    raw = bytearray(CLASSIFIERS[DEFAULT].empty().encode())
+    raw[2] = 9
+    with pytest.raises(StateError, match="version 9"):
+        decode(bytes(raw))
+
+
 @every
 @given(st.data())
 @settings(max_examples=30)
