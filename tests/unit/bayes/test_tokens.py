@@ -278,6 +278,13 @@ def test_parts(case: str) -> None:
     assert expected <= set(tokens(message).words)
 
 
+def test_some_parts_are_read_of_many() -> None:
+    parts = (b"\r\n--b\r\n\r\nw%s" % bytes([97 + one % 26] * (one // 26)) for one in range(520))
+    found = tokens(MIXED.removesuffix(b"--b\r\n") + b"".join(parts)).words
+    assert {"waa", "mime:many parts"} <= set(found)
+    assert "w" + "a" * 19 not in found
+
+
 def test_an_attachment_is_not_read() -> None:
     message, _expected = MIME_WORDS["a text that is attached"]
     assert "secret" not in tokens(message).words

@@ -125,6 +125,7 @@ PAGES = {
     "a size that can be read": ('<span style="font-size:10px">b</span>', "b", ""),
     "a font of no size": ("a<font size=0>b</font>c", "ac", "b"),
     "white on white": ('a<font color="#FFFFFF">b</font>c', "ac", "b"),
+    "white by other names": ('<body bgcolor=white>a<font color="#FFF">b</font>c', " ac", "b"),
     "the colour of the page": (
         '<body bgcolor="#00FF00">a<font color=#00ff00>b</font>c',
         " ac",
