@@ -14,7 +14,7 @@ from iems.codec.header import unfold
 from iems.model.message import Field
 from lmtp.bayes import received
 from lmtp.bayes.charsets import characters
-from lmtp.bayes.urls import host, mailbox
+from lmtp.bayes.urls import host, mailbox, networks
 from lmtp.bayes.words import sequence, words
 
 _VALUE = 2000
@@ -117,6 +117,11 @@ def _signature(text: str) -> list[str]:
     return told
 
 
+def _address(text: str) -> list[str]:
+    """The networks of whom a webmail service had the message from."""
+    return networks(text.strip(" []")[:40].lower())
+
+
 def _results(text: str) -> list[str]:
     return [f"{method}={result}" for method, result in _RESULT.findall(text.lower())[:20]]
 
@@ -141,6 +146,7 @@ _READERS: Mapping[bytes, Callable[[str], list[str]]] = {
     ),
     **dict.fromkeys((b"message-id", b"resent-message-id", b"x-message-id"), _identifier),
     **dict.fromkeys((b"references", b"in-reply-to"), _identifiers),
+    **dict.fromkeys((b"x-originating-ip", b"x-sender-ip", b"x-source-ip"), _address),
     **dict.fromkeys((b"date", b"resent-date"), _date),
     **dict.fromkeys(
         (b"dkim-signature", b"domainkey-signature", b"arc-seal", b"arc-message-signature"),

@@ -198,6 +198,11 @@ HEADER_WORDS = {
         {"dkim-signature:d=list.sender.test", "dkim-signature:d=sender.test"},
         {"dkim-signature:abcdef"},
     ),
+    "whom a service had it from": (
+        b"X-Originating-IP: [192.0.2.77]\r\n\r\n",
+        {"x-originating-ip:192.0.2", "x-originating-ip:192.0"},
+        set(),
+    ),
     "octets that nobody can read": (b"From: a\x01b@c.test\r\n\r\n", {"from:a?b@c.test"}, set()),
     "a field that nobody knows": (
         b"X-Mailer: Mass Mailer 5000\r\n\r\n",
