@@ -42,6 +42,7 @@ from tests.integration.stack.ground import AGENT_USER, Ground, owned, running
 from tests.integration.stack.mailsystem import MailSystem
 from tests.integration.stack.redis import Redis
 from tests.integration.stack.smtp import send
+from tests.waiting import eventually
 
 SITE = 'version = 1\nhostname = "mail.a.test"\npostmaster = "postmaster@a.test"\n'
 
@@ -162,6 +163,9 @@ def test_agents_judge_by_what_was_trained_on_the_server(
     box = mailsystem.add_user(fresh.address("alice"))
     folder = owned(ground.place("shared"), "root", AGENT_USER, 0o2770)
 
+    def why() -> str:
+        return mailsystem.iems("why", "<1@sender.example>", "--recipient", box.user).decode()
+
     def sent(number: int) -> None:
         client = (fresh.ip, "mx.sender.example")
         told = send(
@@ -186,10 +190,7 @@ def test_agents_judge_by_what_was_trained_on_the_server(
             server.server.kill()
             sent(1)
             box.wait()
-            assert (
-                "what he has trained cannot be read"
-                in mailsystem.iems("why", "<1@sender.example>", "--recipient", box.user).decode()
-            )
+            eventually(lambda: "what he has trained cannot be read" in why(), 30, why)
 
 
 def test_what_somebody_else_has_put_there_is_no_training(redis: Redis) -> None:
