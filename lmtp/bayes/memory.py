@@ -33,7 +33,7 @@ PATIENCE = 0.1
 """Seconds that a delivery waits for it; to remember a message takes 0.1 ms (docs/bayes.md)."""
 
 _PAGES = 262_144
-"""Pages of 4 KiB: 1 GiB, which is some 500,000 messages."""
+"""Pages of 4 KiB: 1 GiB, which is some 300,000 messages."""
 
 _TIDY = 32
 """Writes of a process between two looks for what is too much; half as many more may go."""

@@ -35,6 +35,8 @@ from lmtp.bayes.store import (
     checked,
     name_of,
     next_number,
+    pack,
+    unpack,
 )
 
 _PAGE = 48
@@ -235,14 +237,14 @@ def _kept(user: str, row: Sequence[Answer]) -> Kept:
 def _packed(entry: Entry) -> bytes:
     told = (entry.time, entry.score, len(entry.features), entry.sum)
     head = f"{' '.join(map(repr, told))} {entry.label.value} {entry.source}\n"
-    return head.encode() + entry.features + entry.change
+    return head.encode() + pack(entry)
 
 
 def _entry(key: bytes, raw: bytes) -> Entry | None:
-    head, _line, rest = raw.partition(b"\n")
+    head, _line, packed = raw.partition(b"\n")
     with contextlib.suppress(ValueError):
         when, score, size, total, label, source = head.decode().split(" ", 5)
-        features, change = rest[: int(size)], rest[int(size) :]
+        features, change = unpack(int(size), packed)
         known = None if score == "None" else float(score)
         entry = Entry(key, Label(label), float(when), source, known, features, change)
         if entry.sum == int(total):

@@ -28,6 +28,8 @@ from lmtp.bayes.store import (
     checked,
     name_of,
     next_number,
+    pack,
+    unpack,
 )
 
 FILE = "bayes.sqlite"
@@ -59,8 +61,8 @@ CREATE TABLE IF NOT EXISTS journal (
     source TEXT NOT NULL,
     score REAL,
     sum INTEGER NOT NULL,
-    features BLOB NOT NULL,
-    change BLOB NOT NULL
+    size INTEGER NOT NULL,
+    packed BLOB NOT NULL
 );
 CREATE UNIQUE INDEX IF NOT EXISTS journal_key ON journal (user, key);
 CREATE INDEX IF NOT EXISTS journal_user ON journal (user, serial);
@@ -84,7 +86,7 @@ _KIND = Kind(
     aside=True,
 )
 _USER = "number, classifier, ham, spam, time, sum, salt, state"
-_ENTRY = "key, label, time, source, score, sum, features, change"
+_ENTRY = "key, label, time, source, score, sum, size, packed"
 _LOAD = f"SELECT {_USER} FROM user WHERE user = ?"  # noqa: S608 - constants
 _SAVE = f"INSERT OR REPLACE INTO user (user, {_USER}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"  # noqa: S608 - constants
 _READ = f"SELECT {_ENTRY} FROM journal WHERE user = ?"  # noqa: S608 - constants
@@ -262,15 +264,15 @@ def _row(entry: Entry) -> Sequence[object]:
         entry.source,
         entry.score,
         entry.sum,
-        entry.features,
-        entry.change,
+        len(entry.features),
+        pack(entry),
     )
 
 
 def _entry(row: Sequence[Any]) -> Entry | None:
-    key, label, when, source, score, total, features, change = row
+    key, label, when, source, score, total, size, packed = row
     with contextlib.suppress(TypeError, ValueError):
-        entry = Entry(key, Label(label), when, source, score, features, change)
+        entry = Entry(key, Label(label), when, source, score, *unpack(size, packed))
         if entry.sum == total:
             return entry
     return None

@@ -196,7 +196,7 @@ def test_no_value_in_a_row_is_more_than_damage(store: SqliteStore, column: str, 
 
 
 @pytest.mark.parametrize(
-    "damage", ["label = 'eggs'", "label = 'ham'", "features = x'00'", "score = 'x'", "time = 1"]
+    "damage", ["label = 'eggs'", "label = 'ham'", "packed = x'00'", "size = 1", "score = 'x'"]
 )
 def test_a_damaged_entry_of_a_journal_is_as_good_as_none(store: SqliteStore, damage: str) -> None:
     for name in ("one", "two"):
@@ -232,6 +232,15 @@ def test_whatever_was_trained_nothing_is_left_when_it_is_taken_back(
             assert kept.state == CLASSIFIER.empty().encode()
 
 
+def test_features_that_a_change_repeats_take_no_room_twice(store: SqliteStore) -> None:
+    one = lesson(store, "alice", 1, Label.SPAM)
+    Trainer(store, CLASSIFIER).learn("alice", one, soon())
+    known = store.entry("alice", one.key, soon())
+    assert known is not None
+    [(size,)] = _sql(store, "SELECT length(packed) FROM journal")
+    assert int(str(size)) < 0.7 * (len(known.features) + len(known.change))
+
+
 def test_a_file_of_a_later_version_is_left_alone(store: SqliteStore) -> None:
     assert store.users(soon()) == []
     _sql(store, "PRAGMA user_version = 2")
@@ -251,7 +260,7 @@ def test_all_of_the_group_may_use_the_file_and_nobody_else(store: SqliteStore) -
 def test_nothing_of_who_is_forgotten_is_left_in_the_files(store: SqliteStore) -> None:
     secret = os.urandom(64)
     kept = replace(store.load("alice@example.test", soon()), state=secret * 50)
-    store.save("alice@example.test", kept, soon(), add=replace(entry("one"), features=secret))
+    store.save("alice@example.test", kept, soon(), add=replace(entry("one"), key=secret))
     other = replace(store.load("bob", soon()), state=b"other")
     store.save("bob", other, soon(), add=entry("two"))
 
