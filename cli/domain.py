@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 
 from cli import bulk, entries
+from cli.bayes import leaving
 from iems.directory.admin import Admin
 from iems.directory.store import EntryExistsError, NoEntryError
 from iems.directory.tree import ADDRESS, canonical
@@ -71,7 +72,7 @@ def act(arguments: argparse.Namespace, admin: Admin, settings: Settings) -> int:
     if arguments.verb == "add":
         return _add(arguments, admin, settings)
     if arguments.verb == "delete":
-        return _delete(arguments, admin)
+        return _delete(arguments, admin, settings)
     if arguments.verb == "admin":
         return _admin(arguments, admin)
     names, others = admin.domains(), admin.domain_aliases()
@@ -125,7 +126,7 @@ def _admin(arguments: argparse.Namespace, admin: Admin) -> int:
     return entries.changed(verb if changed else "unchanged", text)
 
 
-def _delete(arguments: argparse.Namespace, admin: Admin) -> int:
+def _delete(arguments: argparse.Namespace, admin: Admin, settings: Settings) -> int:
     name: str = arguments.domain
     roles = {Address(role, name).key for role in ROLES}
     try:
@@ -137,10 +138,12 @@ def _delete(arguments: argparse.Namespace, admin: Admin) -> int:
                 f"domain {name} has {len(others)} users and aliases ({shown}); "
                 f"delete them, too, with --recursive"
             )
+        users = sorted({*admin.users()} & {*others}) if others else []
         admin.delete_domain(name)
     except NoEntryError:
         return entries.failed(f"no domain {name}")
     entries.changed("deleted", f"domain {name}")
+    leaving.forget(users, settings.bayes)
     for alias, other in admin.domain_aliases().items():
         if other == name:
             entries.warn(f"domain {alias} is still another name of {name}")

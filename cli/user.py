@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 
 from cli import bulk, entries, secret
+from cli.bayes import leaving
 from iems.directory.account import BAYES, KINDS, POP3, SEND_ONLY, reason
 from iems.directory.admin import Admin
 from iems.directory.person import ATTRIBUTES as PERSON
@@ -60,7 +61,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     show.add_argument("--json", action="store_true", help="one JSON object")
     entries.list_options(verbs.add_parser("list", help="all users"))
     bulk.add_verbs(verbs, "user")
-    delete = verbs.add_parser("delete", help="take an account away; the mail in it is not touched")
+    delete = verbs.add_parser(
+        "delete", help="take an account and what it has trained away; the mail in it is not touched"
+    )
     delete.add_argument("address", type=entries.address)
 
 
@@ -124,7 +127,7 @@ def act(arguments: argparse.Namespace, admin: Admin, settings: Settings) -> int:
     if arguments.verb == "add":
         return _add(arguments, admin)
     if arguments.verb == "delete":
-        return _delete(arguments.address, admin)
+        return _delete(arguments.address, admin, settings)
     if arguments.verb == "password":
         return _give(arguments, admin)
     if arguments.verb == "set":
@@ -258,12 +261,13 @@ def _warn(address: Address, admin: Admin) -> None:
         entries.warn(f"alias {alias} still leads to {canonical(address)}")
 
 
-def _delete(address: Address, admin: Admin) -> int:
+def _delete(address: Address, admin: Admin, settings: Settings) -> int:
     try:
         admin.delete_user(address)
     except NoEntryError:
         return entries.failed(f"no user {canonical(address)}")
     entries.changed("deleted", f"user {canonical(address)}")
+    leaving.forget([canonical(address)], settings.bayes)
     _warn(address, admin)
     return entries.OK
 

@@ -1,13 +1,15 @@
 """All that is kept of a user as one JSON object, to be taken elsewhere and put back: pure.
 
 With it goes the salt that his words are hashed with: elsewhere his filter goes on with that one.
-What is read is looked at as what comes from a stranger; a ValueError says what is wrong with it.
+`digest` is the SHA-256 of all other keys, for what is damaged on its way. What is read is looked at
+as what comes from a stranger; a ValueError says what is wrong with it.
 """
 
 from __future__ import annotations
 
 import base64
 import binascii
+import hashlib
 import json
 import math
 from collections.abc import Iterator, Sequence
@@ -28,7 +30,7 @@ _VERSION = 1
 
 def exported(user: str, kept: Kept, journal: Sequence[Entry]) -> bytes:
     """The object as text, with the latest entries of the journal, as many as have room."""
-    head = {
+    head: dict[str, object] = {
         "format": _FORMAT,
         "version": _VERSION,
         "user": user,
@@ -40,8 +42,10 @@ def exported(user: str, kept: Kept, journal: Sequence[Entry]) -> bytes:
         "state": _text(kept.state),
     }
     rows = list(_latest([json.dumps(_row(one)) for one in journal], len(json.dumps(head))))
-    body = ",\n".join(reversed(rows))
-    return f'{json.dumps(head)[:-1]}, "journal": [\n{body}\n]}}\n'.encode()
+    rows.reverse()
+    digest = _digest({**head, "journal": [json.loads(row) for row in rows]})
+    body = ",\n".join(rows)
+    return f'{json.dumps(head)[:-1]}, "journal": [\n{body}\n], "digest": "{digest}"}}\n'.encode()
 
 
 def read(text: bytes) -> tuple[Kept, list[Entry]]:
@@ -52,6 +56,8 @@ def read(text: bytes) -> tuple[Kept, list[Entry]]:
             raise ValueError("nothing that was exported")
         if found["version"] != _VERSION:
             raise ValueError(f"version {found['version']!r:.20} is not known")
+        if found.pop("digest") != _digest(found):
+            raise ValueError("damaged: its digest is another one")
         kept = Kept(
             _bytes(found["salt"]),
             classifier=str(found["classifier"]),
@@ -68,10 +74,11 @@ def read(text: bytes) -> tuple[Kept, list[Entry]]:
         for entry in entries:
             checked(kept, entry)
             CLASSIFIERS[state.classifier].classify(state, entry.features)
+            CLASSIFIERS[state.classifier].undo(state_of(kept), entry.change)
     except (TypeError, LookupError, RecursionError, binascii.Error, OverflowError) as error:
         raise ValueError(f"nothing that was exported: {type(error).__name__}") from None
     except StateError as error:
-        raise ValueError(f"the state is {error}") from None
+        raise ValueError(f"its state or a change of it is {error}") from None
     return kept, entries
 
 
@@ -79,7 +86,7 @@ def _latest(rows: Sequence[str], size: int) -> Iterator[str]:
     """The last ones first, as many as there is room for."""
     for row in reversed(rows):
         size += len(row) + 2
-        if size > LARGEST - 100:
+        if size > LARGEST - 200:
             return
         yield row
 
@@ -114,6 +121,11 @@ def _number(value: Any) -> float:  # noqa: ANN401 - what JSON holds
     if not math.isfinite(number):
         raise ValueError(f"{number} is no number to go on with")
     return number
+
+
+def _digest(table: dict[str, object]) -> str:
+    text = json.dumps(table, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _text(data: bytes) -> str:

@@ -10,6 +10,7 @@ from pathlib import Path
 import ldap
 import pytest
 
+from cli.bayes import leaving
 from tests.integration.directory import tree
 from tests.integration.directory.conftest import Iems
 from tests.integration.stack.slapd import Slapd
@@ -120,6 +121,24 @@ def test_user_deleted(iems: Iems, domain: str) -> None:
     assert (code, out) == (0, f"deleted user alice@{domain}\n")
     assert f"postmaster@{domain}" in error
     assert iems("user", "delete", f"alice@{domain}")[0] == 1
+
+
+def test_who_is_deleted_leaves_no_filter(
+    iems: Iems, domain: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By himself, or with his domain; of aliases there is none."""
+    asked: list[str] = []
+    monkeypatch.setattr(leaving, "forget", lambda users, _settings: asked.extend(users))
+    for name in ("bob", "carol"):
+        assert iems("user", "add", f"{name}@{domain}")[0] == 0
+    assert iems("alias", "add", f"both@{domain}", ALICE)[0] == 0
+    assert iems("user", "delete", f"Bob@{domain}")[0] == 0
+    assert asked == [f"bob@{domain}"]
+    assert iems("user", "delete", f"bob@{domain}")[0] == 1
+    assert iems("domain", "delete", domain)[0] == 1
+    assert asked == [f"bob@{domain}"]
+    assert iems("domain", "delete", domain, "--recursive")[0] == 0
+    assert sorted(asked[1:]) == [ALICE, f"carol@{domain}"]
 
 
 def test_alias(iems: Iems, domain: str) -> None:
