@@ -23,7 +23,7 @@ class JudgingSettings:
         (INTERNET,),
     )
     certain: float = setting(
-        read.number(0.5, 0.9999999999), "probability from which spam is `certain`", 0.9999
+        read.number(0.5, 0.9999999999), "probability from which spam is `certain`", 0.999
     )
 
 
