@@ -253,7 +253,7 @@ def _said(score: Score, certain: float, words: Iterable[Evidence]) -> Finding:
     if score.verdict is Verdict.SPAM and score.log_odds >= certain:
         word = "certain"
     band = "" if score.verdict is Verdict.HAM else word
-    told = ", ".join(f"{_plain(one.word)} {one.pull:+.2f}" for one in words)
+    told = ", ".join(f"{_short(one.word)} {one.pull:+.2f}" for one in words)
     said = f"probability {score.probability:.3f}" + (f": {told}" if told else "")
     reason = f"{word}, {said}" if band else said
     evidence = [("probability", f"{score.probability:.6f}"), ("log_odds", f"{score.log_odds:.3f}")]
@@ -261,10 +261,8 @@ def _said(score: Score, certain: float, words: Iterable[Evidence]) -> Finding:
     return Finding(BAYES, word, band, reason, score.log_odds, tuple(evidence))
 
 
-def _plain(word: str) -> str:
-    """In whatever script, without what a terminal would take for a command."""
-    shown = "".join(letter if letter.isprintable() else "?" for letter in word[: _WORD + 1])
-    return shown if len(shown) <= _WORD else f"{shown[: _WORD - 3]}..."
+def _short(word: str) -> str:
+    return word if len(word) <= _WORD else f"{word[: _WORD - 3]}..."
 
 
 def _unknown(why: str) -> Finding:
