@@ -6,6 +6,7 @@ all have learned of a user is one table, one part after the other.
 
 from __future__ import annotations
 
+import heapq
 import math
 import struct
 from array import array
@@ -41,7 +42,7 @@ class Learner(Protocol):
         """Of spam; 0 where nothing is known."""
 
     def pulls(self, table: memoryview, view: array[int]) -> Mapping[int, float]:
-        """What each number adds to that."""
+        """What each number adds to that, but for those that add nothing."""
 
     def learn(self, table: memoryview, view: array[int], *, spam: bool) -> bytes:
         """Learn it; the change, which is empty where there was nothing to learn."""
@@ -128,16 +129,16 @@ class Combination:
         by_number = _by_number(tokens, salt)
         for part, table in self._tables(state):
             view = part.view(known)
-            log_odds = part.learner.log_odds(table, view)
-            factor = part.bounded(log_odds) / log_odds if log_odds else 1.0
             if view is known.runs:
-                pulls[_RUNS] = log_odds * factor
+                pulls[_RUNS] = part.bounded(part.learner.log_odds(table, view))
                 continue
+            log_odds = part.learner.log_odds(table, view) if part.most is not None else 0.0
+            factor = part.bounded(log_odds) / log_odds if log_odds else 1.0
             for number, pull in part.learner.pulls(table, view).items():
                 for word in by_number[number]:
                     pulls[word] += pull * factor / len(by_number[number])
-        found = sorted(pulls.items(), key=lambda one: -abs(one[1]))
-        return tuple(Evidence(word, pull) for word, pull in found[:count] if pull)
+        found = heapq.nlargest(count, pulls.items(), key=lambda one: abs(one[1]))
+        return tuple(Evidence(word, pull) for word, pull in found if pull)
 
     def _verdict(self, state: State, log_odds: float) -> Verdict:
         if min(state.ham, state.spam) < self.least:
@@ -169,8 +170,9 @@ class Combination:
 
 def _by_number(tokens: Tokens, salt: bytes) -> dict[int, list[str]]:
     found: dict[int, list[str]] = {}
-    for word in tokens.words:
-        found.setdefault(hashing.number(word, salt), []).append(word)
+    numbers = hashing.numbers(tokens.words, salt)
+    for word, number in zip(tokens.words, numbers, strict=True):
+        found.setdefault(number, []).append(word)
     return found
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import functools
 import struct
 from array import array
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from hashlib import blake2b
 
@@ -32,6 +32,10 @@ _HEADER_TEXT, _BODY_TEXT = 1000, 2000
 
 _CACHE = 1 << 15
 """Words whose numbers are kept in a process, some 4 MB: most words of mail are among them."""
+
+_MESSAGES = 8
+"""Messages whose features are kept: at delivery they are asked for twice, for the verdict and for
+its reasons."""
 
 _VERSION = 1
 _HEAD = struct.Struct("<BxHHH")
@@ -55,6 +59,7 @@ class Features:
     runs: array[int]
 
 
+@functools.lru_cache(_MESSAGES)
 def of(tokens: Tokens, salt: bytes) -> Features:
     """Those of a message."""
     numbers = set(map(_hash(salt), tokens.words))
@@ -63,9 +68,9 @@ def of(tokens: Tokens, salt: bytes) -> Features:
     return Features(array("H", header), array("H", body), array("H", _runs(tokens.text, salt)))
 
 
-def number(word: str, salt: bytes) -> int:
-    """The number of a word, in its view."""
-    return _hash(salt)(word) % WORDS
+def numbers(words: Iterable[str], salt: bytes) -> list[int]:
+    """The number of each word, in its view."""
+    return [one % WORDS for one in map(_hash(salt), words)]
 
 
 @functools.lru_cache(4)

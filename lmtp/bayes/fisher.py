@@ -60,13 +60,11 @@ class Fisher:
         return _log_sum(for_spam[0], for_ham[1]) - _log_sum(for_spam[1], for_ham[0])
 
     def pulls(self, table: memoryview, words: array[int]) -> Mapping[int, float]:
-        """The share of each word in that."""
+        """The share in that of each word that says anything."""
+        counts = bytes(table[_HEAD.size :])
         known = self._known(table, words)
-        counts = table[_HEAD.size :]
-        odds = dict[int, float]()
-        for number in words:
-            one, _many = known.get(counts[number], (0.5, 0))
-            odds[number] = math.log(one / (1 - one))
+        says = {both: math.log(one / (1 - one)) for both, (one, _many) in known.items()}
+        odds = {number: says[counts[number]] for number in words if counts[number] in says}
         whole = sum(map(abs, odds.values())) or 1.0
         all_said = abs(self.log_odds(table, words))
         return {number: all_said * said / whole for number, said in odds.items()}
