@@ -173,6 +173,8 @@ class Judged:
         except StoreError as error:
             judge.unwritten.begin()
             self._failed("memory", error)
+        except Exception as error:  # noqa: BLE001 - what is remembered is a help alone
+            self._broken("message is not remembered", error)
 
     def _finding(self, user: str) -> Finding:
         judge = self._judge
@@ -191,8 +193,7 @@ class Judged:
             self._failed("store", error)
             return _unknown("what he has trained cannot be read")
         except Exception as error:  # noqa: BLE001 - a defect of a filter must not keep mail waiting
-            self._count("internal")
-            judge.log.failure("message is not judged", error, user=user)
+            self._broken("message is not judged", error, user=user)
             return _unknown("a defect of ours")
 
     def _judged(self, user: str) -> Finding:
@@ -243,6 +244,10 @@ class Judged:
         self._count(cause)
         told = printable(str(error))
         self._judge.log.warning("filter is not available", cause=cause, error=told, **fields)
+
+    def _broken(self, told: str, error: Exception, **fields: object) -> None:
+        self._count("internal")
+        self._judge.log.failure(told, error, **fields)
 
     def _count(self, cause: str) -> None:
         self._judge.meter.count("bayes_failures_total", cause=cause)

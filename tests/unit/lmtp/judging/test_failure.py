@@ -169,3 +169,14 @@ def test_a_memory_that_fails_costs_nothing(filters: Filters, way: str) -> None:
     assert filters.failures("memory") == 1
     if holder is not None:
         holder.close()
+
+
+def test_a_defect_of_the_memory_costs_nothing(filters: Filters) -> None:
+    class Defect:
+        def add(self, _seen: object, _deadline: Deadline) -> None:
+            raise ZeroDivisionError
+
+    one = filters.with_judge(memory=Defect())
+    assert one.deliver("alice") == ["250 2.0.0 Saved"]
+    assert one.actions() == {"alice": "junk"}
+    assert one.failures("internal") == 1
