@@ -116,6 +116,8 @@ class TrainingGeneration:
         worker = Worker(queue, learner, log, control)
         thread = threading.Thread(target=worker.run, name="worker", daemon=True)
         thread.start()
+        # Requests that nobody would carry out are not taken: the supervisor starts another process.
+        control.alive = lambda: thread.is_alive() or control.draining.is_set()
         Server(queue, worker, log, control).serve(listener)
         worker.wake()
         thread.join(min(control.limit, _END))

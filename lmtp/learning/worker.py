@@ -101,7 +101,11 @@ class Worker:
             with self._queue.working() as mine:
                 while mine and not self._control.draining.is_set():
                     self._woken.clear()
-                    self._round()
+                    try:
+                        self._round()
+                    except OSError as error:
+                        self._log.error("the queue cannot be used", why=error)
+                        self._control.draining.wait(self._first_pause)
                     self._woken.wait(self._until_next())
             self._control.draining.wait(_LOOK)
 

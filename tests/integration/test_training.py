@@ -153,6 +153,18 @@ def test_flags_that_say_nothing_train_nothing(user: User) -> None:
     user.learns(("move", SPAM))
 
 
+def test_a_flag_that_stays_says_nothing_anew(user: User) -> None:
+    user.deliver(message())
+    user.flag("+FLAGS", "NonJunk")
+    user.move("Junk")
+    user.open("Junk")
+    user.flag("+FLAGS", "JunkRecorded")
+    user.flag("+FLAGS", "\\Seen")
+    user.deliver(message())
+    user.move("Train.Ham")
+    user.learns(("move", SPAM), ("move", HAM))
+
+
 def test_what_is_filed_as_junk_trains_nothing_and_its_correction_does(user: User) -> None:
     """By the agent's verdict, or by a rule of the user's own."""
     user.world.dovecot.script(

@@ -24,6 +24,7 @@ from lmtp.bayes.training import Trainer
 from lmtp.learning.learner import Learner
 from lmtp.learning.protocol import Answer, Input, Request, ask
 from lmtp.learning.queue import TRIES, Kept, Queue
+from lmtp.learning.queue import Entry as KeptEntry
 from lmtp.learning.server import Server
 from lmtp.learning.verbs import VERBS, Verb
 from lmtp.learning.worker import Worker
@@ -332,6 +333,25 @@ def test_a_request_with_which_the_process_died_is_not_begun_for_ever(tmp_path: P
     with after.serving():
         eventually(lambda: not after.queue.entries())
     assert after.journal() == []
+
+
+def test_a_disk_that_fails_once_stops_nobody_for_long(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failures = iter([OSError("input/output error")] * 2)
+    whole = Queue.begin
+
+    def begin(queue: Queue, entry: KeptEntry) -> KeptEntry:
+        if (failure := next(failures, None)) is not None:
+            raise failure
+        return whole(queue, entry)
+
+    monkeypatch.setattr(Queue, "begin", begin)
+    bench = Bench(tmp_path)
+    with bench.serving():
+        bench.ask("flag", message(1), label="spam")
+        eventually(bench.journal)
+    assert len([line for line in bench.log.lines if "the queue cannot be used" in line]) == 2
 
 
 def test_of_a_long_message_the_head_is_trained(bench: Bench) -> None:
