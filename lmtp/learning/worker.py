@@ -101,13 +101,17 @@ class Worker:
             with self._queue.working() as mine:
                 while mine and not self._control.draining.is_set():
                     self._woken.clear()
-                    try:
-                        self._round()
-                    except OSError as error:
-                        self._log.error("the queue cannot be used", why=error)
-                        self._control.draining.wait(self._first_pause)
-                    self._woken.wait(self._until_next())
+                    self._woken.wait(self._round_or_failure())
             self._control.draining.wait(_LOOK)
+
+    def _round_or_failure(self) -> float:
+        """All that can be done now; seconds until the next look."""
+        try:
+            self._round()
+        except OSError as error:
+            self._log.error("the queue cannot be used", why=error)
+            return self._first_pause
+        return self._until_next()
 
     def _round(self) -> None:
         """All that can be done now."""
