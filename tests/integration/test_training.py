@@ -198,7 +198,7 @@ def test_other_folders_with_names_of_any_kind_say_nothing(user: User) -> None:
 
 
 def test_a_worker_that_is_killed_loses_nothing(user: User) -> None:
-    """The first message comes where nobody works; of each next one the worker dies on the way."""
+    """What comes while nobody works waits at the socket, which the supervisor holds."""
     for pid in user.world.daemon.workers():
         kill(pid)
     for _ in range(3):
