@@ -81,6 +81,9 @@ class BayesSettings(SharedSettings):
         "their filters (docs/training.md#forwards)",
         True,
     )
+    replies: bool = setting(
+        read.flag, "a message that its user answers is ham, unless he has said what it is", False
+    )
     sweep: int = setting(
         read.integer(0, 86400),
         "so often is looked what users have put into Train/Spam and Train/Ham; 0: never",

@@ -5,8 +5,8 @@ mail program does it, and has to be in the journal of that user soon after: then
 the socket, the queue and the store work. Then it is taken back and deleted, so that it teaches
 nobody. What a run leaves that was killed, the next one takes away.
 
-It is tried after each start, daily, and again soon where it fails. Why it does is told to `tell`,
-which writes to postmaster where it fails twice in a row, and is seen in `iems status`.
+It is tried after each start, daily, and again soon where it fails. That it fails twice in a row is
+seen in `iems status`, and `tell` writes to postmaster; the first time Dovecot may be on its way up.
 """
 
 from __future__ import annotations
@@ -62,15 +62,18 @@ class Canary:
     clock: Callable[[], float] = time.monotonic
     wait: float = WAIT
     _next: float = field(default=0.0, init=False)
+    _failed: bool = field(default=False, init=False)
 
     def run(self, deadline: Deadline) -> None:
         """Try it, if it is time to."""
         if self.clock() < self._next:
             return
         why = self._tried(deadline)
-        self.meter.level("backend_up", float(not why), backend=NAME)
         if why:
-            self.log.error("a moved message does not train", user=self.user, why=why)
+            self.log.warning("a moved message does not train", user=self.user, why=why)
+        if not why or self._failed:
+            self.meter.level("backend_up", float(not why), backend=NAME)
+        self._failed = bool(why)
         self._next = self.clock() + (0.0 if why else DAY)
         self.tell({NAME: why})
 

@@ -10,6 +10,7 @@ folders are for, by their special use (RFC 6154) and not by their names: `junk`,
 - Appended to Junk it is spam if it was delivered here, for whole mailboxes are imported so;
   appended to Train/Spam or Train/Ham it is what the folder says.
 - A junk flag or a not-junk flag that was set says it wherever the message is.
+- Answered it is ham, where the site wants that, and unless its user has said what it is.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ class Provided(enum.Enum):
     NOTHING = "nothing"
     DELIVERED = "a message with this Message-ID was delivered here"
     WAS_SPAM = "it was trained as spam, or filed as junk"
+    UNSAID = "nobody has said what it is"
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +67,11 @@ def of_append(request: Request) -> Intent | None:
             return Intent(Label.SPAM, Provided.DELIVERED)
         case _:
             return None
+
+
+def of_reply() -> Intent:
+    """`reply`: what an answer to it says."""
+    return Intent(Label.HAM, Provided.UNSAID)
 
 
 def of_label(request: Request) -> Intent | None:

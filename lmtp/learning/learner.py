@@ -45,6 +45,9 @@ class Learner:
     log: Log
     meter: Meter
     max_message: int = MAX_MESSAGE
+    replies: bool = False
+    """Whether what is answered is ham."""
+
     clock: Callable[[], float] = time.time
 
     def learn(self, kept: Kept, intent: Intent | None, source: str, deadline: Deadline) -> Answer:
@@ -58,7 +61,9 @@ class Learner:
         name = key(message)
         salt = self._salt(user, deadline)
         if not self._provided(user, name, message, intent.provided, salt, deadline):
-            return self._told(user, source, intent.label.value, "not trained: not known here")
+            unsaid = intent.provided is Provided.UNSAID
+            why = "known already" if unsaid else "not trained: not known here"
+            return self._told(user, source, intent.label.value, why)
         seen = self._seen(user, name, salt, deadline)
         entry = Entry(
             key=name,
@@ -107,6 +112,8 @@ class Learner:
             case Provided.DELIVERED:
                 known = message_id(message)
                 return bool(known) and self.memory.delivered(user, known, deadline)
+            case Provided.UNSAID:
+                return self.store.entry(user, name, deadline) is None
             case Provided.WAS_SPAM:
                 trained = self.store.entry(user, name, deadline)
                 if trained is not None:

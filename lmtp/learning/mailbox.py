@@ -26,6 +26,10 @@ class MailboxError(Exception):
     """The server did not do it; the message says what."""
 
 
+class ServerError(MailboxError):
+    """There is no server now."""
+
+
 @dataclass(frozen=True, slots=True)
 class Master:
     """The IMAP server at `host` and `port`, and who may log in to it for everybody."""
@@ -117,18 +121,20 @@ class Mailbox:
 @contextlib.contextmanager
 def opened(master: Master, user: Address, deadline: Deadline) -> Iterator[Mailbox]:
     """The folders of this user; a MailboxError for all that goes wrong with them."""
-    imap = None
+    seconds = max(deadline.remaining(), 0.001)
     try:
-        imap = imaplib.IMAP4(master.host, master.port, timeout=max(deadline.remaining(), 0.001))
+        imap = imaplib.IMAP4(master.host, master.port, timeout=seconds)
+    except (imaplib.IMAP4.error, OSError) as error:
+        raise ServerError(f"{type(error).__name__}: {error}") from error
+    try:
         imap.login(_quoted(f"{user.key}*{master.name}".encode()), master.password)
         yield Mailbox(imap)
         imap.logout()
     except (imaplib.IMAP4.error, OSError, ValueError) as error:
         raise MailboxError(f"{type(error).__name__}: {error}") from error
     finally:
-        if imap is not None:
-            with contextlib.suppress(OSError):
-                imap.shutdown()
+        with contextlib.suppress(OSError):
+            imap.shutdown()
 
 
 def junk(mailbox: Mailbox, folders: Iterable[Folder]) -> bytes:

@@ -111,6 +111,7 @@ class TrainingGeneration:
             log,
             control.meter,
             own.max_message,
+            own.replies,
         )
         queue = Queue(own.queue)
         worker = Worker(queue, learner, log, control)

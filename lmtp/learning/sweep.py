@@ -9,7 +9,7 @@ and once a day, since it costs more.
 
 A run ends by its deadline and the next one goes on behind the last user, over restarts too. One
 user's mailbox that cannot be opened is told in the log and keeps nobody else from his turn; many in
-a row end the run.
+a row end the run, and so does a server that is away.
 """
 
 from __future__ import annotations
@@ -27,7 +27,15 @@ from iems.directory.reader import DirectoryUnavailable
 from iems.model.address import Address
 from iems.serve.deadline import Deadline
 from lmtp.bayes.tokens import MAX_MESSAGE
-from lmtp.learning.mailbox import INBOX, Mailbox, MailboxError, Master, junk, opened
+from lmtp.learning.mailbox import (
+    INBOX,
+    Mailbox,
+    MailboxError,
+    Master,
+    ServerError,
+    junk,
+    opened,
+)
 from lmtp.learning.protocol import Answer, PeerError, Request
 
 TRAIN = "Train"
@@ -119,8 +127,8 @@ class Sweep:
                 with opened(self.master, user, deadline.sooner(_USER)) as mailbox:
                     trained += self._user(user, mailbox, place.full, deadline.sooner(_USER))
                 failures = 0
-            except PeerError as error:
-                self.log.warning("sweep waits for the trainer", error=printable(str(error)))
+            except (PeerError, ServerError) as error:
+                self.log.warning("sweep waits", error=printable(str(error)))
                 return trained
             except (MailboxError, RefusedError) as error:
                 failures += isinstance(error, MailboxError)

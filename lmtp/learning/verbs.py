@@ -14,7 +14,7 @@ from typing import TypeAlias
 from iems.serve.deadline import Deadline
 from lmtp.bayes.exchange import LARGEST
 from lmtp.bayes.tokens import MAX_MESSAGE
-from lmtp.learning.intent import of_append, of_label, of_move
+from lmtp.learning.intent import of_append, of_label, of_move, of_reply
 from lmtp.learning.keeping import put_back, reset, undo
 from lmtp.learning.learner import SOURCES, Learner, RefusedError
 from lmtp.learning.protocol import Answer
@@ -49,6 +49,11 @@ def _flag(learner: Learner, kept: Kept, deadline: Deadline) -> Answer:
     return learner.learn(kept, of_label(kept.request), "flag", deadline)
 
 
+def _reply(learner: Learner, kept: Kept, deadline: Deadline) -> Answer:
+    intent = of_reply() if learner.replies else None
+    return learner.learn(kept, intent, "reply", deadline)
+
+
 def _train(learner: Learner, kept: Kept, deadline: Deadline) -> Answer:
     source = kept.request.options.get("source", "")
     intent = of_label(kept.request)
@@ -66,6 +71,7 @@ VERBS: Mapping[str, Verb] = {
     "move": Verb(_move),
     "append": Verb(_append),
     "flag": Verb(_flag),
+    "reply": Verb(_reply),
     "train": Verb(_train),
     "undo": Verb(undo, 0, waits=True),
     "reset": Verb(reset, 0, waits=True),

@@ -1,5 +1,5 @@
 """The jobs of the training daemon under its own user, in real mailboxes: the sweep takes up what
-was moved while it was away, and the canary shows whether a moved message trains.
+was moved while it was away, and the canary shows whether a moved message trains; what is answered.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from tests.waiting import eventually
 
 DOMAIN = "canary.box.test"
 CANARY, OTHER = Address("iems-canary", DOMAIN), Address("other-canary", DOMAIN)
-USERS = ("away", "left", CANARY.local, OTHER.local)
+USERS = ("away", "left", "busy", CANARY.local, OTHER.local)
 JUNK = "Unwanted"
 JUNKS = (JUNK, "Junk")
 """This Dovecot has two for it."""
@@ -46,6 +46,7 @@ file = "{file}"
 [checks.bayes]
 mode = "delegate"
 [bayes]
+replies = true
 sweep = 10
 canary = "{canary}"
 imap = "127.0.0.1:{port}"
@@ -146,6 +147,26 @@ def test_what_was_moved_while_the_daemon_was_away_is_trained_once_it_runs(world:
         eventually(lambda: sum(world.counts("away", *JUNKS)) == 1, 30)
         assert world.counts("away", "Train.Spam") == [0]
         eventually(lambda: b"$IEMS" not in world.flags("left", JUNK), 30)
+
+
+def test_what_a_user_answers_is_ham_where_the_site_wants_it_and_once(world: World) -> None:
+    """Not in Junk, and not where he has said what it is."""
+    with running(world.daemon), world.imap("busy") as imap:
+        for name, folder in ((b"one", JUNK), (b"two", "INBOX"), (b"three", "INBOX")):
+            text = b"Subject: %s\r\nMessage-ID: <%s@busy.test>\r\n\r\nhi\r\n" % (name, name)
+            imap.append(folder, "", "", text)
+        imap.select(JUNK)
+        imap.store("1", "+FLAGS", "(\\Answered)")
+        imap.select("INBOX")
+        imap.store("2", "+FLAGS", "($Junk)")
+        imap.store("1:2", "+FLAGS", "(\\Answered \\Seen)")
+        imap.store("1:2", "-FLAGS", "(\\Answered)")
+        imap.store("1:2", "+FLAGS", "(\\Answered)")
+        wanted = [("flag", "spam"), ("reply", "ham")]
+        eventually(lambda: world.learned("busy") == wanted, 60, world.daemon.log)
+        done = 'user="busy@canary.box.test" source="reply" label="ham" done="known already"'
+        eventually(lambda: world.daemon.log(done).count("\n") == 2, 60, world.daemon.log)
+        assert world.learned("busy") == wanted
 
 
 @dataclass

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import imaplib
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
@@ -203,13 +203,24 @@ def test_a_run_goes_on_where_the_last_one_ended_over_restarts_too(desk: Desk) ->
     desk.sweep.ask = last
     desk.run()
     assert [user for user, _label, _text in desk.asked] == [one.user]
-    assert "waits for the trainer" in desk.warned[0]
+    assert desk.warned == ["sweep waits away"]
     desk.put(one, "Train.Spam", "more")
     later = Desk(desk.place, desk.folder, desk.boxes)
     later.run()
     assert [user for user, _label, _text in later.asked] == [two.user, zoe.user]
     later.run()
     assert [user for user, _label, _text in later.asked[2:]] == [one.user]
+
+
+def test_without_an_imap_server_nobody_has_had_his_turn(desk: Desk) -> None:
+    one, *_others = desk.boxes
+    desk.put(one, "Train.Spam", "offer")
+    there, desk.sweep.master = desk.sweep.master, replace(desk.sweep.master, port=9)
+    desk.run()
+    assert len(desk.warned) == 1
+    desk.sweep.master = there
+    desk.run()
+    assert [user for user, _label, _text in desk.asked] == [one.user]
 
 
 def test_the_master_user_comes_from_this_host_by_imap_and_for_nothing_else(desk: Desk) -> None:

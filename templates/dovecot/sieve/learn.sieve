@@ -10,7 +10,7 @@ set "to" "other";
 
 if environment :is "imap.cause" "FLAG" {
     # That a message was read is most of what comes here.
-    if not environment :contains "imap.changedflags" "junk" {
+    if not environment :contains "imap.changedflags" ["junk", "\\Answered"] {
         stop;
     }
     set "verb" "flag";
@@ -29,7 +29,16 @@ if environment :is "imap.cause" "FLAG" {
         set "label" "ham";
     }
     if string "${label}" "" {
-        stop;
+        if environment :matches "imap.mailbox" "*" {
+            set "name" "${1}";
+        }
+        if anyof (specialuse_exists "${name}" "\\Junk",
+            not hasflag "\\Answered",
+            not environment :contains "imap.changedflags" "\\Answered") {
+            stop;
+        }
+        # Whether it counts the daemon alone knows: no keyword is left.
+        set "verb" "reply";
     }
 } else {
     if environment :matches "vnd.dovecot.mailbox-to" "*" {

@@ -53,6 +53,7 @@ class Bench:
 
     folder: Path
     wanted: Callable[[str, Deadline], bool] = lambda _user, _deadline: True
+    replies: bool = False
     log: Heard = field(default_factory=Heard)
     control: Control = field(default_factory=Control)
 
@@ -69,6 +70,7 @@ class Bench:
             self.wanted,
             self.log,
             self.control.meter,
+            replies=self.replies,
             clock=lambda: NOW,
         )
         self.worker = Worker(self.queue, self.learner, self.log, self.control, first_pause=0.01)
@@ -194,6 +196,21 @@ def test_a_user_whose_filter_is_off_trains_nothing(tmp_path: Path) -> None:
     with bench.serving():
         told = [bench.told("flag", message(1), user, label="spam") for user in (ALICE, BOB)]
     assert told == ["not trained: off", "learned"]
+
+
+def test_what_is_answered_is_ham_where_the_site_says_so_and_nobody_else(tmp_path: Path) -> None:
+    for replies, told in ((False, "not trained: it says nothing"), (True, "learned")):
+        folder = tmp_path / told[:3]
+        folder.mkdir()
+        bench = Bench(folder, replies=replies)
+        with bench.serving():
+            assert bench.told("reply", message(1)) == told
+            bench.told("flag", message(2), label="spam")
+            again = bench.told("reply", message(2))
+            assert again == ("known already" if replies else told)
+            spam = (key(message(2)), Label.SPAM, "flag")
+            ham = [(key(message(1)), Label.HAM, "reply")] if replies else []
+            assert bench.journal() == [*ham, spam]
 
 
 def test_train_takes_a_source_that_is_known(bench: Bench) -> None:
