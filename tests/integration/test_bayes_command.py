@@ -107,12 +107,18 @@ def test_old_mail_is_trained_told_taken_back_moved_and_forgotten(
     assert desk.run("curve", BOB, "--html", tmp_path / "curve") == 0
     assert desk.run("status") == 0
     assert [line.split()[:3] for line in desk.out.splitlines()[1:-1]] == [[BOB, "12", "12"]]
-    strangers = [
-        one
-        for one in desk.site.bayes_state.rglob("*")
-        if (one.owner(), one.group()) != (BAYES_USER, BAYES_USER)
-    ]
-    assert strangers == [], "root leaves nothing of its own there"
+
+
+def test_what_root_makes_there_is_the_daemon_s(ground: Ground, tmp_path: Path) -> None:
+    """It has made nothing yet when root looks."""
+    folder = owned(ground.place("command-empty"), BAYES_USER, BAYES_USER, 0o2770)
+    (tmp_path / "directory.toml").write_text(_DIRECTORY)
+    text = _SETTINGS.format(file=tmp_path / "directory.toml")
+    (tmp_path / "iems.toml").write_text(f'{text}[bayes]\nstore = "{folder}"\n')
+    assert main(["--settings", str(tmp_path / "iems.toml"), "bayes", "status", ALICE]) == 1
+    made = {one.name: (one.owner(), one.group(), one.stat().st_mode) for one in folder.iterdir()}
+    assert {"bayes.sqlite", "memory.sqlite"} <= made.keys()
+    assert set(made.values()) == {(BAYES_USER, BAYES_USER, 0o100660)}
 
 
 @pytest.mark.parametrize("user", [OFF, "nobody@command.box.test"])
