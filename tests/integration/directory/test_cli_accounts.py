@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import functools
 import json
+import os
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -15,6 +17,7 @@ from tests.integration.directory.conftest import CLI_DOMAIN, Iems
 
 DOMAIN = CLI_DOMAIN
 ALICE = f"alice@{DOMAIN}"
+GONE = os.strerror(errno.ENOENT)
 
 
 def test_user_set_and_show(iems: Iems, domain: str) -> None:
@@ -198,6 +201,32 @@ def test_sender_as_a_user(iems: Iems, audit: list[str]) -> None:
     iems("domain", "admin", "add", DOMAIN, bob)
     for subject in (ALICE, bob, DOMAIN):
         assert iems("sender", "allow", "--as", bob, subject, "example.net")[0] == 0
+
+
+@pytest.mark.usefixtures("domain")
+def test_filter_as_a_user(iems: Iems, audit: list[str], tmp_path: Path) -> None:
+    """His own and nobody else's, on or not as the directory says; those in a domain its admin's."""
+    bob, socket = f"bob@{DOMAIN}", tmp_path / "nobody-listens"
+    iems("user", "add", bob)
+    with (tmp_path / "iems.toml").open("a") as settings:
+        settings.write(f'[bayes]\nstore = "{tmp_path}"\nsocket = "{socket}"\n')
+        settings.write('[checks.bayes]\nmode = "delegate"\n')
+    nothing = f"{ALICE}: the filter is {{}}\n  trained    nothing\n"
+    assert iems("bayes", "status", "--as", ALICE, ALICE)[:2] == (1, nothing.format("on"))
+    iems("user", "set", ALICE, "--bayes", "shadow")
+    assert iems("bayes", "status", "--as", ALICE, ALICE)[:2] == (1, nothing.format("shadow"))
+    wanted = ("reset", "--as", ALICE, ALICE, "--yes")
+    assert iems("bayes", *wanted)[::2] == (75, f"iems: cannot reach {socket}: {GONE}\n")
+    for subject in (bob, "nobody@nowhere.test"):
+        for verb, *rest in (("status",), ("undo", "0" * 32), ("reset", "--yes"), ("export",)):
+            code, out, error = iems("bayes", verb, "--as", ALICE, subject, *rest)
+            assert (code, out) == (77, "")
+            assert f"user {ALICE} may not" in error
+    assert iems("bayes", "status", "--as", ALICE)[0] == 77
+    assert any(f'object="bayes {bob}" result="NotAuthorisedError"' in line for line in audit)
+    iems("domain", "admin", "add", DOMAIN, bob)
+    assert iems("bayes", "status", "--as", bob, ALICE)[0] == 1
+    assert iems("bayes", "status", "--as", bob, "alice@example.test")[0] == 77
 
 
 def test_every_write_is_audited(
