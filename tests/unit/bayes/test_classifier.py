@@ -184,6 +184,21 @@ def test_bytes_that_are_none_are_refused(classifier: Classifier, raw: bytes) -> 
         assert state.encode() == before
 
 
+def test_a_change_that_is_none_in_one_part_changes_nothing() -> None:
+    """The parts before it are as they were."""
+    default = CLASSIFIERS[DEFAULT]
+    state = default.empty()
+    told = default.features(Tokens(("subject:a", "b"), b"c"), SALT)
+    change = default.train(state, told, Label.SPAM)
+    parts = change[3 : -len(told)]
+    # Fisher's change is three bytes, behind two of their length.
+    damaged = change[:3] + parts[:-5] + b"\1\0" + parts[-1:] + told
+    before = state.encode()
+    with pytest.raises(StateError):
+        default.undo(state, damaged)
+    assert state.encode() == before
+
+
 def test_a_state_of_another_table_is_refused() -> None:
     """As one of an older release would be, had its layout changed."""
     default = CLASSIFIERS[DEFAULT]
