@@ -94,8 +94,8 @@ def _lines(result: Result) -> list[tuple[str, str]]:
         *ranges,
         (
             "messages/s",
-            f"{_number(result.messages_per_second, 0)} (tokenise and classify, without training;"
-            f" one in 100 takes over {_number(slow and 1000 * slow, 1)} ms)",
+            f"{_number(result.messages_per_second, 0)} (tokenise and classify, on one core,"
+            f" without training; one in 100 takes over {_number(slow and 1000 * slow, 1)} ms)",
         ),
         ("state", f"{result.state_bytes} bytes"),
     ]

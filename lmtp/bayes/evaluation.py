@@ -46,7 +46,7 @@ class Judged:
     log_odds: float
     verdict: Verdict
     seconds: float
-    """For tokens, features and the judgement; neither reading nor training is in them."""
+    """Of a processor, for tokens, features and the judgement; not for reading and training."""
 
     @property
     def right(self) -> bool:
@@ -102,7 +102,7 @@ class Result:
 
     @property
     def messages_per_second(self) -> float | None:
-        """Of tokens, features and the judgement."""
+        """That one processor core makes tokens and features of and judges."""
         seconds = sum(one.seconds for one in self.judged)
         return self.messages / seconds if seconds else None
 
@@ -141,10 +141,10 @@ def evaluate(
     judged = []
     for number, entry in enumerate(entries, 1):
         message = _read(entry.path)
-        began = time.perf_counter()
+        began = time.process_time()
         features = classifier.features(tokens(message), _SALT)
         score = classifier.classify(state, features)
-        seconds = time.perf_counter() - began
+        seconds = time.process_time() - began
         judged.append(Judged(entry.label, score.log_odds, score.verdict, seconds))
         wrong = dice.random() < noise
         waiting.append((features, _other(entry.label) if wrong else entry.label))
