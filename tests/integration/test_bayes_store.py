@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import re
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, contextmanager, suppress
@@ -23,10 +24,11 @@ from lmtp.bayes.memory import Memory, Seen
 from lmtp.bayes.redisstore import RedisStore
 from lmtp.bayes.score import Label, Score, Verdict
 from lmtp.bayes.sqlitestore import SqliteStore
-from lmtp.bayes.store import DamagedError, Entry, Limits, Store, StoreError
+from lmtp.bayes.store import MAX_ASIDE, DamagedError, Entry, Limits, Store, StoreError
 from lmtp.bayes.training import Trainer
 from tests.bayeskept import (
     CLASSIFIER,
+    NOW,
     Made,
     StoreContract,
     TrainingContract,
@@ -36,6 +38,7 @@ from tests.bayeskept import (
     soon,
     trained_by_hand,
 )
+from tests.conftest import ROOT
 from tests.integration.conftest import Fresh
 from tests.integration.stack.faults import Disk, hanging
 from tests.integration.stack.ground import AGENT_USER, Ground, owned, running
@@ -139,6 +142,37 @@ def test_a_server_that_is_gone_is_told_and_what_it_wrote_down_is_there_again(
         server.start()
         assert store.load("alice", soon()) == before
         assert len(store.journal("alice", soon())) == 1
+
+
+def test_who_logs_in_needs_no_more_than_the_page_says(ground: Ground) -> None:
+    page = (ROOT / "docs/bayes.md").read_text()
+    [rights] = re.findall(r"^user iems on >PASSWORD (resetchannels .*)$", page, re.MULTILINE)
+    lines = f"user default off\nuser iems on >secret {rights}"
+    with running(Redis(ground, lines)) as server:
+
+        def store(prefix: str, login: Login) -> closing[RedisStore]:
+            link = Resp(Server.parse(server.address), login)
+            return closing(RedisStore(link, server.address, prefix, Limits(entries=1)))
+
+        with store("iems:", Login("iems", "secret")) as good:
+            for name in ("one", "two"):
+                assert _train(good, "alice", name)
+            assert good.entry("alice", b"two", soon()) == good.journal("alice", soon())[0]
+            for user in ("alice", *(f"user{number}" for number in range(MAX_ASIDE + 1))):
+                assert user == "alice" or _train(good, user, "one")
+                assert good.set_aside(user, good.load(user, soon()).number, "test", soon())
+            kept = good.load("alice", soon())
+            assert good.replace("alice", kept, [entry("three", time=1.0)], soon())
+            assert good.expire(NOW, soon()) == 1
+            assert good.users(soon())[0] == "alice"
+            assert good.forget("alice", soon())
+        for prefix, login, why in (
+            ("x:", Login("iems", "secret"), "NOPERM"),
+            ("iems:", Login(), "NOAUTH|unauthenticated"),
+            ("iems:", Login("iems", "wrong"), ": takes no login: WRONGPASS"),
+        ):
+            with store(prefix, login) as bad, pytest.raises(StoreError, match=why):
+                bad.load("alice", soon())
 
 
 def test_iems_check_live_asks_the_server_that_keeps_it(redis: Redis, tmp_path: Path) -> None:
