@@ -124,11 +124,10 @@ def world(ground: Ground) -> Iterator[World]:
     text = _SETTINGS.format(file=directory, canary=CANARY, port=server.imap, password=password)
     site.write("iems.toml", text)
     owned(site.folder, "root", GROUP, 0o755)
-    [script] = ground.folder.glob("imapsieve*/learn.sieve")
     for name in USERS:
         server.add_user(f"{name}@{DOMAIN}")
     with running(server):
-        yield World(site, server, daemons.trainer(site), script)
+        yield World(site, server, daemons.trainer(site), training.script(server))
 
 
 def test_what_was_moved_while_the_daemon_was_away_is_trained_once_it_runs(world: World) -> None:

@@ -58,3 +58,10 @@ def dovecot(ground: Ground, socket: Path, more: str = "") -> Dovecot:
     script.write_text((ROOT / "templates/dovecot/sieve/learn.sieve").read_text())
     run("sievec", "-c", server.folder / "dovecot.conf", script)
     return server
+
+
+def script(server: Dovecot) -> Path:
+    """The script that this one runs, of which it has a compiled copy beside."""
+    told = (server.folder / "dovecot.conf").read_text()
+    [name] = re.findall(r"^  imapsieve_mailbox1_before = file:(.*)$", told, re.MULTILINE)
+    return Path(name)
