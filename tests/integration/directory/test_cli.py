@@ -158,6 +158,8 @@ def test_alias(iems: Iems, domain: str) -> None:
 def test_alias_warnings(iems: Iems, domain: str) -> None:
     """What is made and may not be meant."""
     assert "nobody yet" in iems("alias", "add", f"a@{domain}", f"b@{domain}")[2]
+    for name in ("spam", "ham"):
+        assert iems("alias", "add", f"{name}@{domain}", f"{name}@{domain}")[2] == ""
     assert "will not accept" in iems("alias", "add", f"b@{domain}", f"a@{domain}")[2]
     assert "gets no mail" in iems("alias", "add", ALICE, "far@example.net")[2]
 
