@@ -23,6 +23,7 @@ from tests.integration.stack.ground import AGENT_USER, BAYES_USER, Ground, owned
 from tests.integration.stack.imap import Mailbox
 from tests.integration.stack.mailsystem import MailSystem
 from tests.integration.stack.smtp import send
+from tests.unit.lmtp.judging.conftest import unsalted
 from tests.waiting import eventually
 
 SETTINGS = """
@@ -90,6 +91,7 @@ def filters(mailsystem: MailSystem, ground: Ground) -> Iterator[Filters]:
     """A folder that is the agent's by its group alone, and a store that somebody else writes."""
     folder = owned(ground.place("bayes"), BAYES_USER, BAYES_USER, 0o2770)
     store = SqliteStore(folder / sqlitestore.FILE)
+    unsalted(store)
     with mailsystem.settings(NAME, SETTINGS.format(folder=folder)):
         minutes = learned(store, "minutes@x.test", PILLS, MINUTES)
         pills = learned(store, "pills@x.test", MINUTES, PILLS)
@@ -128,7 +130,7 @@ def test_each_recipient_s_own_filter_decides(filters: Filters, fresh: Fresh) -> 
     assert re.match(
         r"bayes (spam|certain): junk, chosen by site; (spam|certain), probability ", why
     )
-    assert " pills " in why
+    assert set(PILLS.split()) & set(why.split())
     assert told[bob.user][0].startswith("bayes: ham probability 0.")
     assert f": tag, chosen by user {tags.user}; " in told[tags.user][0]
     assert told[shadow.user][0].startswith("shadow, nothing done: bayes ")
