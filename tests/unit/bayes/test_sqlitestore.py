@@ -195,6 +195,20 @@ def test_no_value_in_a_row_is_more_than_damage(store: SqliteStore, column: str, 
     assert store.load("alice", soon()).ham == 1
 
 
+@pytest.mark.parametrize("place", [0, 300, 70_000, -1])
+def test_a_bit_that_is_another_one_is_damage(store: SqliteStore, place: int) -> None:
+    notes: list[str] = []
+    trainer = Trainer(store, CLASSIFIER, notes.append)
+    trainer.learn("alice", lesson(store, "alice", 1, Label.SPAM), soon())
+    before = store.load("alice", soon()).state
+    state = bytearray(before)
+    state[place] ^= 4
+    _sql(store, "UPDATE user SET state = ?", bytes(state))
+    assert trainer.mend("alice", soon())
+    assert store.load("alice", soon()).state == before
+    assert len(notes) == 2
+
+
 @pytest.mark.parametrize(
     "damage", ["label = 'eggs'", "label = 'ham'", "packed = x'00'", "size = 1", "score = 'x'"]
 )
