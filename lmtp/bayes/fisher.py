@@ -5,8 +5,9 @@ A word's probability is that of spam among equally many ham and spam that have i
 side (G. Robinson, "A Statistical Approach to the Spam Problem", Linux Journal, 2003): the result is
 near 1/2 where both sides have much to say, or neither.
 
-Both counts of a word share a byte. Where one would pass 15 both are halved: their relation stays,
-and what was long ago weighs less. It learns where it was wrong or not sure.
+Both counts of a word share a byte. Where one would pass 11 both are halved: their relation stays,
+and what was long ago weighs less. What is taken back after that may leave less than nothing, which
+counts as nothing. It learns where it was wrong or not sure.
 """
 
 from __future__ import annotations
@@ -28,7 +29,8 @@ _HEAD = struct.Struct("<II")
 _CHANGE = struct.Struct("<BH")
 """Whether it was spam, and how many words were halved."""
 
-_MOST = 15
+_MOST = 11
+"""Of 16 numbers in half a byte; those above are -4 to -1."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,15 +75,15 @@ class Fisher:
         """Learn it; the change, which is empty where there was nothing to learn."""
         if abs(spam - probability(self.log_odds(table, words))) <= self.margin:
             return b""
-        counts, halved = table[_HEAD.size :], bytearray()
+        counts, halved, one = table[_HEAD.size :], bytearray(), _one(spam=spam)
         for number in words:
             old = counts[number]
-            ham_count, spam_count = (old >> 4) + (not spam), (old & 15) + spam
-            if max(ham_count, spam_count) > _MOST:
-                ham_count, spam_count = ham_count // 2, spam_count // 2
-                new = ham_count << 4 | spam_count
-                halved += struct.pack("<HB", number, new - old - _one(spam=spam) & 0xFF)
-            counts[number] = ham_count << 4 | spam_count
+            counts[number] = new = _moved(old, one, 1)
+            ham_count, spam_count = _counts(old)
+            if (spam_count if spam else ham_count) == _MOST:
+                half = (ham_count + (not spam)) // 2 << 4 | (spam_count + spam) // 2
+                halved += struct.pack("<HB", number, _moved(half, new, -1))
+                counts[number] = half
         _count(table, 1, spam=spam)
         return _CHANGE.pack(spam, len(halved) // 3) + halved
 
@@ -90,11 +92,11 @@ class Fisher:
         if not change:
             return
         spam, count = _CHANGE.unpack_from(change)
-        counts = table[_HEAD.size :]
+        counts, one = table[_HEAD.size :], _one(spam=spam)
         for number in words:
-            counts[number] = counts[number] - _one(spam=spam) & 0xFF
+            counts[number] = _moved(counts[number], one, -1)
         for number, more in struct.iter_unpack("<HB", change[_CHANGE.size :][: 3 * count]):
-            counts[number] = counts[number] - more & 0xFF
+            counts[number] = _moved(counts[number], more, -1)
         _count(table, -1, spam=spam)
 
     def _known(self, table: memoryview, words: array[int]) -> dict[int, tuple[float, int]]:
@@ -105,10 +107,11 @@ class Fisher:
         counts = bytes(table[_HEAD.size :])
         found = {}
         for both, many in Counter(map(counts.__getitem__, words)).items():
-            if not both:
+            ham_count, spam_count = _counts(both)
+            seen = ham_count + spam_count
+            if not seen:
                 continue
-            ham_share, spam_share = (both >> 4) / ham, (both & 15) / spam
-            seen = (both >> 4) + (both & 15)
+            ham_share, spam_share = ham_count / ham, spam_count / spam
             raw = spam_share / (ham_share + spam_share)
             one = (self.strength / 2 + seen * raw) / (self.strength + seen)
             if abs(one - 0.5) >= self.least:
@@ -118,6 +121,17 @@ class Fisher:
 
 def _one(*, spam: bool) -> int:
     return 1 if spam else 16
+
+
+def _counts(both: int) -> tuple[int, int]:
+    """In how many ham and spam."""
+    ham, spam = both >> 4, both & 15
+    return ham if ham <= _MOST else 0, spam if spam <= _MOST else 0
+
+
+def _moved(both: int, by: int, times: int) -> int:
+    """Each half of the byte for itself, modulo 16: whatever was added can be taken away."""
+    return both + times * (by & 0xF0) & 0xF0 | both + times * by & 0x0F
 
 
 def _count(table: memoryview, more: int, *, spam: bool) -> None:

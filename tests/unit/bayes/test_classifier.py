@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from array import array
 from collections.abc import Iterator
 
 import pytest
@@ -22,6 +23,7 @@ from lmtp.bayes.classifier import (
     Verdict,
     decode,
 )
+from lmtp.bayes.fisher import Fisher
 from lmtp.bayes.tokens import Tokens
 
 SALT = b"salt of the tests"
@@ -83,6 +85,26 @@ def test_what_is_at_its_limits_is_taken_back(classifier: Classifier) -> None:
     for change in reversed(changes):
         classifier.undo(state, change)
     assert state == classifier.empty()
+
+
+@pytest.mark.parametrize(("first", "other"), [(Label.SPAM, Label.HAM), (Label.HAM, Label.SPAM)])
+def test_what_was_halved_meanwhile_is_not_taken_for_the_other(first: Label, other: Label) -> None:
+    """A count that is 0 by then stays 0: it is not that of a word which was often in such mail."""
+    fisher = Fisher(margin=-1.0)
+    word, rest = array("H", [1]), array("H", [2])
+    table = memoryview(bytearray(fisher.size))
+    for label in Label:
+        fisher.learn(table, rest, spam=label is Label.SPAM)
+    wrong = fisher.learn(table, word, spam=first is Label.SPAM)
+    changes = [fisher.learn(table, word, spam=other is Label.SPAM) for _ in range(20)]
+    before = fisher.log_odds(table, word)
+    fisher.undo(table, word, wrong)
+    after = fisher.log_odds(table, word)
+    assert (after > 0) is (before > 0) is (other is Label.SPAM)
+    assert abs(after) >= abs(before)
+    for change in changes:
+        fisher.undo(table, word, change)
+    assert not any(table[8 + 1 : 8 + 2])
 
 
 def test_a_state_does_not_grow() -> None:
