@@ -80,6 +80,10 @@ class Mailbox:
         """Look into this folder from here on."""
         _checked("SELECT", self._imap.select(_quoted(folder)))
 
+    def examine(self, folder: bytes) -> None:
+        """Look into this folder from here on, and change nothing of it."""
+        _checked("EXAMINE", self._imap.select(_quoted(folder), readonly=True))
+
     def search(self, *criteria: str) -> list[int]:
         """The UIDs of messages, oldest first."""
         found = self._uid("SEARCH", *criteria)

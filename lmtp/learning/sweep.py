@@ -7,9 +7,10 @@ key. Where the daemon could not be asked when a message was moved, the script of
 keyword on it (`LEFT`); for those all folders are looked through, in the first round after a start
 and once a day, since it costs more.
 
-A run ends by its deadline and the next one goes on behind the last user, over restarts too. One
-user's mailbox that cannot be opened is told in the log and keeps nobody else from his turn; many in
-a row end the run, and so does a server that is away.
+A run ends by its deadline and the next one goes on behind the last user, over restarts too, and
+behind the user with whom a run was killed. One user's mailbox that cannot be opened is told in the
+log and keeps nobody else from his turn; many in a row end the run, and so does a server that is
+away.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from iems.serve.deadline import Deadline
 from lmtp.bayes.tokens import MAX_MESSAGE
 from lmtp.learning.mailbox import (
     INBOX,
+    Folder,
     Mailbox,
     MailboxError,
     Master,
@@ -123,6 +125,8 @@ class Sweep:
         for user in users:
             if deadline.expired or failures == _FAILURES:
                 return trained
+            # Were it killed with a user who takes too long, it would never get behind him.
+            _write(self.file, Round(user.key, place.full))
             try:
                 with opened(self.master, user, deadline.sooner(_USER)) as mailbox:
                     trained += self._user(user, mailbox, place.full, deadline.sooner(_USER))
@@ -146,9 +150,22 @@ class Sweep:
             if folder in names:
                 target = junk(mailbox, folders) if label == SPAM else INBOX
                 trained += self._folder(user, mailbox, folder, label, target, deadline)
-        if full:
-            for one in folders:
-                trained += self._left(user, mailbox, one.name, deadline)
+        return trained + (self._everywhere(user, mailbox, folders, deadline) if full else 0)
+
+    def _everywhere(
+        self, user: Address, mailbox: Mailbox, folders: Iterable[Folder], deadline: Deadline
+    ) -> int:
+        """What was left in any of the folders; a broken one is told when all others are done."""
+        trained, failed = 0, None
+        for folder in folders:
+            if deadline.expired:
+                break
+            try:
+                trained += self._left(user, mailbox, folder.name, deadline)
+            except MailboxError as error:
+                failed = error
+        if failed is not None:
+            raise failed
         return trained
 
     def _folder(
@@ -173,10 +190,15 @@ class Sweep:
 
     def _left(self, user: Address, mailbox: Mailbox, folder: bytes, deadline: Deadline) -> int:
         """Train what has a keyword, and take it away."""
+        # Selecting it would take from new messages that they are.
+        mailbox.examine(folder)
+        left = {word: mailbox.search("UNDELETED", "KEYWORD", word)[:MOST] for word in LEFT}
+        if not any(left.values()):
+            return 0
         mailbox.select(folder)
         trained = 0
         for keyword, label in LEFT.items():
-            for uid in mailbox.search("UNDELETED", "KEYWORD", keyword)[:MOST]:
+            for uid in left[keyword]:
                 if deadline.expired:
                     return trained
                 if self._trained(user, mailbox, uid, label, deadline):

@@ -212,6 +212,44 @@ def test_a_run_goes_on_where_the_last_one_ended_over_restarts_too(desk: Desk) ->
     assert [user for user, _label, _text in later.asked[2:]] == [one.user]
 
 
+def test_a_run_that_was_killed_goes_on_behind_the_user_with_whom_it_was(desk: Desk) -> None:
+    one, two, zoe = desk.boxes
+    for box in desk.boxes:
+        desk.put(box, "Train.Spam", "offer")
+
+    def killed(_wanted: Request, _message: bytes, _deadline: Deadline) -> Answer:
+        raise SystemExit
+
+    desk.sweep.ask = killed
+    with pytest.raises(SystemExit):
+        desk.run()
+    later = Desk(desk.place, desk.folder, desk.boxes)
+    later.run()
+    assert [user for user, _label, _text in later.asked] == [two.user, zoe.user]
+    later.run()
+    assert [user for user, _label, _text in later.asked[2:]] == [one.user]
+
+
+def test_new_mail_stays_new_where_nothing_was_left(desk: Desk) -> None:
+    [box, *_others] = desk.boxes
+    desk.put(box, "INBOX", "minutes")
+    desk.run()
+    with box._login() as imap:
+        assert b"(RECENT 1)" in imap.status("INBOX", "(RECENT)")[1][0]
+
+
+def test_a_broken_folder_keeps_no_other_from_its_turn(desk: Desk) -> None:
+    [box, *_others] = desk.boxes
+    (spam, _label), *_ham = LEFT.items()
+    for folder in ("Alpha", "Broken", "Mike", "Zoo"):
+        desk.put(box, folder, "offer", flags=f"({spam})")
+    name, _at, domain = box.user.partition("@")
+    run("chmod", "0", desk.place.dovecot.folder / "mail" / domain / name / "Maildir" / ".Broken")
+    desk.run()
+    assert len(desk.asked) == 3
+    assert [one.startswith(f"mailbox not swept {box.user}") for one in desk.warned] == [True]
+
+
 def test_without_an_imap_server_nobody_has_had_his_turn(desk: Desk) -> None:
     one, *_others = desk.boxes
     desk.put(one, "Train.Spam", "offer")
