@@ -28,7 +28,7 @@ from iems.store.spool import HEADER_LIMIT
 from lmtp.bayes.memory import Memory
 from lmtp.bayes.store import Store, StoreError
 from lmtp.bayes.tokens import MAX_MESSAGE
-from lmtp.learning.protocol import Answer, PeerError, Request, ask
+from lmtp.learning.protocol import Answer, Asked, PeerError, Request
 from lmtp.trained import connect_memory, connect_store
 
 SECONDS = 60.0
@@ -73,8 +73,13 @@ class Desk:
 
     def ask(self, verb: str, data: bytes = b"", **options: str) -> Answer:
         """What the daemon answers; PeerError."""
+        with closing(self.asked(verb, data, **options)) as asked:
+            return asked.answer()
+
+    def asked(self, verb: str, data: bytes = b"", **options: str) -> Asked:
+        """The same, to be answered later; PeerError."""
         request = Request(verb, self.user, options)
-        return ask(self.settings.bayes.socket, request, data, Deadline.after(SECONDS))
+        return Asked(self.settings.bayes.socket, request, data, Deadline.after(SECONDS))
 
     @contextmanager
     def _as_owner(self) -> Iterator[None]:

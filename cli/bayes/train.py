@@ -15,7 +15,7 @@ import sys
 import time
 from collections import Counter, deque
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass, field
 from itertools import chain, islice
 from pathlib import Path
@@ -24,7 +24,7 @@ from cli import entries
 from cli.bayes import desk
 from cli.bayes.mailbox import Mail, count, messages
 from lmtp.bayes.score import Label
-from lmtp.learning.protocol import Answer, PeerError
+from lmtp.learning.protocol import Answer, Asked, PeerError
 
 _AT_ONCE = 8
 """Messages on their way: the daemon writes each to the disk before it learns it."""
@@ -124,19 +124,25 @@ def act(at: desk.Desk, arguments: argparse.Namespace) -> int:
 
 def _answers(at: desk.Desk, lessons: Iterator[tuple[Label, Mail]]) -> Iterator[tuple[Mail, Answer]]:
     """What the daemon says of each, in their order; some are always on their way. PeerError."""
-    waiting: deque[tuple[Mail, Future[Answer]]] = deque()
-    pool = ThreadPoolExecutor(_AT_ONCE)
+    # No threads: while mail is read as its owner, all of a process have his rights alone.
+    waiting: deque[tuple[Mail, Asked]] = deque()
     try:
         for label, mail in lessons:
             if len(waiting) == _AT_ONCE:
-                first, answer = waiting.popleft()
-                yield first, answer.result()
+                yield _first(waiting)
             options = {"label": label.value, "source": "command", "wait": "yes"}
-            waiting.append((mail, pool.submit(at.ask, "train", mail.data, **options)))
-        for mail, answer in waiting:
-            yield mail, answer.result()
+            waiting.append((mail, at.asked("train", mail.data, **options)))
+        while waiting:
+            yield _first(waiting)
     finally:
-        pool.shutdown(cancel_futures=True)
+        for _mail, asked in waiting:
+            asked.close()
+
+
+def _first(waiting: deque[tuple[Mail, Asked]]) -> tuple[Mail, Answer]:
+    mail, asked = waiting.popleft()
+    with closing(asked):
+        return mail, asked.answer()
 
 
 def in_turns(

@@ -21,6 +21,7 @@ or silent a `PeerError`; both say why in words that may be logged.
 
 from __future__ import annotations
 
+import contextlib
 import re
 import socket
 from collections.abc import Iterator, Mapping
@@ -136,28 +137,51 @@ class Conversation:
                 self._rest += chunk
 
 
+class Asked:
+    """A request that is with the daemon on `path`, and will be answered; PeerError if it is not.
+
+    All that needs the rights of a client is done when it is made.
+    """
+
+    def __init__(self, path: Path, request: Request, data: bytes, deadline: Deadline) -> None:
+        self._deadline = deadline
+        self._connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            self._connection.settimeout(max(deadline.remaining(), 0.001))
+            self._connection.connect(str(path))
+            _send(self._connection, encode(request) + data, deadline)
+            self._connection.shutdown(socket.SHUT_WR)
+        except OSError as error:
+            self.close()
+            raise PeerError(f"cannot reach {path}: {error.strerror or error}") from None
+        except PeerError:
+            self.close()
+            raise
+
+    def answer(self) -> Answer:
+        """What it answers; PeerError where that does not come in time."""
+        told = bytearray()
+        while chunk := _receive(self._connection, self._deadline):
+            told += chunk
+            if len(told) > _LARGEST_ANSWER:
+                raise PeerError("the answer is too long")
+        if not told.endswith((b"+\n", b"-\n")):
+            raise PeerError("no answer")
+        text = told[:-2].decode(errors="replace").strip("\n")
+        return Answer(told.endswith(b"+\n"), text)
+
+    def close(self) -> None:
+        """End the connection."""
+        self._connection.close()
+
+
 def ask(path: Path, request: Request, data: bytes, deadline: Deadline) -> Answer:
     """Ask the daemon that listens on `path`; PeerError where there is no answer in time.
 
     The daemon may have done what was asked even so: ask again, which does it once.
     """
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
-        connection.settimeout(max(deadline.remaining(), 0.001))
-        try:
-            connection.connect(str(path))
-        except OSError as error:
-            raise PeerError(f"cannot reach {path}: {error.strerror or error}") from None
-        _send(connection, encode(request) + data, deadline)
-        connection.shutdown(socket.SHUT_WR)
-        told = bytearray()
-        while chunk := _receive(connection, deadline):
-            told += chunk
-            if len(told) > _LARGEST_ANSWER:
-                raise PeerError("the answer is too long")
-    if not told.endswith((b"+\n", b"-\n")):
-        raise PeerError("no answer")
-    text = told[:-2].decode(errors="replace").strip("\n")
-    return Answer(told.endswith(b"+\n"), text)
+    with contextlib.closing(Asked(path, request, data, deadline)) as asked:
+        return asked.answer()
 
 
 def encode(request: Request) -> bytes:

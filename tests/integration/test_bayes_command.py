@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import mailbox
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -119,6 +120,18 @@ def test_what_root_makes_there_is_the_daemon_s(ground: Ground, tmp_path: Path) -
     made = {one.name: (one.owner(), one.group(), one.stat().st_mode) for one in folder.iterdir()}
     assert {"bayes.sqlite", "memory.sqlite"} <= made.keys()
     assert set(made.values()) == {(BAYES_USER, BAYES_USER, 0o100660)}
+
+
+def test_a_maildir_of_another_user_is_trained_whole(desk: Desk) -> None:
+    """It is read with his rights, with which nobody may ask the daemon."""
+    folder = desk.site.ground.place("command-maildir")
+    box = mailbox.Maildir(folder / "Maildir")
+    for number in range(300):
+        box.add(message(1000 + number))
+    for one in (folder, *folder.rglob("*")):
+        os.chown(one, 65534, 65534)
+    assert desk.run("train", BOB, "--ham", folder / "Maildir") == 0, desk.err
+    assert desk.out.endswith("/s): 300 learned\n")
 
 
 @pytest.mark.parametrize("user", [OFF, "nobody@command.box.test"])
