@@ -28,7 +28,7 @@ from iems.store.spool import HEADER_LIMIT
 from lmtp.bayes.memory import Memory
 from lmtp.bayes.store import Store, StoreError
 from lmtp.bayes.tokens import MAX_MESSAGE
-from lmtp.learning.protocol import Answer, Asked, PeerError, Request
+from lmtp.learning.protocol import LATER, Answer, Asked, PeerError, Request
 from lmtp.trained import connect_memory, connect_store
 
 SECONDS = 60.0
@@ -72,9 +72,13 @@ class Desk:
             yield memory
 
     def ask(self, verb: str, data: bytes = b"", **options: str) -> Answer:
-        """What the daemon answers; PeerError."""
+        """What the daemon answers; PeerError, also where it will be done later."""
         with closing(self.asked(verb, data, **options)) as asked:
-            return asked.answer()
+            answer = asked.answer()
+        if answer.text.startswith(LATER):
+            self.tell(DELETE if verb == "reset" else SET, f"{verb} {answer.text}")
+            raise PeerError(answer.text)
+        return answer
 
     def asked(self, verb: str, data: bytes = b"", **options: str) -> Asked:
         """The same, to be answered later; PeerError."""

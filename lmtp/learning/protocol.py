@@ -36,6 +36,9 @@ _VERSION = b"VERSION\tscript\t4\t"
 _LARGEST_HEAD = 16 * 1024
 """Bytes up to the empty line; Pigeonhole's own limit is 1,024 for an argument."""
 
+LATER = "kept, to be done later"
+"""How the answer begins to who waits, where nothing could be done yet."""
+
 _LARGEST_ANSWER = 1 << 20
 _CHUNK = 64 * 1024
 _WORD = re.compile(r"[a-z][a-z-]{0,31}")

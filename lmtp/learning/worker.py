@@ -21,7 +21,7 @@ from iems.serve.deadline import Deadline
 from iems.serve.log import Log
 from lmtp.bayes.store import StoreError
 from lmtp.learning.learner import Learner, RefusedError
-from lmtp.learning.protocol import Answer
+from lmtp.learning.protocol import LATER, Answer
 from lmtp.learning.queue import TRIES, Entry, Kept, Queue
 from lmtp.learning.verbs import VERBS
 
@@ -41,7 +41,7 @@ class Outcome:
 
     def __init__(self) -> None:
         self._known = threading.Event()
-        self._answer = Answer(True, "kept, to be done later")
+        self._answer = Answer(True, LATER)
 
     def set(self, answer: Answer) -> None:
         """It is this."""
@@ -170,7 +170,7 @@ class Worker:
         seconds = min(before.seconds * 2, _LONGEST) if before else self._first_pause
         self._pauses[entry.whose] = _Pause(time.monotonic() + seconds, seconds)
         self._log.warning("training waits", user=kept.request.user, why=why, seconds=seconds)
-        self._tell(entry, Answer(True, f"kept, to be done later: {why}"))
+        self._tell(entry, Answer(True, f"{LATER}: {why}"))
 
     def _set_aside(self, entry: Entry, why: str) -> None:
         self._log.error("a request is set aside", request=entry.order, why=why)

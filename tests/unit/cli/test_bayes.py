@@ -322,6 +322,19 @@ def test_without_the_daemon_nothing_is_changed(site: Site, verb: str, word: str)
     assert site.daemon.store.load(ALICE, soon()).ham == 1
 
 
+@pytest.mark.parametrize(("verb", "word"), [*DAEMON, ("import", "m1")])
+def test_what_is_done_later_is_not_said_to_be_done(
+    site: Site, monkeypatch: pytest.MonkeyPatch, verb: str, word: str
+) -> None:
+    monkeypatch.setattr("lmtp.learning.server.WAIT", 0.01)
+    site.train((1, HAM, None))
+    given = site.file(1) if verb == "import" else word
+    with site.daemon.serving(working=False):
+        assert site.run(verb, ALICE, given) == 75
+    assert site.err.startswith("iems: kept, to be done later\n")
+    assert site.out == ""
+
+
 VERBS = [("status",), ("explain", "m"), ("undo", "m"), ("reset",), ("curve", "--html", "x")]
 
 
