@@ -26,11 +26,19 @@ def run(arguments: argparse.Namespace) -> int:
     return desk.answered(arguments, desk.SET, act)
 
 
+def _read(file: Path) -> bytes:
+    """As much as shows that it is too much."""
+    if file == Path("-"):
+        return sys.stdin.buffer.read(LARGEST + 1)
+    with file.open("rb") as source:
+        return source.read(LARGEST + 1)
+
+
 def act(at: desk.Desk, arguments: argparse.Namespace) -> int:
     """The same, with the rights given."""
     file: Path = arguments.file
     try:
-        text = sys.stdin.buffer.read(LARGEST + 1) if file == Path("-") else file.read_bytes()
+        text = _read(file)
     except OSError as error:
         return entries.failed(f"{file}: {error.strerror}", entries.USAGE)
     answer = at.ask("import", text)

@@ -52,6 +52,11 @@ class Course:
         """How many of them are behind it."""
         return self.skipped + self.done.total()
 
+    @property
+    def again(self) -> str:
+        """How a call that ends here goes on."""
+        return f"the same again with --skip {self.shown} goes on"
+
     def add(self, mail: Mail, answer: Answer) -> None:
         """Another one."""
         self.done[answer.text if answer.done else "refused"] += 1
@@ -110,8 +115,10 @@ def act(at: desk.Desk, arguments: argparse.Namespace) -> int:
             if answer.text.startswith(_NOBODY):
                 return entries.failed(f"{at.user}: {entries.shown(answer.text)}")
     except PeerError as error:
-        again = f"the same again with --skip {course.shown} goes on"
-        return entries.failed(entries.shown(f"{error}; {again}"), entries.TEMPORARY)
+        return entries.failed(entries.shown(f"{error}; {course.again}"), entries.TEMPORARY)
+    except KeyboardInterrupt:
+        entries.failed(f"stopped; {course.again}")
+        raise
     finally:
         if sys.stderr.isatty():
             print("\r\x1b[K", end="", file=sys.stderr, flush=True)

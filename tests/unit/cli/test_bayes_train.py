@@ -5,19 +5,23 @@ from __future__ import annotations
 import io
 import json
 import mailbox
+import os
 import re
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from cli.bayes.desk import Desk
 from cli.bayes.mailbox import Mail, count, messages
 from cli.bayes.train import in_turns
 from iems.serve.deadline import Deadline
 from lmtp.bayes import exchange
 from lmtp.bayes.score import Label
 from lmtp.bayes.tokens import MAX_MESSAGE, key
+from lmtp.learning.protocol import Answer
 from tests.unit.cli.test_bayes import ALICE, BOB, HAM, SPAM, Site, serving, site
 from tests.unit.learning.test_worker import message, soon
 
@@ -200,6 +204,41 @@ def test_a_daemon_that_goes_away_is_told_and_the_rest_is_trained_by_the_same_cal
     assert f"trained bayes of {ALICE}: 40 of 40 messages" in serving.out
     assert len(serving.daemon.journal(ALICE)) == 40
     assert serving.daemon.store.load(ALICE, soon()).ham == 40
+
+
+def test_who_stops_it_is_told_how_it_goes_on(serving: Site, tmp_path: Path) -> None:
+    folder = maildir(tmp_path / "m", *range(40))
+    asked = list[str]()
+
+    def until_he_has_enough(user: str, _deadline: Deadline) -> bool:
+        asked.append(user)
+        if len(asked) == 20:
+            os.kill(os.getpid(), signal.SIGINT)
+        return True
+
+    object.__setattr__(serving.daemon.learner, "wanted", until_he_has_enough)
+    assert serving.run("train", ALICE, "--ham", folder) == 130
+    found = re.search(r"iems: stopped; the same again with --skip (\d+) goes on", serving.err)
+    assert found is not None
+    assert f"trained bayes of {ALICE}: {found[1]} of 40 messages" in serving.out
+    assert serving.run("train", ALICE, "--ham", folder, "--skip", found[1]) == 0
+    assert len(serving.daemon.journal(ALICE)) == 40
+
+
+def test_of_a_file_that_is_no_export_not_more_is_read_than_shows_it(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes = list[int]()
+
+    def ask(_desk: Desk, _verb: str, data: bytes) -> Answer:
+        sizes.append(len(data))
+        return Answer(False, "too large")
+
+    monkeypatch.setattr(Desk, "ask", ask)
+    with (site.folder / "large").open("wb") as file:
+        file.truncate(2 * exchange.LARGEST)
+    assert site.run("import", ALICE, site.folder / "large") == 1
+    assert sizes == [exchange.LARGEST + 1]
 
 
 @pytest.fixture
