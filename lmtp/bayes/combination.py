@@ -17,7 +17,7 @@ from typing import Protocol
 from lmtp.bayes import features as hashing
 from lmtp.bayes.features import Features, FeaturesError
 from lmtp.bayes.score import Evidence, Label, Score, Verdict
-from lmtp.bayes.state import State, StateError
+from lmtp.bayes.state import MOST_COUNTED, State, StateError
 from lmtp.bayes.tokens import Tokens
 from lmtp.bayes.weights import probability
 
@@ -115,7 +115,7 @@ class Combination:
                 known = hashing.decode(features)
                 for (part, table), one in zip(self._tables(state), changes, strict=True):
                     part.learner.undo(table, part.view(known), one)
-        except (struct.error, FeaturesError) as error:
+        except (struct.error, IndexError, FeaturesError) as error:
             state.table[:] = before
             raise StateError(f"no change of {self.name}: {error}") from error
         _count(state, -1, spam=spam)
@@ -178,6 +178,6 @@ def _by_number(tokens: Tokens, salt: bytes) -> dict[int, list[str]]:
 
 def _count(state: State, more: int, *, spam: bool) -> None:
     if spam:
-        state.spam = max(0, state.spam + more)
+        state.spam = min(max(0, state.spam + more), MOST_COUNTED)
     else:
-        state.ham = max(0, state.ham + more)
+        state.ham = min(max(0, state.ham + more), MOST_COUNTED)

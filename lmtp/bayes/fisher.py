@@ -21,6 +21,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from lmtp.bayes.features import WORDS
+from lmtp.bayes.state import MOST_COUNTED
 from lmtp.bayes.weights import probability
 
 _HEAD = struct.Struct("<II")
@@ -136,7 +137,7 @@ def _moved(both: int, by: int, times: int) -> int:
 
 def _count(table: memoryview, more: int, *, spam: bool) -> None:
     counts = list(_HEAD.unpack_from(table))
-    counts[spam] = max(0, counts[spam] + more)
+    counts[spam] = min(max(0, counts[spam] + more), MOST_COUNTED)
     _HEAD.pack_into(table, 0, *counts)
 
 

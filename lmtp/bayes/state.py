@@ -16,6 +16,9 @@ _HEAD = struct.Struct("<2sBx12sIII")
 MAX_STATE = 256 * 1024
 """Bytes, encoded."""
 
+MOST_COUNTED = 0xFFFFFFFF
+"""Where a count stays: a state that came from elsewhere may say that so many were trained."""
+
 
 class StateError(ValueError):
     """These bytes are no state, or one of a version that is not known."""

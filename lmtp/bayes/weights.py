@@ -15,6 +15,8 @@ from array import array
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from lmtp.bayes.state import MOST_COUNTED
+
 _HEAD = struct.Struct("<iI")
 """The bias, in parts of a unit, and the number of steps."""
 
@@ -72,7 +74,7 @@ class Weights:
         step = max(-_STEP * _PARTS, min(_STEP * _PARTS, step))
         lot = steps & 0xFFFF
         short = self._add(table, view, step, lot)
-        _HEAD.pack_into(table, 0, bias + step, steps + 1)
+        _HEAD.pack_into(table, 0, bias + step, min(steps + 1, MOST_COUNTED))
         return _CHANGE.pack(step, lot, len(short) // 3) + short
 
     def undo(self, table: memoryview, view: array[int], change: bytes) -> None:

@@ -121,6 +121,33 @@ def test_a_state_does_not_grow() -> None:
     assert (state.ham, state.spam) == (5000, 5000)
 
 
+@every
+def test_counts_that_are_full_stay_so(classifier: Classifier) -> None:
+    """Those of a state that came from elsewhere may be anything: it is trained, and kept."""
+    state = classifier.empty()
+    state.table[:] = b"\xff" * len(state.table)
+    state.ham = state.spam = 2**32 - 1
+    for tokens, label in stream(20):
+        told = classifier.features(tokens, SALT)
+        classifier.undo(state, classifier.train(state, told, label))
+        classifier.train(state, told, label)
+    assert decode(state.encode()) == state
+
+
+@pytest.mark.parametrize("part", [b"\0\0\0\0\0\0\1\0\xff\xff\1", b"\1\1\0\xff\xff\1"])
+def test_a_change_of_numbers_that_there_are_not_is_refused(part: bytes) -> None:
+    """Of weights, and of counts: nothing of it is taken back."""
+    classifier = CLASSIFIERS["regression" if len(part) > 6 else "fisher"]
+    state = classifier.empty()
+    told = classifier.features(Tokens(("a",), b""), SALT)
+    parts = (len(part).to_bytes(2, "little") + part) * (3 if len(part) > 6 else 1)
+    change = classifier.train(state, told, Label.SPAM)[:3] + parts + told
+    before = state.encode()
+    with pytest.raises(StateError):
+        classifier.undo(state, change)
+    assert state.encode() == before
+
+
 def test_the_state_of_the_default_is_small() -> None:
     """128 KiB, with all that is told about it."""
     assert len(CLASSIFIERS[DEFAULT].empty().encode()) <= 128 * 1024
