@@ -88,7 +88,9 @@ def read(source: str) -> Page:
         if tag is None:
             tag = seen[written] = _tag(found[1] or "", found[2] or "", page)
             if tag.background:
-                pages = {tag.background} if tag.name == "body" else pages | {tag.background}
+                if tag.name == "body":
+                    pages.clear()
+                pages.add(tag.background)
         (hidden if inside else shown).append(tag.gap)
         if inside:
             if tag.name == inside:

@@ -15,6 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from lmtp.bayes import html
 from lmtp.bayes.tokens import WORDS, tokens
 from tests.cost import costs_less
 from tests.fuzz.bayes import words
@@ -80,6 +81,13 @@ def test_large(case: str) -> None:
     with costs_less(1):
         found = tokens(message)
     assert 0 < len(found.words) <= WORDS
+
+
+def test_a_page_of_many_colours() -> None:
+    """Each tag takes the same time, however many colours there were before it."""
+    source = "".join(f"<td bgcolor=#{one:06x}>" for one in range(25_000))
+    with costs_less(1):
+        html.read(source)
 
 
 def test_ordinary_mail_is_quick() -> None:
