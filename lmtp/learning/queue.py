@@ -59,6 +59,11 @@ class Entry:
         return self.order.rpartition("-")[2]
 
     @property
+    def stamp(self) -> int:
+        """Its time, in ns of the epoch, or later where many came at once."""
+        return int(self.order.partition("-")[0])
+
+    @property
     def file(self) -> str:
         """The name of its file."""
         return f"{self.order}.{self.tries}"
@@ -86,7 +91,8 @@ class Queue:
         for one in (folder, self._aside):
             one.mkdir(mode=0o700, exist_ok=True)
         self._remove_half_done()
-        self.entries()
+        for entry in self.entries()[-1:]:
+            self._last = entry.stamp
 
     @property
     def size(self) -> tuple[int, int]:
@@ -227,7 +233,7 @@ def decode(text: bytes) -> Kept:
         options = {str(name): str(value) for name, value in head["options"].items()}
         request = Request(str(head["verb"]), str(head["user"]), options)
         return Kept(request, Input(rest, int(head["size"])), float(head["time"]))
-    except (TypeError, LookupError, AttributeError, RecursionError) as error:
+    except (TypeError, LookupError, AttributeError, RecursionError, OverflowError) as error:
         raise ValueError(f"no request: {type(error).__name__}") from None
 
 

@@ -43,6 +43,12 @@ def test_requests_keep_their_order_although_a_clock_goes_back(tmp_path: Path) ->
     assert queue.entries() == entries
 
 
+def test_they_keep_it_over_a_restart_too(tmp_path: Path) -> None:
+    """In which a machine's clock may be set right."""
+    entries = [put(Queue(tmp_path)), put(Queue(tmp_path), now=NOW - 3600)]
+    assert Queue(tmp_path).entries() == entries
+
+
 def test_the_requests_of_a_user_have_a_word_in_common(tmp_path: Path) -> None:
     queue = Queue(tmp_path)
     alice, bob, again = put(queue), put(queue, "bob@x.test"), put(queue)
@@ -112,8 +118,16 @@ def test_of_what_was_set_aside_a_hundred_are_kept(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    [b"", b"x\n", b"[]\n", b'{"version": 2}\n', b'{"version": 1, "verb": "x"}\n', b"[" * 20_000],
-    ids=["nothing", "no-json", "a-list", "version-2", "half", "deep"],
+    [
+        b"",
+        b"x\n",
+        b"[]\n",
+        b'{"version": 2}\n',
+        b'{"version": 1, "verb": "x"}\n',
+        b'{"version": 1, "verb": "x", "user": "a@x", "options": {}, "time": 0, "size": 1e999}\n',
+        b"[" * 20_000,
+    ],
+    ids=["nothing", "no-json", "a-list", "version-2", "half", "endless", "deep"],
 )
 def test_what_is_no_request_is_told_so(tmp_path: Path, text: bytes) -> None:
     queue = Queue(tmp_path)
