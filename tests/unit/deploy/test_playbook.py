@@ -25,6 +25,7 @@ LEAVE_NOTHING = {
     "{{ release }}/bin/python -I -m iems.directory.rights {{ templates }}/openldap/rights.toml",
     "/usr/local/bin/iems domain list --json",
     "/usr/local/bin/iems user list --json",
+    "/usr/local/bin/iems user show {{ canary }} --json",
     "/usr/local/bin/iems alias list --json",
     "test /etc/aliases.db -nt /etc/aliases",
     "test /etc/dovecot/sieve/{{ item }}.svbin -nt /etc/dovecot/sieve/{{ item }}.sieve",
