@@ -76,6 +76,21 @@ def test_out_of_junk_into_trash_says_nothing(user: User) -> None:
     user.learns(("move", SPAM))
 
 
+def test_a_folder_below_junk_or_trash_is_for_the_same(user: User) -> None:
+    for name in ("Unwanted.2026", "Bin.2026"):
+        user.done(*user.imap.create(name))
+    for name in ("Unwanted.2026", "Bin.2026"):
+        user.append("Unwanted", message())
+        user.open("Unwanted")
+        user.move(name)
+    user.deliver(message())
+    user.move("Unwanted.2026")
+    user.learns(("move", SPAM))
+    user.open("Unwanted.2026")
+    user.move("INBOX")
+    user.learns(("move", SPAM), ("move", HAM))
+
+
 def test_out_of_trash_is_ham_what_was_spam(user: User) -> None:
     user.deliver(message())
     user.move("Junk")

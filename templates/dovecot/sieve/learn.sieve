@@ -1,6 +1,7 @@
 # What a user does with a message in any IMAP program is told to iems-bayes, which keeps it and then
 # trains his filter (docs/training.md). imapsieve runs this for each message that is copied, moved or
-# appended, or whose flags change, and a move is a copy to it. Folders count by their special use.
+# appended, or whose flags change, and a move is a copy to it. Folders count by their special use, or
+# by that of the one at the top in which they are.
 # Where the daemon does not take it, twice, the message gets a keyword, by which the sweep finds it.
 require ["environment", "imapsieve", "vnd.dovecot.imapsieve", "variables", "special-use",
     "imap4flags", "vnd.dovecot.execute"];
@@ -44,13 +45,17 @@ if environment :is "imap.cause" "FLAG" {
     if environment :matches "vnd.dovecot.mailbox-to" "*" {
         set "name" "${1}";
     }
+    set "top" "${name}";
+    if string :matches "${name}" ["*.*", "*/*"] {
+        set "top" "${1}";
+    }
     if string "${name}" ["Train/Spam", "Train.Spam", "INBOX/Train/Spam", "INBOX.Train.Spam"] {
         set "to" "spam";
     } elsif string "${name}" ["Train/Ham", "Train.Ham", "INBOX/Train/Ham", "INBOX.Train.Ham"] {
         set "to" "ham";
-    } elsif specialuse_exists "${name}" "\\Junk" {
+    } elsif anyof (specialuse_exists "${name}" "\\Junk", specialuse_exists "${top}" "\\Junk") {
         set "to" "junk";
-    } elsif specialuse_exists "${name}" "\\Trash" {
+    } elsif anyof (specialuse_exists "${name}" "\\Trash", specialuse_exists "${top}" "\\Trash") {
         stop;
     }
     set "verb" "append";
@@ -59,13 +64,17 @@ if environment :is "imap.cause" "FLAG" {
         if environment :matches "vnd.dovecot.mailbox-from" "*" {
             set "name" "${1}";
         }
+        set "top" "${name}";
+        if string :matches "${name}" ["*.*", "*/*"] {
+            set "top" "${1}";
+        }
         if string "${name}" ["Train/Spam", "Train.Spam", "INBOX/Train/Spam", "INBOX.Train.Spam"] {
             set "from" "spam";
         } elsif string "${name}" ["Train/Ham", "Train.Ham", "INBOX/Train/Ham", "INBOX.Train.Ham"] {
             set "from" "ham";
-        } elsif specialuse_exists "${name}" "\\Junk" {
+        } elsif anyof (specialuse_exists "${name}" "\\Junk", specialuse_exists "${top}" "\\Junk") {
             set "from" "junk";
-        } elsif specialuse_exists "${name}" "\\Trash" {
+        } elsif anyof (specialuse_exists "${name}" "\\Trash", specialuse_exists "${top}" "\\Trash") {
             set "from" "trash";
         }
     }
