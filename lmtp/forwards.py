@@ -7,8 +7,9 @@ where a list leads here, trains nothing: that is taken and dropped, for a bounce
 sender who may be forged; so is an automatic message. Who has logged in is told by a bounce why
 nothing was trained.
 
-Failure: a directory or daemon that does not answer is a temporary failure. What was trained by then
-is known when the message comes again.
+Failure: a directory or daemon that does not answer is a temporary failure, and so is a defect of
+ours; the other recipients have their mail. What was trained by then is known when the message comes
+again.
 """
 
 from __future__ import annotations
@@ -40,6 +41,9 @@ MOST = 100
 
 LARGEST = 64 << 20
 """Bytes of a message that is looked into; it is in memory for that, in a worker one at a time."""
+
+_TURN = 10.0
+"""Seconds for those before it: a thread that waits here delivers no other mail."""
 
 _ANSWER = 10.0
 """Seconds for the daemon to put one message on disk."""
@@ -97,10 +101,13 @@ class Forwards:
             return _TAKEN
         try:
             user = self._user(came.login, deadline.sooner(DIRECTORY))
+            answer, count = self._trained(transaction.message, user, label, deadline)
         except DirectoryUnavailable as error:
             self.log.warning("directory is not available", error=printable(str(error)))
             return NO_DIRECTORY
-        answer, count = self._trained(transaction.message, user, label, deadline)
+        except Exception as error:  # noqa: BLE001 - others have had the message, and must not have it anew
+            self.log.failure("forward failed", error, **told)
+            return _UNAVAILABLE
         whose = str(user.address) if user else came.login
         self.log.info("forward", **told, user=whose, messages=count, reply=str(answer))
         return answer
@@ -118,7 +125,7 @@ class Forwards:
         """The reply, and how many messages the daemon has taken."""
         if user is None or message.size > LARGEST:
             return (_TOO_LARGE if user else _UNKNOWN), 0
-        if not self._turn.acquire(timeout=deadline.remaining()):
+        if not self._turn.acquire(timeout=deadline.sooner(_TURN).remaining()):
             return _LATE, 0
         try:
             found = list(attached(b"".join((message.header, *message.body.pieces()))))

@@ -138,6 +138,27 @@ def test_the_others_of_a_transaction_get_it(desk: Desk) -> None:
     assert len(desk.daemon.asked) == 1
 
 
+def test_a_defect_keeps_nobody_else_waiting(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(_message: bytes) -> Iterator[bytes]:
+        raise RuntimeError("broken")
+
+    monkeypatch.setattr(forwards, "attached", broken)
+    replies = desk.send("deliver@b.test", "spam@b.test")
+    assert [one[:9] for one in replies] == ["250 2.0.0", "451 4.3.0"]
+    assert len(desk.office.taken) == 1
+    assert desk.log("forward failed")
+
+
+def test_a_forward_that_waits_for_its_turn_gives_up_early(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(forwards, "_TURN", 0.01)
+    with desk.front._turn:
+        assert desk.send("spam@b.test") == ["451 4.3.0 No time is left; try again"]
+    assert not desk.daemon.asked
+    assert desk.send("spam@b.test") == [TAKEN]
+
+
 def test_who_has_not_logged_in_trains_nothing_and_gets_no_bounce(desk: Desk) -> None:
     assert desk.send("spam@b.test", login="") == [TAKEN]
     assert not desk.daemon.asked
