@@ -138,7 +138,7 @@ def _delete(arguments: argparse.Namespace, admin: Admin, settings: Settings) -> 
                 f"domain {name} has {len(others)} users and aliases ({shown}); "
                 f"delete them, too, with --recursive"
             )
-        users = sorted({*admin.users()} & {*others}) if others else []
+        users = sorted({*admin.users()} & {*inside})
         admin.delete_domain(name)
     except NoEntryError:
         return entries.failed(f"no domain {name}")

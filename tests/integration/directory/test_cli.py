@@ -132,13 +132,15 @@ def test_who_is_deleted_leaves_no_filter(
     for name in ("bob", "carol"):
         assert iems("user", "add", f"{name}@{domain}")[0] == 0
     assert iems("alias", "add", f"both@{domain}", ALICE)[0] == 0
+    assert iems("alias", "delete", f"abuse@{domain}")[0] == 0
+    assert iems("user", "add", f"abuse@{domain}")[0] == 0
     assert iems("user", "delete", f"Bob@{domain}")[0] == 0
     assert asked == [f"bob@{domain}"]
     assert iems("user", "delete", f"bob@{domain}")[0] == 1
     assert iems("domain", "delete", domain)[0] == 1
     assert asked == [f"bob@{domain}"]
     assert iems("domain", "delete", domain, "--recursive")[0] == 0
-    assert sorted(asked[1:]) == [ALICE, f"carol@{domain}"]
+    assert sorted(asked[1:]) == [f"abuse@{domain}", ALICE, f"carol@{domain}"]
 
 
 def test_alias(iems: Iems, domain: str) -> None:
