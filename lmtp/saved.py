@@ -15,7 +15,7 @@ from iems.serve.deadline import Deadline
 from iems.settings.bayes import BayesSettings
 from lmtp.bayes import copying
 from lmtp.bayes.sqlitestore import FILE, SqliteStore
-from lmtp.bayes.store import StoreError
+from lmtp.bayes.store import Kept, StoreError, checked
 from lmtp.trained import connect_store
 
 _LIMIT = 30.0
@@ -41,11 +41,17 @@ class Filters:
             store.users(Deadline.after(_LIMIT))
         with closing(SqliteStore(file)) as copy:
             try:
-                return sum(1 for _user in copying.everyone(copy))
-            except StoreError:
+                return sum(1 for _user, kept, _entries in copying.everyone(copy) if _whole(kept))
+            except (StoreError, ValueError):
                 raise ArchiveError(f"{file.name} is no file of what users have trained") from None
 
     def restore(self, file: Path) -> int:
         """Take it from there, of all of whom there is nothing; how many."""
         with closing(connect_store(self.settings)) as store, closing(SqliteStore(file)) as copy:
             return copying.copy(copy, store)
+
+
+def _whole(kept: Kept) -> bool:
+    """That a store takes it; ValueError."""
+    checked(kept)
+    return True

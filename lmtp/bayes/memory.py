@@ -29,9 +29,6 @@ FILE = "memory.sqlite"
 MOST = 2000
 """Messages that are remembered of a user: of 30 days, some 65 a day."""
 
-PATIENCE = 0.1
-"""Seconds that a delivery waits for it; to remember a message takes 0.1 ms (docs/bayes.md)."""
-
 _PAGES = 262_144
 """Pages of 4 KiB: 1 GiB, which is some 300,000 messages."""
 
