@@ -15,7 +15,7 @@ from iems.serve.deadline import Deadline
 from iems.serve.log import Log
 from iems.serve.meter import Meter
 from lmtp.bayes.memory import Memory, Seen
-from lmtp.bayes.score import Label
+from lmtp.bayes.score import Label, Verdict
 from lmtp.bayes.store import DamagedError, Entry, Store, StoreError
 from lmtp.bayes.tokens import MAX_MESSAGE, key, message_id, tokens
 from lmtp.bayes.training import Trainer
@@ -65,12 +65,13 @@ class Learner:
             why = "known already" if unsaid else "not trained: not known here"
             return self._told(user, source, intent.label.value, why)
         seen = self._seen(user, name, salt, deadline)
+        said = seen is not None and seen.score.verdict is not Verdict.UNTRAINED
         entry = Entry(
             key=name,
             label=intent.label,
             time=self.clock(),
             source=source,
-            score=seen.score.log_odds if seen else None,
+            score=seen.score.log_odds if seen and said else None,
             features=seen.features
             if seen and seen.features
             else self.trainer.classifier.features(tokens(message), salt),

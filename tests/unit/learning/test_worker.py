@@ -109,11 +109,17 @@ class Bench:
         """What was trained."""
         return [(one.key, one.label, one.source) for one in self.store.journal(user, soon())]
 
-    def seen(self, data: bytes, junk: bool, features: bytes | None = None) -> None:
+    def seen(
+        self,
+        data: bytes,
+        junk: bool,
+        features: bytes | None = None,
+        verdict: Verdict = Verdict.UNSURE,
+    ) -> None:
         """The agent has classified a message for alice."""
         salt = self.store.load(ALICE, soon()).salt
         made = CLASSIFIER.features(tokens(data), salt) if features is None else features
-        score = Score(1.25, 0.8, Verdict.UNSURE)
+        score = Score(1.25, 0.8, verdict)
         one = Seen(ALICE, key(data), message_id(data), NOW, score, junk, salt, made)
         self.memory.add([one], soon())
 
@@ -175,6 +181,14 @@ def test_training_takes_what_the_agent_has_seen(bench: Bench) -> None:
     salt = bench.store.load(ALICE, soon()).salt
     assert entry.features == CLASSIFIER.features(tokens(as_seen), salt)
     assert entry.score == 1.25
+
+
+def test_what_the_agent_was_too_untrained_to_judge_has_no_score(bench: Bench) -> None:
+    """Nobody was told anything by it, so it was neither right nor wrong."""
+    bench.seen(message(1), junk=False, verdict=Verdict.UNTRAINED)
+    bench.told("move", message(1), from_="other", to="junk")
+    [entry] = bench.store.journal(ALICE, soon())
+    assert entry.score is None
 
 
 def test_of_a_message_that_is_not_remembered_the_message_is_taken(bench: Bench) -> None:
