@@ -32,8 +32,9 @@ MOST = 2000
 _PAGES = 262_144
 """Pages of 4 KiB: 1 GiB, which is some 300,000 messages."""
 
-_TIDY = 32
-"""Writes of a process between two looks for what is too much; half as many more may go."""
+_TIDY = 31
+"""Writes of a process between two looks for what is too much; half as many more may go. A prime, so
+that each has a turn where some users always get the same."""
 
 _EXPIRED = 200
 """So many old messages go at once, and writers come between."""

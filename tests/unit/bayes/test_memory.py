@@ -95,6 +95,18 @@ def test_of_one_user_so_many_are_remembered(
     assert memory.recall("bob", b"bob's", SALT, soon()) is not None
 
 
+def test_so_it_is_where_two_always_get_the_same(
+    memory: Memory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is the turn of each of them."""
+    monkeypatch.setattr(module, "MOST", 50)
+    names = ("one@example.test", "two@example.test")
+    for number in range(300):
+        memory.add([seen(f"{number}", name) for name in names], soon())
+    for name in names:
+        assert memory.tally(name, soon()).total() < 50 + 2 * module._TIDY
+
+
 def test_the_file_does_not_grow_beyond_its_bound(
     memory: Memory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
