@@ -26,6 +26,9 @@ LARGEST = 32 << 20
 
 _FORMAT = "iems-bayes"
 _VERSION = 1
+_KEY = 16
+_END = 253_402_300_800.0
+"""The year 10,000, which no calendar has."""
 
 
 def exported(user: str, kept: Kept, journal: Sequence[Entry]) -> bytes:
@@ -64,7 +67,7 @@ def read(text: bytes) -> tuple[Kept, list[Entry]]:
             state=_bytes(found["state"]),
             ham=int(found["ham"]),
             spam=int(found["spam"]),
-            time=_number(found["time"]),
+            time=_time(found["time"]),
         )
         entries = [_entry(row) for row in found["journal"]]
         state = state_of(kept)
@@ -106,14 +109,28 @@ def _row(entry: Entry) -> dict[str, object]:
 def _entry(row: Any) -> Entry:  # noqa: ANN401 - what JSON holds
     score = row["score"]
     return Entry(
-        bytes.fromhex(row["key"]),
+        _key(row["key"]),
         Label(row["label"]),
-        _number(row["time"]),
+        _time(row["time"]),
         str(row["source"])[:32],
         None if score is None else _number(score),
         _bytes(row["features"]),
         _bytes(row["change"]),
     )
+
+
+def _key(text: str) -> bytes:
+    key = bytes.fromhex(text)
+    if len(key) != _KEY:
+        raise ValueError(f"a key of {len(key)} bytes")
+    return key
+
+
+def _time(value: Any) -> float:  # noqa: ANN401 - what JSON holds
+    seconds = _number(value)
+    if not 0 <= seconds < _END:
+        raise ValueError(f"{seconds} is no time")
+    return seconds
 
 
 def _number(value: Any) -> float:  # noqa: ANN401 - what JSON holds
