@@ -3,7 +3,8 @@
 A message goes into the INBOX of a mailbox that nobody reads, is moved into Junk by IMAP MOVE, as a
 mail program does it, and has to be in the journal of that user soon after: then Dovecot's script,
 the socket, the queue and the store work. Then it is taken back and deleted, so that it teaches
-nobody. What a run leaves that was killed, the next one takes away.
+nobody. What a run leaves that was killed, the next one takes away. Where there is other mail in the
+mailbox nothing is touched: somebody uses it.
 
 It is tried after each start, daily, and again soon where it fails. That it fails twice in a row is
 seen in `iems status`, and `tell` writes to postmaster; the first time Dovecot may be on its way up.
@@ -39,6 +40,7 @@ DAY = 86400.0
 WAIT = 20.0
 """Seconds in which it has to be trained; it takes less than one, and Dovecot tries for 10."""
 
+_SUBJECT = "canary of iems-bayes"
 _LOOK = 0.2
 _SECONDS = 20.0
 """For one thing that the store is asked."""
@@ -95,7 +97,11 @@ class Canary:
         """Nothing is in the mailbox, and nothing in the filter."""
         for one in (INBOX, folder):
             mailbox.select(one)
-            for uid in mailbox.search("ALL"):
+            if mailbox.search("NOT", "SUBJECT", f'"{_SUBJECT}"'):
+                raise CanaryError("other mail is in its mailbox, which nobody may use")
+        for one in (INBOX, folder):
+            mailbox.select(one)
+            for uid in mailbox.search("SUBJECT", f'"{_SUBJECT}"'):
                 mailbox.delete(uid)
         for entry in self.store.journal(self.user.key, deadline.sooner(_SECONDS)):
             self.trainer.undo(self.user.key, entry.key, deadline.sooner(_SECONDS))
@@ -104,7 +110,7 @@ class Canary:
         message = _message(self.user)
         mailbox.append(INBOX, message)
         mailbox.select(INBOX)
-        for uid in mailbox.search("ALL"):
+        for uid in mailbox.search("SUBJECT", f'"{_SUBJECT}"'):
             mailbox.move(uid, folder)
         self._wait(key(message), deadline.sooner(self.wait))
 
@@ -123,7 +129,7 @@ def _message(user: Address) -> bytes:
     lines = [
         f"From: <{user}>",
         f"To: <{user}>",
-        "Subject: canary",
+        f"Subject: {_SUBJECT}",
         f"Date: {email.utils.formatdate()}",
         f"Message-ID: <{secrets.token_hex(12)}@{user.domain}>",
         "Auto-Submitted: auto-generated",

@@ -31,7 +31,7 @@ from tests.waiting import eventually
 
 DOMAIN = "canary.box.test"
 CANARY, OTHER = Address("iems-canary", DOMAIN), Address("other-canary", DOMAIN)
-USERS = ("away", "left", "busy", CANARY.local, OTHER.local)
+USERS = ("away", "left", "busy", "used", CANARY.local, OTHER.local)
 JUNK = "Unwanted"
 JUNKS = (JUNK, "Junk")
 """This Dovecot has two for it."""
@@ -176,6 +176,25 @@ class Told:
 
     def __call__(self, wrong: Mapping[str, str]) -> None:
         self.heard.append(dict(wrong))
+
+
+def test_a_mailbox_that_somebody_uses_is_left_alone_and_that_is_told(world: World) -> None:
+    told, who = Told(), master.master(world.dovecot)
+    for folder in ("INBOX", JUNK):
+        with world.imap("used") as imap:
+            imap.append(folder, "", "", b"Subject: minutes\r\n\r\nx\r\n")
+        with world.store() as store:
+            trainer = Trainer(store, CLASSIFIERS[DEFAULT])
+            job = Canary(
+                who, Address("used", DOMAIN), store, trainer, Meter(), told, Heard(), wait=0.0
+            )
+            job.run(Deadline.after(60))
+        assert world.counts("used", folder) == [1]
+        with world.imap("used") as imap:
+            imap.select(folder)
+            imap.store("1", "+FLAGS", "(\\Deleted)")
+            imap.expunge()
+    assert told.heard == [{NAME: "other mail is in its mailbox, which nobody may use"}] * 2
 
 
 def test_a_moved_message_trains_and_is_taken_back_or_it_is_told(world: World) -> None:
