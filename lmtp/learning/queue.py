@@ -158,6 +158,8 @@ class Queue:
         """Keep it where nobody works on it, together with the last others of its kind."""
         path = self._folder / entry.file
         size = path.stat().st_size
+        # Whoever has looked may have taken the folder away, and all others would wait for ever.
+        self._aside.mkdir(mode=0o700, exist_ok=True)
         path.rename(self._aside / entry.order)
         self._let_go(size)
         for old in sorted(self._aside.iterdir())[:-_MOST_ASIDE]:
@@ -165,7 +167,8 @@ class Queue:
 
     def expire(self, before: float) -> int:
         """Remove what was set aside and came before this time of the epoch; how many."""
-        old = [one for one in self._aside.iterdir() if one.name < _stamp(int(before * 1e9))]
+        end = _stamp(int(before * 1e9))
+        old = [one for one in self._aside.glob("*") if one.name < end]
         for one in old:
             one.unlink(missing_ok=True)
         return len(old)

@@ -137,6 +137,16 @@ def test_what_is_no_request_is_told_so(tmp_path: Path, text: bytes) -> None:
         queue.read(entry)
 
 
+def test_a_request_is_set_aside_although_somebody_has_removed_the_folder(tmp_path: Path) -> None:
+    queue = Queue(tmp_path)
+    entry = put(queue)
+    (tmp_path / "aside").rmdir()
+    assert queue.expire(NOW) == 0
+    queue.set_aside(entry)
+    assert not queue.entries()
+    assert stat.S_IMODE((tmp_path / "aside").stat().st_mode) == 0o700
+
+
 def test_one_process_works_at_a_time(tmp_path: Path) -> None:
     first, second = Queue(tmp_path), Queue(tmp_path)
     with first.working() as one, second.working() as other:
