@@ -284,6 +284,17 @@ def test_a_service_that_is_gone_leaves_a_keyword_that_says_what_a_message_is(alo
     alone.learns(("move", HAM))
 
 
+def test_an_answer_takes_nothing_from_what_was_left_to_be_trained(alone: User) -> None:
+    alone.append("INBOX", message())
+    alone.open("INBOX")
+    alone.flag("+FLAGS", "$NotJunk")
+    alone.world.daemon.start()
+    alone.flag("+FLAGS", "\\Answered")
+    done = f'user="{alone.address}" source="reply"'
+    eventually(lambda: done in alone.world.daemon.log(done), 20)
+    assert alone.kept("INBOX") == {"$IEMSHam"}
+
+
 class TestContract:
     """Pigeonhole's program client, version 4.0, of the Dovecot that is here."""
 

@@ -99,8 +99,8 @@ if environment :matches "imap.user" "*" {
 if anyof (
     execute :pipe "iems-bayes" ["${verb}", "${user}", "from=${from}", "to=${to}", "label=${label}"],
     execute :pipe "iems-bayes" ["${verb}", "${user}", "from=${from}", "to=${to}", "label=${label}"]) {
-    # Said later than what may have been left before.
-    if hasflag ["$IEMSSpam", "$IEMSHam"] {
+    # Said later than what may have been left before; an answer counts only where nothing was said.
+    if allof (not string "${verb}" "reply", hasflag ["$IEMSSpam", "$IEMSHam"]) {
         removeflag ["$IEMSSpam", "$IEMSHam"];
         keep;
     }
