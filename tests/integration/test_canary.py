@@ -151,11 +151,15 @@ def test_what_was_moved_while_the_daemon_was_away_is_trained_once_it_runs(world:
 def test_what_a_user_answers_is_ham_where_the_site_wants_it_and_once(world: World) -> None:
     """Not in Junk, and not where he has said what it is."""
     with running(world.daemon), world.imap("busy") as imap:
-        for name, folder in ((b"one", JUNK), (b"two", "INBOX"), (b"three", "INBOX")):
+        below = f"{JUNK}.2026"
+        imap.create(below)
+        places = ((b"zero", below), (b"one", JUNK), (b"two", "INBOX"), (b"three", "INBOX"))
+        for name, folder in places:
             text = b"Subject: %s\r\nMessage-ID: <%s@busy.test>\r\n\r\nhi\r\n" % (name, name)
             imap.append(folder, "", "", text)
-        imap.select(JUNK)
-        imap.store("1", "+FLAGS", "(\\Answered)")
+        for folder in (below, JUNK):
+            imap.select(folder)
+            imap.store("1", "+FLAGS", "(\\Answered)")
         imap.select("INBOX")
         imap.store("2", "+FLAGS", "($Junk)")
         imap.store("1:2", "+FLAGS", "(\\Answered \\Seen)")

@@ -33,7 +33,12 @@ if environment :is "imap.cause" "FLAG" {
         if environment :matches "imap.mailbox" "*" {
             set "name" "${1}";
         }
+        set "top" "${name}";
+        if string :matches "${name}" ["*.*", "*/*"] {
+            set "top" "${1}";
+        }
         if anyof (specialuse_exists "${name}" "\\Junk",
+            specialuse_exists "${top}" "\\Junk",
             not hasflag "\\Answered",
             not environment :contains "imap.changedflags" "\\Answered") {
             stop;
