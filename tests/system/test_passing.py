@@ -217,9 +217,13 @@ def straight_to_the_agent(server: Server, recipient: str, *extra: str) -> str:
     return word
 
 
+OTHERS = {"dnsbl/enforced", "bayes"}
+"""What is not delegated, and what the agent finds by itself."""
+
+
 def findings(server: Server, word: str, who: str = BOB) -> set[str]:
-    """The outcomes of all delegated checks, as the record of the delivery has them."""
+    """The outcomes of the milter's delegated checks, as the record of the delivery has them."""
     record = server.verdict(word, who)
     seen = {one["check"]: one["outcome"] for one in record["details"]["findings"]}
     assert "dnsbl/delegated" in seen, record
-    return {outcome for check, outcome in seen.items() if check != "dnsbl/enforced"}
+    return {outcome for check, outcome in seen.items() if check not in OTHERS}
