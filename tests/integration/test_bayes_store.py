@@ -198,7 +198,9 @@ def test_agents_judge_by_what_was_trained_on_the_server(
     folder = owned(ground.place("shared"), "root", AGENT_USER, 0o2770)
 
     def why() -> str:
-        return mailsystem.iems("why", "<1@sender.example>", "--recipient", box.user).decode()
+        """Nothing, as long as no record is written: those of mail that is delivered come later."""
+        done = mailsystem.iems_ends("why", "<1@sender.example>", "--recipient", box.user)
+        return done.stdout.decode()
 
     def sent(number: int) -> None:
         client = (fresh.ip, "mx.sender.example")
