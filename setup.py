@@ -27,6 +27,8 @@ setup(
         "lmtp.bayes",
         "lmtp.learning",
         "sieve",
+        "sieve.mailsort",
+        "sieve.script",
         "cli",
         "cli.bayes",
         "cli.check",

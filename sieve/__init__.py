@@ -1,1 +1,1 @@
-"""Sieve (RFC 5228): so far the one script of the site, `templates/dovecot/sieve/junk.sieve`."""
+"""Mailsort: rules of people as data, and the Sieve (RFC 5228) that is made of them."""

@@ -1,0 +1,1 @@
+"""Rules as people write them: the model, and its texts (TOML for people, JSON for programs)."""
