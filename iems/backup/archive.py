@@ -150,6 +150,8 @@ def unpack(archive: Path, into: Path, progress: Progress) -> Manifest:
         tarfile.open(fileobj=opened, mode="r|") as tar,
     ):
         manifest, seen = _unpack(tar, into, progress)
+        while opened.read(_PIECE):  # the checksum stands at the end
+            pass
     if seen.keys() != manifest.files.keys():
         missing = sorted(manifest.files.keys() ^ seen.keys())[0]
         raise ArchiveError(f"{archive}: {missing!r} is in the archive or in its manifest alone")

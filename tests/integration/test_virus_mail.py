@@ -361,6 +361,7 @@ def flooding(link: socket.socket, _over: threading.Event) -> None:
         link.sendall(b"stream: OK" * 10_000)
 
 
+@pytest.mark.timeout(300)  # the last of its process: all servers end with it
 def test_nothing_passes_while_the_scanner_hangs_lies_or_is_gone(world: World, clamd: Clamd) -> None:
     clean = samples.mixed(samples.TEXT)
 

@@ -206,6 +206,15 @@ def test_a_daemon_that_goes_away_is_told_and_the_rest_is_trained_by_the_same_cal
     assert serving.daemon.store.load(ALICE, soon()).ham == 40
 
 
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """A shell that runs tests in the background has them ignore SIGINT."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
 def test_who_stops_it_is_told_how_it_goes_on(serving: Site, tmp_path: Path) -> None:
     folder = maildir(tmp_path / "m", *range(40))
     asked = list[str]()
