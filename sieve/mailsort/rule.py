@@ -12,15 +12,16 @@ other is.
 - `Move` and `Delete` file the message and take it out of INBOX; `Copy` files it and does not.
 - `Forward` takes it out of INBOX unless `keep`. Mail with a junk verdict is never forwarded, and so
   stays.
-- A folder gets the message once, an address gets it once, and one reply is sent at most: whatever
-  comes first. The vacation comes before all rules, and there is none to a message that an enabled
-  rule with `Reject` would match.
-- `Discard` and `Reject` say that it is not kept: what the rules before did stands, and then where
-  they filed or forwarded it nothing is rejected any more.
+- A folder gets the message once, an address gets it once and is notified once, and one reply is
+  sent at most: whatever comes first. The vacation comes before all rules, and there is none to a
+  message that an enabled rule with `Reject` would match.
+- `Discard` and `Reject` say that it is not kept, and are the last that their rule does. What was
+  done before stands, and where it was filed, forwarded or answered nothing is rejected any more.
 - A message of which nothing was said stays in INBOX.
 
 Texts are compared without heed of the case of ASCII letters (`i;ascii-casemap`, RFC 4790), after
-RFC 2047 was decoded. A test with several values holds if one of them fits one of the fields.
+RFC 2047 was decoded; a character is an octet of UTF-8. White space around a field is none of it. A
+test with several values holds if one of them fits one of the fields.
 """
 
 from __future__ import annotations
@@ -260,7 +261,10 @@ class Reject:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """Answered with this text, to each sender once in so many days (1 to 30)."""
+    """Answered with this text, to each sender once in so many days (1 to 30).
+
+    Who gets no answer of a `Vacation` gets none of this.
+    """
 
     text: str
     subject: str = ""
@@ -300,7 +304,7 @@ class Vacation:
     """Who is away says so: to each sender once in `days`, from `since` to `until`, both included.
 
     `addresses` are the user's others, by which he may have been written to. Never answered are
-    lists, bulk, mail of programs (RFC 3834), null senders and junk.
+    lists, bulk, mail of programs (RFC 3834), null senders, junk, and who wrote to none of them.
     """
 
     text: str
