@@ -92,7 +92,10 @@ class Weekday(enum.IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class AddressTest:
-    """An address, without its display name; `in-domain` is the domain itself or one below it."""
+    """An address, without its display name; `in-domain` is the domain itself or one below it.
+
+    A field that holds no address is compared as it stands.
+    """
 
     party: Party
     operator: Operator

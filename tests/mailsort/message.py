@@ -19,9 +19,9 @@ class Message:
         self.parsed = email.message_from_bytes(octets, policy=email.policy.compat32)
 
     def raw(self, name: str) -> list[str]:
-        """The fields of this name, unfolded."""
+        """The fields of this name, unfolded as Pigeonhole does it: a fold is a blank."""
         return [
-            re.sub(r"\r?\n(?=[ \t])", "", value)
+            re.sub(r"\r?\n[ \t]", " ", value)
             .encode("ascii", "surrogateescape")
             .decode("utf-8", "replace")
             .strip(" \t\r\n")
@@ -31,13 +31,15 @@ class Message:
 
     def fields(self, name: str) -> list[str]:
         """The fields of this name, decoded."""
-        return [decoded(value) for value in self.raw(name)]
+        return [decoded(value).strip() for value in self.raw(name)]
 
     def addresses(self, name: str) -> list[str]:
-        """The addresses in these fields, those in groups among them."""
+        """The addresses in these fields, those in groups among them; a field without is one."""
         make = email.policy.default.header_factory
         return [
-            address.addr_spec for value in self.raw(name) for address in make("To", value).addresses
+            address
+            for value in self.raw(name)
+            for address in [one.addr_spec for one in make("To", value).addresses] or [value]
         ]
 
     def texts(self) -> list[str]:

@@ -6,6 +6,7 @@ import dataclasses
 import datetime
 
 import pytest
+from hypothesis import given
 
 from sieve.mailsort.rule import (
     Action,
@@ -37,6 +38,7 @@ from sieve.mailsort.rule import (
 )
 from tests.mailsort.meaning import INBOX, Facts, Outcome, fits, holds, outcome
 from tests.mailsort.message import Message, decoded
+from tests.mailsort.strategies import deliveries, mailsorts
 
 FRIDAY = datetime.datetime(2026, 11, 27, 23, 30)  # noqa: DTZ001 - the server's own time zone
 FACTS = Facts("ann@shop.example", "bob@example.org", FRIDAY)
@@ -124,3 +126,9 @@ def test_wildcards() -> None:
 
 def test_encoded_words() -> None:
     assert decoded("a =?utf-8?q?b_c?= =?UTF-8?B?w6k=?= d") == "a b cé d"
+
+
+@given(mailsorts(FRIDAY), deliveries(FRIDAY))
+def test_every_message_has_an_outcome(mailsort: Mailsort, delivery: tuple[bytes, Facts]) -> None:
+    found = outcome(mailsort, *delivery)
+    assert found.rejected is None or not (found.files or found.forwards or found.reply)
