@@ -27,6 +27,7 @@ setup(
         "lmtp.bayes",
         "lmtp.learning",
         "sieve",
+        "sieve.compiling",
         "sieve.mailsort",
         "sieve.script",
         "cli",

@@ -1,0 +1,1 @@
+"""Mailsort to Sieve: the script that does for each message what the rules mean."""

@@ -1,0 +1,95 @@
+"""What one rule does, brought into the order and the few kinds that its commands have."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from sieve.compiling.condition import CannotBeCompiledError
+from sieve.compiling.site import Site
+from sieve.mailsort.rule import (
+    Copy,
+    Delete,
+    Discard,
+    Flag,
+    Forward,
+    MarkRead,
+    Move,
+    Notify,
+    Reject,
+    Reply,
+    Rule,
+    Stop,
+)
+
+_ADDRESS = re.compile(
+    r'[^\s@<>()\[\]\\,;:"\0-\x1f\x7f-\U0010ffff]+@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*'
+)
+"""What `redirect` and `notify` of Pigeonhole compile: ASCII alone, and no quoted local part."""
+
+
+@dataclass(slots=True)
+class Steps:
+    """Of one rule: folders and addresses with whether it leaves INBOX for them, and its end."""
+
+    flags: dict[str, None]
+    folders: dict[str, bool]
+    addresses: dict[str, bool]
+    notices: dict[str, Notify]
+    reply: Reply | None = None
+    end: Discard | Reject | Stop | None = None
+
+    @property
+    def handles(self) -> bool:
+        """Whether a message for which it does this can be rejected no more."""
+        return bool(self.folders or self.addresses or self.reply)
+
+
+def steps_of(rule: Rule, site: Site) -> Steps:
+    """The steps; CannotBeCompiledError for an address that no server takes."""
+    steps = Steps({}, {}, {}, {})
+    for action in rule.actions:
+        match action:
+            case MarkRead():
+                steps.flags["\\Seen"] = None
+            case Flag(flags):
+                steps.flags.update(dict.fromkeys(flags))
+            case Stop() if steps.end is None:
+                steps.end = action
+    for action in rule.actions:
+        match action:
+            case Move(folder):
+                _file(steps, folder, leaves=True)
+            case Copy(folder):
+                _file(steps, folder, leaves=False)
+            case Delete():
+                _file(steps, site.trash, leaves=True)
+            case Forward(to, keep):
+                for address in map(_checked, to):
+                    steps.addresses[address] = steps.addresses.get(address, False) or not keep
+            case Notify(to):
+                steps.notices.setdefault(_checked(to), action)
+            case Reply():
+                steps.reply = steps.reply or action
+            case Discard() | Reject():
+                steps.end = action
+                break
+    if isinstance(steps.end, Reject) and steps.folders:
+        steps.end = Discard()
+    return steps
+
+
+def folder_name(name: str) -> str:
+    """One name for each folder: INBOX is that in any case (RFC 3501 section 5.1)."""
+    return "INBOX" if name.upper() == "INBOX" else name
+
+
+def _file(steps: Steps, folder: str, *, leaves: bool) -> None:
+    name = folder_name(folder)
+    steps.folders[name] = steps.folders.get(name, False) or leaves
+
+
+def _checked(address: str) -> str:
+    if not _ADDRESS.fullmatch(address):
+        raise CannotBeCompiledError(f"{address!r} is no address that mail can be sent on to")
+    return address
