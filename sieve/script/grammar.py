@@ -7,9 +7,11 @@ found right.
 from __future__ import annotations
 
 import enum
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
+
+from sieve.script.tree import Command, Tag, Test, Text
 
 
 class Kind(enum.Enum):
@@ -38,23 +40,29 @@ class Option:
 
 @dataclass(frozen=True, slots=True)
 class Form:
-    """What follows a name; of the places, the first `optional` need not be filled."""
+    """What follows a name.
+
+    With `first` its first place may be left out; where it is not, it is of that extension.
+    """
 
     places: tuple[Kind, ...] = ()
     options: Mapping[str, Option] = field(default_factory=lambda: MappingProxyType({}))
     extension: str = ""
     inner: Inner = Inner.NONE
     block: bool = False
-    optional: int = 0
+    first: str | None = None
 
 
 _TEXT, _TEXTS, _NUMBER = Kind.TEXT, Kind.TEXTS, Kind.NUMBER
+
+_COMPARATOR = Option("", _TEXT)
+"""How letters are compared."""
 
 _MATCH = {
     "is": Option(),
     "contains": Option(),
     "matches": Option(),
-    "comparator": Option("", _TEXT),
+    "comparator": _COMPARATOR,
     "regex": Option("regex"),  # draft-ietf-sieve-regex
     "count": Option("relational", _TEXT),  # RFC 5231
     "value": Option("relational", _TEXT),
@@ -94,10 +102,10 @@ COMMANDS: Mapping[str, Form] = MappingProxyType(
         # RFC 5429
         "reject": Form((_TEXT,), extension="reject"),
         "ereject": Form((_TEXT,), extension="ereject"),
-        # RFC 5232; where there are two places, the first is the name of a variable
-        "setflag": Form((_TEXT, _TEXTS), extension="imap4flags", optional=1),
-        "addflag": Form((_TEXT, _TEXTS), extension="imap4flags", optional=1),
-        "removeflag": Form((_TEXT, _TEXTS), extension="imap4flags", optional=1),
+        # RFC 5232; the first place is the name of a variable
+        "setflag": Form((_TEXT, _TEXTS), extension="imap4flags", first="variables"),
+        "addflag": Form((_TEXT, _TEXTS), extension="imap4flags", first="variables"),
+        "removeflag": Form((_TEXT, _TEXTS), extension="imap4flags", first="variables"),
         # RFC 5229
         "set": Form(
             (_TEXT, _TEXT),
@@ -176,7 +184,7 @@ TESTS: Mapping[str, Form] = MappingProxyType(
         # RFC 5229
         "string": Form((_TEXTS, _TEXTS), _MATCH, "variables"),
         # RFC 5232
-        "hasflag": Form((_TEXTS, _TEXTS), _MATCH, "imap4flags", optional=1),
+        "hasflag": Form((_TEXTS, _TEXTS), _MATCH, "imap4flags", first="variables"),
         # RFC 5183
         "environment": Form((_TEXT, _TEXTS), _MATCH, "environment"),
         # RFC 5235
@@ -192,7 +200,7 @@ TESTS: Mapping[str, Form] = MappingProxyType(
         "servermetadata": Form((_TEXT, _TEXTS), _MATCH, "servermetadata"),
         "servermetadataexists": Form((_TEXTS,), extension="servermetadata"),
         # RFC 8579
-        "specialuse_exists": Form((_TEXT, _TEXTS), extension="special-use", optional=1),
+        "specialuse_exists": Form((_TEXT, _TEXTS), extension="special-use", first=""),
         # RFC 7352
         "duplicate": Form(
             (),
@@ -208,21 +216,36 @@ TESTS: Mapping[str, Form] = MappingProxyType(
     }
 )
 
-BUILT_IN_COMPARATORS = frozenset({"i;octet", "i;ascii-casemap"})
+_BUILT_IN = frozenset({"i;octet", "i;ascii-casemap"})
 """What needs no `require` (RFC 5228 section 2.7.3); of each other the extension has its name."""
 
 
-def form(name: str, *, test: bool) -> Form:
-    """That of a command or test; ValueError if it is none that we know."""
+def form(node: Command | Test) -> Form:
+    """What follows a command or test; ValueError if it is none that we know."""
+    names, what = (TESTS, "test") if isinstance(node, Test) else (COMMANDS, "command")
     try:
-        return (TESTS if test else COMMANDS)[name]
+        return names[node.name]
     except KeyError:
-        raise ValueError(f"{name!r} is no {'test' if test else 'command'} that is known") from None
+        raise ValueError(f"{node.name!r} is no {what} that is known") from None
 
 
-def option(name: str, tag: str, *, test: bool) -> Option:
-    """A tag of a command or test; ValueError if it has none of that name."""
-    try:
-        return form(name, test=test).options[tag]
-    except KeyError:
-        raise ValueError(f"{name!r} has no tag {tag!r}") from None
+def extensions(node: Command | Test) -> Iterator[str]:
+    """Those that it needs for itself, where it needs one; ValueError for what we don't know."""
+    known = form(node)
+    yield known.extension
+    tag, places = Option(), 0
+    for argument in node.arguments:
+        if isinstance(argument, Tag):
+            try:
+                tag = known.options[argument.name]
+            except KeyError:
+                raise ValueError(f"{node.name!r} has no tag {argument.name!r}") from None
+            yield tag.extension
+        elif tag.takes is None:
+            places += 1
+        else:
+            if tag is _COMPARATOR and isinstance(argument, Text):
+                yield "" if argument.value in _BUILT_IN else f"comparator-{argument.value}"
+            tag = Option()
+    if known.first is not None and places == len(known.places):
+        yield known.first

@@ -15,7 +15,7 @@ import textwrap
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from sieve.script.grammar import BUILT_IN_COMPARATORS, form, option
+from sieve.script.grammar import extensions
 from sieve.script.tree import Argument, Command, Number, Script, Tag, Test, Text, Texts, nodes
 
 WIDTH = 80
@@ -41,7 +41,7 @@ def to_text(script: Script) -> str:
     """
     needed = requires(script)
     commands = script.commands
-    if any(isinstance(one, Command) and _sets_dollar(one) for one in nodes(commands)):
+    if any(isinstance(one, Command) and sets_dollar(one) for one in nodes(commands)):
         raise ValueError("the variable 'dollar' is the printer's")
     if "variables" in needed and any(map(_needs_dollar, _texts(commands))):
         commands = (DOLLAR, *commands)
@@ -55,23 +55,10 @@ def to_text(script: Script) -> str:
 
 def requires(script: Script) -> tuple[str, ...]:
     """The extensions that it uses, sorted; ValueError for a name that the grammar has not."""
-    needed = {name for one in nodes(script.commands) for name in _extensions(one)}
+    needed = {name for one in nodes(script.commands) for name in extensions(one)}
     if any(one.expand and REFERENCE.search(one.value) for one in _texts(script.commands)):
         needed.add("variables")
     return tuple(sorted(needed - {""}))
-
-
-def _extensions(node: Command | Test) -> Iterator[str]:
-    is_test = isinstance(node, Test)
-    yield form(node.name, test=is_test).extension
-    tag = ""
-    for argument in node.arguments:
-        if isinstance(argument, Tag):
-            tag = argument.name
-            yield option(node.name, tag, test=is_test).extension
-        elif tag == "comparator" and isinstance(argument, Text):
-            yield "" if argument.value in BUILT_IN_COMPARATORS else f"comparator-{argument.value}"
-            tag = ""
 
 
 def _texts(commands: tuple[Command, ...]) -> Iterator[Text]:
@@ -83,7 +70,8 @@ def _texts(commands: tuple[Command, ...]) -> Iterator[Text]:
                 yield from argument.values
 
 
-def _sets_dollar(one: Command) -> bool:
+def sets_dollar(one: Command) -> bool:
+    """Whether it gives the printer's variable another value."""
     texts = [argument.value.lower() for argument in one.arguments if isinstance(argument, Text)]
     return one.name == "set" and texts[:1] == ["dollar"]
 
@@ -152,7 +140,8 @@ class _Printer:
         words = one.name
         if one.arguments:
             last = one.arguments[-1]
-            if one.block is None and isinstance(last, Text) and last.value.endswith("\n"):
+            ends = one.test is None and one.block is None
+            if ends and isinstance(last, Text) and last.value.endswith("\n"):
                 before = [self.argument(each, one.name) for each in one.arguments[:-1]]
                 return f"{' '.join((words, *before))} {self.lines(last)};"
             words += " " + self.arguments(one, depth, len(words) + 2)

@@ -26,6 +26,8 @@ _PACKAGES = {
     "/usr/lib/dovecot/managesieve": "dovecot-managesieved",
     "/usr/lib/dovecot/modules/lib90_sieve_plugin.so": "dovecot-sieve",
     "/usr/lib/dovecot/modules/auth/libauthdb_ldap.so": "dovecot-ldap",
+    "sievec": "dovecot-sieve",
+    "sieve-test": "dovecot-sieve",
     "slapd": "slapd",
     "slapadd": "slapd",
     "slapcat": "slapd",
