@@ -18,7 +18,7 @@ from sieve.compiling.condition import CannotBeCompiledError, allof, compiled, da
 from sieve.compiling.rcpt import Blocked, blocked_of
 from sieve.compiling.senders import Met, Senders, senders_of
 from sieve.compiling.site import AfterQueue, Site
-from sieve.compiling.steps import Steps, steps_of
+from sieve.compiling.steps import Steps, folder_name, steps_of
 from sieve.diagnostic import Diagnostic, Severity
 from sieve.mailsort.rule import DateTest, Discard, Mailsort, Reject, Rule, Vacation
 from sieve.script.tree import Command, Script, Tag, Test, Text, Texts, command, negated, test
@@ -220,7 +220,7 @@ class _Compiler:
             "rule is met, and the site sends no bounces",
             rule.name,
         )
-        return command("fileinto", Tag("create"), Text(self.site.junk))
+        return command("fileinto", Tag("create"), Text(folder_name(self.site.junk, self.site)))
 
 
 class _Traces:

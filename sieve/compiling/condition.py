@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
+from typing import TypeAlias
 
 from sieve.compiling.site import Site
 from sieve.mailsort.rule import (
@@ -23,7 +25,7 @@ from sieve.mailsort.rule import (
     VerdictTest,
     WeekdayTest,
 )
-from sieve.script.tree import Argument, Number, Tag, Test, Text, Texts, negated, test
+from sieve.script.tree import Number, Tag, Test, Text, Texts, negated, test
 
 FIELDS = {
     Party.FROM: ("From",),
@@ -38,6 +40,10 @@ ENVELOPE = {Party.ENVELOPE_FROM: "from", Party.ENVELOPE_TO: "to"}
 LARGEST = 2**31 - 1
 """Octets; the largest number of Sieve (RFC 5228 section 2.4.1)."""
 
+_Build: TypeAlias = Callable[[str, tuple[str, ...]], Test]
+
+_SPECIAL = re.compile(r"([][\\^$.|?*+(){}])")
+_ESCAPED = r"\\\1"
 _FIELD_NAME = re.compile(r"[!-9;-~]+", re.ASCII)
 
 
@@ -58,7 +64,11 @@ def compiled(condition: Condition, site: Site) -> Test:
         case HeaderTest(name, operator, values):
             return _header(name, operator, values)
         case BodyTest(operator, values):
-            return test("body", Tag("text"), Tag(_match(operator, values)), Texts.of(*values))
+            return _compared(
+                operator,
+                values,
+                lambda match, keys: test("body", Tag("text"), Tag(match), Texts.of(*keys)),
+            )
         case SizeTest(over, octets):
             return test("size", Tag("over" if over else "under"), Number(min(octets, LARGEST)))
         case DateTest():
@@ -136,12 +146,37 @@ def _fact(site: Site, *facts: str) -> Test:
     )
 
 
-def _match(operator: Operator, values: tuple[str, ...]) -> str:
+def _compared(operator: Operator, values: tuple[str, ...], build: _Build) -> Test:
+    """The test that `build` makes of a match type and values.
+
+    `:matches` of Pigeonhole goes wrong where `?` and `*` meet in a pattern (0.5.19, seen: `?b*`
+    fits `ac`), so such a one is a regular expression.
+    """
     if operator in {Operator.EXISTS, Operator.IN_DOMAIN}:
         raise CannotBeCompiledError(f"{operator.value!r} is no test of this")
     if not values:
         raise CannotBeCompiledError(f"{operator.value!r} has no value to compare with")
-    return str(operator.value)
+    if operator is not Operator.MATCHES:
+        return build(operator.value, values)
+    mixed = tuple(value for value in values if set("?*") <= set(_literals_out(value)))
+    plain = tuple(value for value in values if value not in mixed)
+    return anyof(
+        (
+            *((build("matches", plain),) if plain else ()),
+            *((build("regex", tuple(map(_expression, mixed))),) if mixed else ()),
+        )
+    )
+
+
+def _literals_out(pattern: str) -> str:
+    return re.sub(r"\\.", "", pattern, flags=re.DOTALL)
+
+
+def _expression(pattern: str) -> str:
+    """The POSIX extended regular expression for a pattern with wildcards."""
+    wildcards = {"*": ".*", "?": "."}
+    parts = re.findall(r"\\?.|\\", pattern, re.DOTALL)
+    return f"^{''.join(wildcards.get(part) or _SPECIAL.sub(_ESCAPED, part[-1]) for part in parts)}$"
 
 
 def _header(name: str, operator: Operator, values: tuple[str, ...]) -> Test:
@@ -149,7 +184,11 @@ def _header(name: str, operator: Operator, values: tuple[str, ...]) -> Test:
         raise CannotBeCompiledError(f"{name!r} is no name of a header field")
     if operator is Operator.EXISTS:
         return test("exists", Texts.of(name))
-    return test("header", Tag(_match(operator, values)), Texts.of(name), Texts.of(*values))
+    return _compared(
+        operator,
+        values,
+        lambda match, keys: test("header", Tag(match), Texts.of(name), Texts.of(*keys)),
+    )
 
 
 def _address(one: AddressTest) -> Test:
@@ -177,12 +216,14 @@ def _exists(party: Party) -> Test:
 
 def _of(name: str, parts: tuple[str, ...], operator: Operator, values: tuple[str, ...]) -> Test:
     if operator is not Operator.IN_DOMAIN:
-        return test(name, Tag(_match(operator, values)), Texts.of(*parts), Texts.of(*values))
-    _match(Operator.IS, values)
+        return _compared(
+            operator,
+            values,
+            lambda match, keys: test(name, Tag(match), Texts.of(*parts), Texts.of(*keys)),
+        )
 
-    def domain(match: str, texts: tuple[str, ...]) -> Test:
-        arguments: tuple[Argument, ...] = (Tag("domain"), Tag(match))
-        return test(name, *arguments, Texts.of(*parts), Texts.of(*texts))
+    def domain(match: str, keys: tuple[str, ...]) -> Test:
+        return test(name, Tag("domain"), Tag(match), Texts.of(*parts), Texts.of(*keys))
 
     below = tuple("*." + re.sub(r"([*?\\])", r"\\\1", value) for value in values)
-    return anyof((domain("is", values), domain("matches", below)))
+    return anyof((_compared(Operator.IS, values, domain), domain("matches", below)))

@@ -15,7 +15,7 @@ class AfterQueue(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """Folders are names with `/` between their levels, `addresses` all those of the user himself.
+    """Folders have `/` between their levels, `separator` on the server; `addresses` are the user's.
 
     `rcpt` says that a sender can be refused at RCPT for this user. The last three are the fields in
     which the agent writes what Sieve cannot know: `X-IEMS-Verdict: junk; ref=...`,
@@ -24,6 +24,7 @@ class Site:
 
     junk: str = "Junk"
     trash: str = "Trash"
+    separator: str = "."
     reject_after_queue: AfterQueue = AfterQueue.JUNK
     rcpt: bool = True
     addresses: tuple[str, ...] = ()

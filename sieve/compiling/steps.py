@@ -27,6 +27,12 @@ _ADDRESS = re.compile(
 )
 """What `redirect` and `notify` of Pigeonhole compile: ASCII alone, and no quoted local part."""
 
+LONGEST_NAME = 250
+"""Octets in UTF-7, as a Maildir folder is named; a file's name has 255."""
+
+_NO_LEVELS = frozenset({"", ".", ".."})
+_CONTROL = re.compile(r"[\0-\x1f\x7f]")
+
 
 @dataclass(slots=True)
 class Steps:
@@ -59,11 +65,11 @@ def steps_of(rule: Rule, site: Site) -> Steps:
     for action in rule.actions:
         match action:
             case Move(folder):
-                _file(steps, folder, leaves=True)
+                _file(steps, folder_name(folder, site), leaves=True)
             case Copy(folder):
-                _file(steps, folder, leaves=False)
+                _file(steps, folder_name(folder, site), leaves=False)
             case Delete():
-                _file(steps, site.trash, leaves=True)
+                _file(steps, folder_name(site.trash, site), leaves=True)
             case Forward(to, keep):
                 for address in map(_checked, to):
                     steps.addresses[address] = steps.addresses.get(address, False) or not keep
@@ -79,14 +85,28 @@ def steps_of(rule: Rule, site: Site) -> Steps:
     return steps
 
 
-def folder_name(name: str) -> str:
-    """One name for each folder: INBOX is that in any case (RFC 3501 section 5.1)."""
-    return "INBOX" if name.upper() == "INBOX" else name
+def folder_name(name: str, site: Site) -> str:
+    """As the server has it, with INBOX in capitals (RFC 3501 section 5.1).
+
+    CannotBeCompiledError for one that Dovecot refuses when it is filed into.
+    """
+    levels = name.split("/")
+    if name.startswith("~") or len(name.encode("utf-7", "replace")) > LONGEST_NAME:
+        raise CannotBeCompiledError(f"{name!r} is no name of a folder")
+    for level in levels:
+        if level in _NO_LEVELS or _CONTROL.search(level):
+            raise CannotBeCompiledError(f"{name!r} is no name of a folder")
+        if site.separator in level and site.separator != "/":
+            raise CannotBeCompiledError(
+                f"{name!r} has a {site.separator!r}, which the server has between levels"
+            )
+    if levels[0].upper() == "INBOX":
+        levels[0] = "INBOX"
+    return site.separator.join(levels)
 
 
 def _file(steps: Steps, folder: str, *, leaves: bool) -> None:
-    name = folder_name(folder)
-    steps.folders[name] = steps.folders.get(name, False) or leaves
+    steps.folders[folder] = steps.folders.get(folder, False) or leaves
 
 
 def _checked(address: str) -> str:
