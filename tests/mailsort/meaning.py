@@ -315,7 +315,7 @@ _PROGRAMS = re.compile(r"mailer-daemon|listserv|majordomo|owner-.*|.*-request", 
 
 def answerable(message: Message, facts: Facts, aliases: tuple[str, ...]) -> bool:
     """Whether a person wrote to this one himself (RFC 3834, RFC 5230 section 4.5 and 4.6)."""
-    mine = {one.lower() for one in (facts.recipient, facts.original, *aliases) if one}
+    mine = {one.lower() for one in (facts.recipient, *aliases)}
     named = (
         address.lower()
         for name in ("To", "Cc", "Bcc", "Resent-To", "Resent-Cc", "Resent-Bcc")
