@@ -7,11 +7,12 @@ found right.
 from __future__ import annotations
 
 import enum
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
-from sieve.script.tree import Command, Tag, Test, Text
+from sieve.script.tree import Argument, Command, Number, Tag, Test, Text, Texts, texts
 
 
 class Kind(enum.Enum):
@@ -55,14 +56,11 @@ class Form:
 
 _TEXT, _TEXTS, _NUMBER = Kind.TEXT, Kind.TEXTS, Kind.NUMBER
 
-_COMPARATOR = Option("", _TEXT)
-"""How letters are compared."""
-
 _MATCH = {
     "is": Option(),
     "contains": Option(),
     "matches": Option(),
-    "comparator": _COMPARATOR,
+    "comparator": Option("", _TEXT),
     "regex": Option("regex"),  # draft-ietf-sieve-regex
     "count": Option("relational", _TEXT),  # RFC 5231
     "value": Option("relational", _TEXT),
@@ -216,6 +214,9 @@ TESTS: Mapping[str, Form] = MappingProxyType(
     }
 )
 
+REFERENCE = re.compile(r"\$\{([A-Za-z0-9_.]+)\}")
+"""What may be a variable in a string (RFC 5229 section 3), and what looks like one."""
+
 _BUILT_IN = frozenset({"i;octet", "i;ascii-casemap"})
 """What needs no `require` (RFC 5228 section 2.7.3); of each other the extension has its name."""
 
@@ -233,19 +234,71 @@ def extensions(node: Command | Test) -> Iterator[str]:
     """Those that it needs for itself, where it needs one; ValueError for what we don't know."""
     known = form(node)
     yield known.extension
-    tag, places = Option(), 0
-    for argument in node.arguments:
-        if isinstance(argument, Tag):
-            try:
-                tag = known.options[argument.name]
-            except KeyError:
-                raise ValueError(f"{node.name!r} has no tag {argument.name!r}") from None
-            yield tag.extension
-        elif tag.takes is None:
-            places += 1
-        else:
-            if tag is _COMPARATOR and isinstance(argument, Text):
-                yield "" if argument.value in _BUILT_IN else f"comparator-{argument.value}"
-            tag = Option()
-    if known.first is not None and places == len(known.places):
+    places, tags = _parted(node, known)
+    for name, value in tags:
+        if name not in known.options:
+            raise ValueError(f"{node.name!r} has no tag {name!r}")
+        yield known.options[name].extension
+        if name == "comparator" and isinstance(value, Text):
+            yield "" if value.value in _BUILT_IN else f"comparator-{value.value}"
+    if known.first is not None and len(places) == len(known.places):
         yield known.first
+    if any(one.expand and REFERENCE.search(one.value) for one in texts(node)):
+        yield "variables"
+
+
+def faults(node: Command | Test) -> Iterator[str]:
+    """What does not fit its form; what the strings in it say is not looked at."""
+    try:
+        known = form(node)
+    except ValueError as error:
+        yield str(error)
+        return
+    places, tags = _parted(node, known)
+    for name, value in tags:
+        if name not in known.options:
+            yield f"{node.name!r} has no tag {name!r}"
+        elif (kind := known.options[name].takes) and not _fits(value, kind):
+            yield f"{name!r} of {node.name!r} is followed by {kind.value}"
+    left_out = known.first is not None and len(places) < len(known.places)
+    wanted = known.places[left_out:]
+    if len(places) != len(wanted) or not all(map(_fits, places, wanted)):
+        words = ", ".join(kind.value for kind in wanted) or "nothing"
+        yield f"{node.name!r} is followed by {words}, its tags apart"
+    if isinstance(node, Test):
+        tests, block = len(node.tests), False
+    else:
+        tests, block = int(node.test is not None), node.block is not None
+    if tests > _MOST[known.inner] or (tests == 0 and known.inner is not Inner.NONE):
+        yield f"{node.name!r} has {known.inner.value}"
+    if block != known.block:
+        yield f"{node.name!r} has {'a' if known.block else 'no'} block"
+
+
+_MOST = {Inner.NONE: 0, Inner.ONE: 1, Inner.SOME: float("inf")}
+
+
+def _parted(
+    node: Command | Test, known: Form
+) -> tuple[list[Argument], list[tuple[str, Argument | None]]]:
+    """Arguments at their places, and the tags, each with what belongs to it."""
+    places: list[Argument] = []
+    tags: list[tuple[str, Argument | None]] = []
+    rest = iter(node.arguments)
+    for argument in rest:
+        if isinstance(argument, Tag):
+            takes = argument.name in known.options and known.options[argument.name].takes
+            tags.append((argument.name, next(rest, None) if takes else None))
+        else:
+            places.append(argument)
+    return places, tags
+
+
+def _fits(argument: Argument | None, kind: Kind) -> bool:
+    match kind:
+        case Kind.TEXT:
+            return isinstance(argument, Text)
+        case Kind.TEXTS:
+            return isinstance(argument, Text | Texts)
+        case Kind.NUMBER:
+            return isinstance(argument, Number)

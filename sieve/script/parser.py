@@ -10,7 +10,8 @@ from __future__ import annotations
 import re
 from typing import NoReturn
 
-from sieve.script.printer import DOLLAR, REFERENCE, sets_dollar
+from sieve.script.grammar import REFERENCE
+from sieve.script.printer import DOLLAR, sets_dollar
 from sieve.script.tree import Argument, Command, Number, Script, Tag, Test, Text, Texts, nodes
 
 MAX_OCTETS = 4 * 2**20

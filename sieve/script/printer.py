@@ -12,17 +12,24 @@ from __future__ import annotations
 
 import re
 import textwrap
-from collections.abc import Iterator
 from dataclasses import dataclass
 
-from sieve.script.grammar import extensions
-from sieve.script.tree import Argument, Command, Number, Script, Tag, Test, Text, Texts, nodes
+from sieve.script.grammar import REFERENCE, extensions
+from sieve.script.tree import (
+    Argument,
+    Command,
+    Number,
+    Script,
+    Tag,
+    Test,
+    Text,
+    Texts,
+    nodes,
+    texts,
+)
 
 WIDTH = 80
 """Columns that a line has; a string is never broken."""
-
-REFERENCE = re.compile(r"\$\{([A-Za-z0-9_.]+)\}")
-"""What may be a variable (RFC 5229 section 3); what is none is quoted as well."""
 
 DOLLAR = Command("set", (Text("dollar"), Text("$")))
 """What gives `${dollar}` its meaning."""
@@ -43,7 +50,7 @@ def to_text(script: Script) -> str:
     commands = script.commands
     if any(isinstance(one, Command) and sets_dollar(one) for one in nodes(commands)):
         raise ValueError("the variable 'dollar' is the printer's")
-    if "variables" in needed and any(map(_needs_dollar, _texts(commands))):
+    if "variables" in needed and any(map(_needs_dollar, nodes(commands))):
         commands = (DOLLAR, *commands)
     head = _comment(script.comment, 0)
     required = _require(needed)
@@ -56,18 +63,7 @@ def to_text(script: Script) -> str:
 def requires(script: Script) -> tuple[str, ...]:
     """The extensions that it uses, sorted; ValueError for a name that the grammar has not."""
     needed = {name for one in nodes(script.commands) for name in extensions(one)}
-    if any(one.expand and REFERENCE.search(one.value) for one in _texts(script.commands)):
-        needed.add("variables")
     return tuple(sorted(needed - {""}))
-
-
-def _texts(commands: tuple[Command, ...]) -> Iterator[Text]:
-    for node in nodes(commands):
-        for argument in node.arguments:
-            if isinstance(argument, Text):
-                yield argument
-            elif isinstance(argument, Texts):
-                yield from argument.values
 
 
 def sets_dollar(one: Command) -> bool:
@@ -76,9 +72,12 @@ def sets_dollar(one: Command) -> bool:
     return one.name == "set" and texts[:1] == ["dollar"]
 
 
-def _needs_dollar(one: Text) -> bool:
-    names = {name.lower() for name in REFERENCE.findall(one.value)}
-    return "dollar" in names if one.expand else bool(names)
+def _needs_dollar(node: Command | Test) -> bool:
+    for one in texts(node):
+        names = {name.lower() for name in REFERENCE.findall(one.value)}
+        if ("dollar" in names) if one.expand else names:
+            return True
+    return False
 
 
 def _require(needed: tuple[str, ...]) -> str:

@@ -110,3 +110,12 @@ def _tests(one: Test) -> Iterator[Test]:
     yield one
     for inner in one.tests:
         yield from _tests(inner)
+
+
+def texts(node: Command | Test) -> Iterator[Text]:
+    """Every string among its own arguments."""
+    for argument in node.arguments:
+        if isinstance(argument, Text):
+            yield argument
+        elif isinstance(argument, Texts):
+            yield from argument.values
