@@ -11,20 +11,19 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TypeAlias
 
 from sieve.compiling.answer import notification, reply, vacation
 from sieve.compiling.condition import CannotBeCompiledError, allof, compiled, date, verdict
+from sieve.compiling.limits import Act, beyond
 from sieve.compiling.rcpt import Blocked, blocked_of
 from sieve.compiling.senders import Met, Senders, senders_of
 from sieve.compiling.site import AfterQueue, Site
 from sieve.compiling.steps import Steps, folder_name, steps_of
 from sieve.diagnostic import Diagnostic, Severity
 from sieve.mailsort.rule import DateTest, Discard, Mailsort, Reject, Rule, Vacation
+from sieve.script.profile import Profile
 from sieve.script.tree import Command, Script, Tag, Test, Text, Texts, command, negated, test
-
-if TYPE_CHECKING:
-    from sieve.script.profile import Profile
 
 HANDLED = "handled"
 """The variable of what was filed, sent on or answered, and so is not rejected."""
@@ -39,7 +38,7 @@ _Target: TypeAlias = tuple[str, str]
 class Compiled:
     """A script, what is to be known about it, and what is to be refused at RCPT beside it.
 
-    With a remark that is an error, a rule or more is not in the script: it is not for use.
+    With a remark that is an error it is not for use: a rule is not in it, or no server runs it.
     """
 
     script: Script
@@ -98,8 +97,14 @@ class _Compiler:
             if any(ANSWERED in part.asks for part in parts):
                 answer = (*answer, _remember(ANSWERED))
             commands.insert(0, Command("if", (), when, answer, ("Vacation",)))
+        script = Script(tuple(commands))
+        acts = [self.acts(part) for part in parts]
+        if when is not None:
+            acts.insert(0, ("Vacation", frozenset({("vacation", "")}), False))
+        self.remarks += beyond(acts, self.profile.actions, self.profile.redirects)
+        self.remarks += self.profile.lacks(script)
         return Compiled(
-            Script(tuple(commands)),
+            script,
             tuple(self.remarks),
             tuple(one for each in blocked.values() for one in each),
         )
@@ -141,6 +146,19 @@ class _Compiler:
             tests.insert(0, date(DateTest(away.since, away.until)))
         return allof(tuple(tests))
 
+    def acts(self, part: _Part) -> tuple[str, frozenset[Act], bool]:
+        """What its commands may come to: its name, its actions, and whether it is the last."""
+        steps = part.steps
+        acts = {target for target, _ in _targets(steps)}
+        acts |= {("notify", to) for to in steps.notices}
+        if steps.reply is not None:
+            acts.add(("vacation", ""))
+        if part.cancels or isinstance(steps.end, Discard):
+            acts.add(("discard", ""))
+        if isinstance(steps.end, Reject):
+            acts.add(("reject", ""))
+        return part.rule.name, frozenset(acts), steps.end is not None
+
     def commands(self, part: _Part) -> tuple[Command, ...]:
         """Of one rule, with its name on top."""
         commands = tuple(self.does(part))
@@ -167,8 +185,7 @@ class _Compiler:
 
     def files(self, part: _Part, folder: str, *, leaves: bool) -> Iterable[Command]:
         variable = self.variables.get(folder, "")
-        tags = (*(() if leaves else (Tag("copy"),)), Tag("create"))
-        filing: tuple[Command, ...] = (command("fileinto", *tags, Text(folder)),)
+        filing: tuple[Command, ...] = (self.fileinto(folder, copy=not leaves),)
         if variable in part.remembers:
             filing = (*filing, _remember(variable))
         if variable in part.asks:
@@ -177,6 +194,16 @@ class _Compiler:
             yield from filing
         if ("fileinto", folder) in part.cancels:
             yield command("discard")
+
+    def fileinto(self, folder: str, *, copy: bool = False) -> Command:
+        tags = [Tag("copy")] if copy else []
+        if "mailbox" in self.profile.extensions:
+            tags.append(Tag("create"))
+        else:
+            message = f"the server makes no folder: {folder!r} has to be there"
+            if not any(one.message == message for one in self.remarks):
+                self.say(Severity.WARNING, message)
+        return command("fileinto", *tags, Text(folder))
 
     def sends(self, part: _Part) -> Iterable[Command]:
         """What is not done with junk."""
@@ -213,14 +240,16 @@ class _Compiler:
 
     def refuses(self, rule: Rule, text: str) -> Command:
         if self.site.reject_after_queue is AfterQueue.BOUNCE:
-            return command("reject", Text(text))
+            known = self.profile.extensions
+            word = "ereject" if "ereject" in known and "reject" not in known else "reject"
+            return command(word, Text(text))
         self.say(
             Severity.WARNING,
             f"what it would refuse goes to {self.site.junk!r}: it is accepted already when this "
             "rule is met, and the site sends no bounces",
             rule.name,
         )
-        return command("fileinto", Tag("create"), Text(folder_name(self.site.junk, self.site)))
+        return self.fileinto(folder_name(self.site.junk, self.site))
 
 
 class _Traces:

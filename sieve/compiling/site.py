@@ -24,7 +24,7 @@ class Site:
 
     junk: str = "Junk"
     trash: str = "Trash"
-    separator: str = "."
+    separator: str = "/"
     reject_after_queue: AfterQueue = AfterQueue.JUNK
     rcpt: bool = True
     addresses: tuple[str, ...] = ()
