@@ -6,7 +6,6 @@ is built with it. It reads no settings and asks no server.
 
 from __future__ import annotations
 
-import argparse
 import re
 import sys
 from collections.abc import Iterator, Mapping
@@ -19,6 +18,7 @@ import milters.main
 from cli import arguments, completion, reference
 from cli.arguments import Argument, Command
 from cli.main import COMMANDS, build_parser, module_of
+from iems.serve import program as daemon
 
 _MILTER = (
     "Postfix asks it about each message (`smtpd_milters`, `non_smtpd_milters`). It runs the checks "
@@ -62,9 +62,9 @@ def files(release: str) -> Mapping[str, str]:
     program = arguments.read(build_parser([*COMMANDS]))
     pages = {
         "iems.1": _program(program),
-        "iems-milter.8": _daemon(milters.main.build_parser(), "milter", _MILTER),
-        "iems-lmtp.8": _daemon(lmtp.main.build_parser(), "delivery agent", _AGENT),
-        "iems-bayes.8": _daemon(lmtp.learning.main.build_parser(), "training daemon", _TRAINER),
+        "iems-milter.8": _daemon(milters.main.NAME, "milter", _MILTER),
+        "iems-lmtp.8": _daemon(lmtp.main.NAME, "delivery agent", _AGENT),
+        "iems-bayes.8": _daemon(lmtp.learning.main.NAME, "training daemon", _TRAINER),
         "iems.toml.5": _settings(),
     }
     found = {
@@ -126,9 +126,8 @@ def _name(argument: Argument) -> str:
     return f"{flags} {value}".strip()
 
 
-def _daemon(parser: argparse.ArgumentParser, what: str, about: str) -> Iterator[str]:
-    program = arguments.read(parser)
-    (name,) = program.words
+def _daemon(name: str, what: str, about: str) -> Iterator[str]:
+    program = arguments.read(daemon.build_parser(name))
     yield from _section("NAME", rf"{escaped(name)} \- the {what} of IEMS", raw=True)
     yield from _section("SYNOPSIS", program.usage)
     yield from _section("DESCRIPTION", about)

@@ -6,7 +6,6 @@ the next hops and records writer.
 
 from __future__ import annotations
 
-import argparse
 import functools
 import socket as sockets
 import sys
@@ -23,9 +22,10 @@ from iems.serve.backends import Question, backends
 from iems.serve.deadline import Deadline
 from iems.serve.log import Log
 from iems.serve.meter import Meter
-from iems.serve.supervisor import Control, Job, serve
+from iems.serve.program import run
+from iems.serve.supervisor import Control, Job
 from iems.settings.judging import judging
-from iems.settings.load import DEFAULT_FILE, read_files
+from iems.settings.load import read_files
 from iems.settings.policy import missing_findings
 from iems.settings.read import SettingsError
 from iems.settings.schema import AgentSettings, Settings
@@ -62,22 +62,7 @@ _CLOSE = 10.0
 
 def main(argv: list[str] | None = None) -> int:
     """Run the daemon; exit status 78 for wrong settings, 69 if the socket is taken."""
-    arguments = build_parser().parse_args(argv)
-    service = AgentService(arguments.settings)
-    return serve(service, foreground_log=arguments.foreground_log, pid_file=arguments.pid_file)
-
-
-def build_parser() -> argparse.ArgumentParser:
-    """What it may be told."""
-    parser = argparse.ArgumentParser(prog=NAME, description="The LMTP agent of IEMS.")
-    parser.add_argument(
-        "--settings", type=Path, default=DEFAULT_FILE, metavar="FILE", help="default: %(default)s"
-    )
-    parser.add_argument("--foreground-log", action="store_true", help="log to standard error")
-    parser.add_argument(
-        "--pid-file", type=Path, metavar="FILE", help="write the supervisor's process id"
-    )
-    return parser
+    return run(NAME, "The LMTP agent of IEMS.", AgentService, argv)
 
 
 @dataclass(frozen=True)

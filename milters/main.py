@@ -6,7 +6,6 @@ records writer.
 
 from __future__ import annotations
 
-import argparse
 import socket as sockets
 import sys
 import time
@@ -27,8 +26,9 @@ from iems.notices.viruses import VirusNotices
 from iems.serve.backends import backends
 from iems.serve.deadline import Deadline
 from iems.serve.log import Log
-from iems.serve.supervisor import Control, Job, serve
-from iems.settings.load import DEFAULT_FILE, read_files
+from iems.serve.program import run
+from iems.serve.supervisor import Control, Job
+from iems.settings.load import read_files
 from iems.settings.read import SettingsError
 from iems.settings.schema import MilterSettings, Settings
 from iems.store import counting, expiry, owed
@@ -60,22 +60,7 @@ _CLOSE_SECONDS = 10.0
 
 def main(argv: list[str] | None = None) -> int:
     """Run the daemon; exit status 78 for wrong settings, 69 if the socket is taken."""
-    arguments = build_parser().parse_args(argv)
-    service = MilterService(arguments.settings)
-    return serve(service, foreground_log=arguments.foreground_log, pid_file=arguments.pid_file)
-
-
-def build_parser() -> argparse.ArgumentParser:
-    """What it may be told."""
-    parser = argparse.ArgumentParser(prog=NAME, description="The milter of IEMS.")
-    parser.add_argument(
-        "--settings", type=Path, default=DEFAULT_FILE, metavar="FILE", help="default: %(default)s"
-    )
-    parser.add_argument("--foreground-log", action="store_true", help="log to standard error")
-    parser.add_argument(
-        "--pid-file", type=Path, metavar="FILE", help="write the supervisor's process id"
-    )
-    return parser
+    return run(NAME, "The milter of IEMS.", MilterService, argv)
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,6 @@ before the fork. It reads the directory as the agent does.
 
 from __future__ import annotations
 
-import argparse
 import functools
 import socket as sockets
 import sys
@@ -23,10 +22,11 @@ from iems.notices.postmaster import Postmaster
 from iems.serve.backends import Question, backends
 from iems.serve.deadline import Deadline
 from iems.serve.log import Log
-from iems.serve.supervisor import Control, Job, serve
+from iems.serve.program import run
+from iems.serve.supervisor import Control, Job
 from iems.settings.bayes import OFF, BayesSettings
 from iems.settings.judging import judging
-from iems.settings.load import DEFAULT_FILE, read_files
+from iems.settings.load import read_files
 from iems.settings.policy import Mode
 from iems.settings.schema import Settings
 from lmtp import trained
@@ -47,22 +47,7 @@ _END = 10.0
 
 def main(argv: list[str] | None = None) -> int:
     """Run the daemon; exit status 78 for wrong settings, 69 if the socket is taken."""
-    arguments = build_parser().parse_args(argv)
-    service = TrainingService(arguments.settings)
-    return serve(service, foreground_log=arguments.foreground_log, pid_file=arguments.pid_file)
-
-
-def build_parser() -> argparse.ArgumentParser:
-    """What it may be told."""
-    parser = argparse.ArgumentParser(prog=NAME, description="The training daemon of IEMS.")
-    parser.add_argument(
-        "--settings", type=Path, default=DEFAULT_FILE, metavar="FILE", help="default: %(default)s"
-    )
-    parser.add_argument("--foreground-log", action="store_true", help="log to standard error")
-    parser.add_argument(
-        "--pid-file", type=Path, metavar="FILE", help="write the supervisor's process id"
-    )
-    return parser
+    return run(NAME, "The training daemon of IEMS.", TrainingService, argv)
 
 
 @dataclass(frozen=True)
