@@ -33,6 +33,7 @@ from iems.store.spool import Spooled
 from lmtp.bayes import tokens
 from lmtp.bayes.classifier import CLASSIFIERS, Classifier
 from lmtp.bayes.features import FeaturesError
+from lmtp.bayes.marks import enough
 from lmtp.bayes.memory import Memory, Seen
 from lmtp.bayes.score import Evidence, Score, Verdict
 from lmtp.bayes.state import State, StateError, decode
@@ -228,12 +229,13 @@ class Judged:
     @functools.cached_property
     def _read(self) -> tuple[tokens.Tokens, bytes, bytes]:
         """What is made of as much of the message as is looked at, its key and its Message-ID."""
-        most, body = self._judge.settings.max_message, bytearray()
+        body = self._judge.settings.max_message
+        most, message = enough(body), bytearray(self._message.header)
         for piece in self._message.body.pieces():
-            body += piece
-            if len(body) >= most:
+            if len(message) >= most:
                 break
-        return tokens.all_of(self._message.header + body[:most])
+            message += piece
+        return tokens.all_of(bytes(message), body)
 
     def _row(self, user: str, junk: bool, now: float) -> Seen:
         _tokens, key, message_id = self._read

@@ -24,7 +24,6 @@ from iems.serve.deadline import Deadline
 from iems.serve.log import Log
 from iems.settings.load import load
 from iems.settings.schema import Settings
-from iems.store.spool import HEADER_LIMIT
 from lmtp.bayes.memory import Memory
 from lmtp.bayes.store import Store, StoreError
 from lmtp.bayes.tokens import MAX_MESSAGE
@@ -33,9 +32,6 @@ from lmtp.trained import connect_memory, connect_store
 
 SECONDS = 60.0
 """For one answer: the daemon says within 20 s what became of a request, or that it will be done."""
-
-_LARGEST = HEADER_LIMIT + MAX_MESSAGE
-"""Bytes of a message, of which no filter looks at more."""
 
 SHOW, SET, DELETE = "show", "set", "delete"
 """What is done to a filter, as authority and audit call it."""
@@ -139,10 +135,10 @@ def message(path: Path) -> bytes:
     """The message, or its head if it is long; of standard input for `-`. NoMessageError."""
     try:
         if path == Path("-"):
-            data = sys.stdin.buffer.read(_LARGEST)
+            data = sys.stdin.buffer.read(MAX_MESSAGE)
         else:
             with path.open("rb") as file:
-                data = file.read(_LARGEST)
+                data = file.read(MAX_MESSAGE)
     except OSError as error:
         raise NoMessageError(f"{path}: {error.strerror}") from None
     if not data.strip():

@@ -16,7 +16,6 @@ from pathlib import Path
 from cli import entries
 from cli.bayes import desk
 from cli.bayes.status import moment
-from iems.codec.header import split_message
 from lmtp.bayes.classifier import CLASSIFIERS
 from lmtp.bayes.score import Evidence, Score, Verdict
 from lmtp.bayes.state import State, StateError
@@ -72,8 +71,7 @@ def act(at: desk.Desk, arguments: argparse.Namespace) -> int:
 def explained(at: desk.Desk, data: bytes, count: int) -> Explained:
     """What the user's filter says of a message, as the agent asks it; StateError, StoreError."""
     own = at.settings.bayes
-    header, body = split_message(data)
-    name, words = key(data), tokens(header + body[: own.max_message])
+    name, words = key(data), tokens(data, own.max_message)
     with at.store() as store:
         kept = store.load(at.user, desk.soon())
         entry = store.entry(at.user, name, desk.soon())

@@ -54,7 +54,7 @@ class BayesSettings(SharedSettings):
     )
     max_message: int = setting(
         read.integer(16 << 10, 256 << 10),
-        "so much of a message is looked at, from its beginning",
+        "so much of a message is looked at below its header, from its beginning",
         256 << 10,
         "bytes",
     )

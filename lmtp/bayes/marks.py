@@ -37,13 +37,21 @@ _FILTERS = (
 _STRIPPED = re.compile(rb"|".join((_DELIVERED, _MAILBOX, _FILTERS)), re.DOTALL)
 
 
+def enough(body: int) -> int:
+    """Bytes of a message, as it comes, among which all is that `split` takes for so many of body.
+
+    Each line end may be two of them.
+    """
+    return 2 * (_SEARCHED + body)
+
+
 def split(message: bytes, body: int) -> tuple[bytes, bytes]:
     """The header, and so many bytes of what follows it, the empty line at first; lines end in LF.
 
     Line ends are other ones in a mailbox, and zero bytes are lost on the way. What an mbox file has
     before the header is none of it.
     """
-    data = message[: 2 * (_SEARCHED + body)]
+    data = message[: enough(body)]
     if b"\0" in data:
         data = data.replace(b"\0", b"")
     data = data.replace(b"\r\n", b"\n") if b"\n" in data else data.replace(b"\r", b"\n")

@@ -21,8 +21,11 @@ from lmtp.bayes import marks
 from lmtp.bayes.bodies import Body
 from lmtp.bayes.headers import header_words
 
-MAX_MESSAGE = 256 * 1024
+BODY = 256 * 1024
 """Bytes below the header: a longer message is judged by its head."""
+
+MAX_MESSAGE = marks.enough(BODY)
+"""Bytes of a message, as it comes, of which whoever reads one for a filter needs no more."""
 
 WORDS = 3000
 """Words of one message."""
@@ -51,9 +54,9 @@ class Tokens:
     """What byte n-grams are made of: header fields, an empty line and decoded text, capped."""
 
 
-def tokens(message: bytes) -> Tokens:
-    """Those of a message, whatever its bytes are."""
-    header, rest = marks.split(message, MAX_MESSAGE)
+def tokens(message: bytes, body: int = BODY) -> Tokens:
+    """Those of a message, whatever its bytes are; `body` is how many are read below its header."""
+    header, rest = marks.split(message, body)
     return _tokens(marks.kept(header), rest)
 
 
@@ -67,9 +70,9 @@ def message_id(message: bytes) -> bytes:
     return _message_id(marks.kept(marks.split(message, 0)[0]))
 
 
-def all_of(message: bytes) -> tuple[Tokens, bytes, bytes]:
+def all_of(message: bytes, body: int = BODY) -> tuple[Tokens, bytes, bytes]:
     """The three of a message whose header is read once for them, which is an eighth of the time."""
-    header, rest = marks.split(message, MAX_MESSAGE)
+    header, rest = marks.split(message, body)
     fields = marks.kept(header)
     return _tokens(fields, rest), _key(fields), _message_id(fields)
 

@@ -17,7 +17,7 @@ from iems.serve.meter import Meter
 from lmtp.bayes.memory import Memory, Seen
 from lmtp.bayes.score import Label, Verdict
 from lmtp.bayes.store import DamagedError, Entry, Store, StoreError
-from lmtp.bayes.tokens import MAX_MESSAGE, key, message_id, tokens
+from lmtp.bayes.tokens import BODY, key, message_id, tokens
 from lmtp.bayes.training import Trainer
 from lmtp.learning.intent import Intent, Provided
 from lmtp.learning.protocol import Answer
@@ -44,7 +44,7 @@ class Learner:
     wanted: Callable[[str, Deadline], bool]
     log: Log
     meter: Meter
-    max_message: int = MAX_MESSAGE
+    max_message: int = BODY
     replies: bool = False
     """Whether what is answered is ham."""
 
@@ -52,7 +52,7 @@ class Learner:
 
     def learn(self, kept: Kept, intent: Intent | None, source: str, deadline: Deadline) -> Answer:
         """Train a message as what its user says it is."""
-        user, message = kept.request.user, kept.input.head[: self.max_message]
+        user, message = kept.request.user, kept.input.head
         why = "it says nothing" if intent is None else ""
         if not why and not self.wanted(user, deadline):
             why = "off"
@@ -74,7 +74,7 @@ class Learner:
             score=seen.score.log_odds if seen and said else None,
             features=seen.features
             if seen and seen.features
-            else self.trainer.classifier.features(tokens(message), salt),
+            else self.trainer.classifier.features(tokens(message, self.max_message), salt),
         )
         done = self.trainer.learn(user, entry, deadline)
         return self._told(user, source, intent.label.value, done.value)

@@ -23,7 +23,7 @@ from lmtp.learning.verbs import VERBS
 from lmtp.learning.worker import Worker
 
 CONNECTIONS = 32
-"""At once: each holds its input, of 256 KiB at most but for an import; others wait a little."""
+"""At once: each holds its input, of 1 MiB at most but for an import; others wait a little."""
 
 WAIT = 20.0
 """Seconds for who waits for what becomes of his request; a training takes some ms."""

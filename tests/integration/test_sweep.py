@@ -11,6 +11,7 @@ import pytest
 
 from iems.model.address import Address
 from iems.serve.deadline import Deadline
+from lmtp.bayes.tokens import MAX_MESSAGE
 from lmtp.learning.protocol import Answer, PeerError, Request
 from lmtp.learning.sweep import LEFT, Sweep
 from tests.integration.conftest import Fresh
@@ -20,7 +21,7 @@ from tests.integration.stack.ground import Ground, running
 from tests.integration.stack.imap import PASSWORD, Mailbox
 from tests.integration.stack.programs import run
 
-LARGE = b"Subject: large\r\n\r\n" + b"x" * 70 * 1024 * 8 + b"\r\n"
+LARGE = b"Subject: large\r\n\r\n" + b"x" * MAX_MESSAGE + b"\r\n"
 
 
 @dataclass
@@ -145,7 +146,7 @@ def test_the_folder_for_junk_is_found_by_its_special_use(desk: Desk) -> None:
     with box._login() as imap:
         imap.append("Train.Spam", "", "", LARGE)
     desk.run()
-    assert [len(text) for _user, _label, text in desk.asked][1] == 256 << 10
+    assert [len(text) for _user, _label, text in desk.asked][1] == MAX_MESSAGE
     assert box.messages("Junk")[1] == LARGE
 
 

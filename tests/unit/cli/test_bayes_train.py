@@ -96,7 +96,7 @@ def test_where_a_message_of_an_mbox_begins(tmp_path: Path, text: bytes, found: l
 
 
 def test_a_long_message_in_an_mbox_is_cut(tmp_path: Path) -> None:
-    text = b"From a\n" + b"line of text\n" * 30_000 + b"\nFrom b\nX: 2\n"
+    text = b"From a\n" + b"line of text\n" * 90_000 + b"\nFrom b\nX: 2\n"
     (tmp_path / "box").write_bytes(text)
     assert [len(one) for one in read(tmp_path / "box")] == [MAX_MESSAGE, 5]
 

@@ -3,21 +3,30 @@
 from __future__ import annotations
 
 import re
+from contextlib import closing
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from iems.directory.toml import TomlDirectory
 from iems.model.finding import Finding
-from iems.serve.meter import series
+from iems.serve.meter import Meter, series
 from iems.store.replay import Replay
 from iems.store.spool import Spool
-from lmtp.bayes.classifier import DEFAULT, PARTS, Classifier
+from lmtp.bayes.classifier import CLASSIFIERS, DEFAULT, PARTS, Classifier
 from lmtp.bayes.combination import Combination
+from lmtp.bayes.memory import Memory
 from lmtp.bayes.score import Label, Score, Verdict
 from lmtp.bayes.state import State
 from lmtp.bayes.tokens import Tokens
+from lmtp.bayes.training import Trainer
+from lmtp.learning.intent import Intent
+from lmtp.learning.learner import Learner
+from lmtp.learning.protocol import Input, Request
+from lmtp.learning.queue import Kept
+from lmtp.learning.verbs import VERBS
 from tests.unit.lmtp.judging.conftest import (
     MINUTES,
     PILLS,
@@ -29,6 +38,7 @@ from tests.unit.lmtp.judging.conftest import (
     soon,
     train,
 )
+from tests.unit.lmtp.parts import Heard
 from tests.unit.lmtp.test_release import Gate
 
 
@@ -243,6 +253,35 @@ def test_a_long_message_is_judged_by_its_head(filters: Filters) -> None:
     assert seen is not None
     assert again is not None
     assert (again.score, again.features) == (seen.score, seen.features)
+
+
+def test_what_is_trained_of_a_message_is_what_it_was_judged_by(
+    filters: Filters, tmp_path: Path
+) -> None:
+    """Where nobody remembers it, too, and however its lines end: of a long one the same head."""
+    most = 16 << 10
+    filters = filters.with_judge(settings=replace(filters.judge.settings, max_message=most))
+    received = b"Received: from a.example by b.example; Thu, 27 Nov 2026 09:00:00 +0000\r\n"
+    lines = b"".join(b"%s\r\n" % bytes((97 + n // 26 % 26, 97 + n % 26)) * 9 for n in range(2000))
+    office = filters.office
+    office.deliver("alice", header=received * 300, body=PILLS + lines)
+    seen = filters.remembered("alice")
+    assert seen is not None
+    with closing(Memory(tmp_path / "none.sqlite")) as memory:
+        trainer = Trainer(filters.store, CLASSIFIERS[DEFAULT])
+        learner = Learner(
+            filters.store, trainer, memory, lambda *_user: True, Heard(), Meter(), most
+        )
+        [taken] = office.taken
+        message = taken.data.removesuffix(b".\r\n")
+        for data in (message, message.replace(b"\r\n", b"\n")):
+            given = Input(data[: VERBS["move"].limit], len(data))
+            kept = Kept(Request("move", SALT_OF), given, 0.0)
+            assert learner.learn(kept, Intent(Label.SPAM), "move", soon()).text == "learned"
+            entry = filters.store.entry(SALT_OF, seen.key, soon())
+            assert entry is not None
+            assert entry.features == seen.features
+            assert trainer.undo(SALT_OF, seen.key, soon())
 
 
 def test_a_release_is_past_what_its_owner_asks_for(filters: Filters) -> None:
