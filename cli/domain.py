@@ -14,7 +14,7 @@ from cli.bayes import leaving
 from iems.directory.admin import Admin
 from iems.directory.store import EntryExistsError, NoEntryError
 from iems.directory.tree import ADDRESS, canonical
-from iems.model.address import ROLES, Address
+from iems.model.address import ROLES, TRAINING, Address
 from iems.settings.schema import Settings
 
 
@@ -34,6 +34,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=entries.domain,
         metavar="OTHER",
         help="all its addresses are other names of those at OTHER",
+    )
+    add.add_argument(
+        "--training",
+        action="store_true",
+        help="also spam@ and ham@, to which users forward what trains their filters",
     )
     entries.exists_ok(add)
     every = verbs.add_parser("list", help="all domains")
@@ -90,8 +95,11 @@ def _add(arguments: argparse.Namespace, admin: Admin, settings: Settings) -> int
         return entries.failed(
             f"{postmaster} would lead to itself; say who gets its mail with --postmaster ADDRESS"
         )
+    aliases = {Address(role, name): postmaster for role in sorted(ROLES)}
+    if arguments.training:
+        aliases |= {one: one for one in (Address(local, name) for local in sorted(TRAINING))}
     try:
-        added = admin.add_domain(name, postmaster, exists_ok=arguments.exists_ok)
+        added = admin.add_domain(name, aliases, exists_ok=arguments.exists_ok)
     except EntryExistsError:
         return entries.failed(f"domain {name} exists")
     return entries.changed("added" if added else "unchanged", f"domain {name}")

@@ -58,7 +58,7 @@ from iems.directory.tree import (
     user_named,
     user_values,
 )
-from iems.model.address import ROLES, Address
+from iems.model.address import Address
 from iems.model.policy import Action, Kind, Layer, Rule, Subject
 from iems.serve.deadline import Deadline
 
@@ -158,8 +158,10 @@ class Admin:
         found = {text: sorted(row.texts(TARGET)) for row in rows for text in row.texts(ADDRESS)}
         return dict(sorted(found.items()))
 
-    def add_domain(self, domain: str, postmaster: Address, *, exists_ok: bool = False) -> bool:
-        """Add a domain and its role addresses; whether anything was added.
+    def add_domain(
+        self, domain: str, aliases: Mapping[Address, Address], *, exists_ok: bool = False
+    ) -> bool:
+        """Add a domain with these aliases; whether anything was added.
 
         EntryExistsError where there is the domain, but with `exists_ok` what it lacks is added.
         """
@@ -171,10 +173,9 @@ class Admin:
         except EntryExistsError:
             if not exists_ok:
                 raise
-        for role in sorted(ROLES):
-            address = Address(role, domain)
+        for address, target in aliases.items():
             if not self.rows((ADDRESS, canonical(address))):
-                self.add_alias(str(address), [postmaster])
+                self.add_alias(str(address), [target])
                 added = True
         return added
 

@@ -101,7 +101,7 @@ def made(folder: Path, slapd: Slapd) -> Server:
     filters = Filters(settings.bayes)
     site = Site("0", file, settings, vmail, tools, filters, lambda: reloads.append(None))
     admin = Admin(tree.store(slapd, "admin"), Actor(), lambda *_told: None, 10.0)
-    admin.add_domain(DOMAIN, Address("postmaster", DOMAIN))
+    admin.add_domain(DOMAIN, {})
     return Server(site, slapd, admin, reloads)
 
 

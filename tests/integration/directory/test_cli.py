@@ -50,6 +50,20 @@ def test_domain_completes_roles(iems: Iems, domain: str) -> None:
     assert (code, out) == (0, f"added domain {domain}\n")
 
 
+def test_addresses_that_train_are_added_where_nobody_has_them(iems: Iems) -> None:
+    name = "training.cli.test"
+    add = ("domain", "add", name, "--postmaster", ALICE)
+    assert iems(*add)[0] == 0
+    assert iems("user", "add", f"ham@{name}")[0] == 0
+    wanted = (0, f"added domain {name}\n", ""), (0, f"unchanged domain {name}\n", "")
+    assert tuple(iems(*add, "--training", "--exists-ok") for _twice in wanted) == wanted
+    aliases = json.loads(iems("alias", "list", name, "--json")[1])
+    assert [one for one in aliases if one["targets"] != [ALICE]] == [
+        {"address": f"spam@{name}", "targets": [f"spam@{name}"]}
+    ]
+    assert iems("domain", "delete", name, "--recursive")[0] == 0
+
+
 def test_domain_that_would_be_its_own_postmaster(iems: Iems) -> None:
     """The site's postmaster is no use for its own domain."""
     code, _out, error = iems("domain", "add", "example.test")
