@@ -4,6 +4,9 @@ was moved while it was away, and the canary shows whether a moved message trains
 
 from __future__ import annotations
 
+import email
+import email.policy
+import functools
 import imaplib
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
@@ -14,18 +17,24 @@ import pytest
 
 from cli.owner import as_owner
 from iems.model.address import Address
+from iems.serve.control import Control
 from iems.serve.deadline import Deadline
+from iems.serve.jobs import run_once
 from iems.serve.meter import Meter
 from iems.serve.status import StatusError, published
 from lmtp.bayes.classifier import CLASSIFIERS, DEFAULT
 from lmtp.bayes.sqlitestore import FILE, SqliteStore
 from lmtp.bayes.training import Trainer
+from lmtp.learning import visits
 from lmtp.learning.canary import NAME, Canary
+from lmtp.learning.main import TrainingService
+from tests.integration.conftest import Fresh
 from tests.integration.stack import daemons, master, training
 from tests.integration.stack.daemons import Daemon, Site
 from tests.integration.stack.dovecot import Dovecot
 from tests.integration.stack.ground import BAYES_USER, GROUP, Ground, owned, running
 from tests.integration.stack.imap import PASSWORD, TIMEOUT
+from tests.integration.stack.mailsystem import MailSystem
 from tests.unit.lmtp.parts import Heard
 from tests.waiting import eventually
 
@@ -79,6 +88,19 @@ class World:
         state = self.site.bayes_state
         with as_owner(state), closing(SqliteStore(state / FILE)) as store:
             yield store
+
+    @contextmanager
+    def untold(self) -> Iterator[None]:
+        """Meanwhile the script of Dovecot tells nobody what users do."""
+        compiled = self.script.with_suffix(".svbin")
+        kept, text = compiled.read_bytes(), self.script.read_text()
+        try:
+            self.script.write_text("keep;\n")
+            compiled.unlink()
+            yield
+        finally:
+            self.script.write_text(text)
+            compiled.write_bytes(kept)
 
     def flags(self, user: str, folder: str) -> bytes:
         """Those of all messages of a folder."""
@@ -204,8 +226,6 @@ def test_a_mailbox_that_somebody_uses_is_left_alone_and_that_is_told(world: Worl
 def test_a_moved_message_trains_and_is_taken_back_or_it_is_told(world: World) -> None:
     """By the daemon; then with the script of Dovecot that is deployed, and with an empty one."""
     told, meter, who = Told(), Meter(), master.master(world.dovecot)
-    compiled = world.script.with_suffix(".svbin")
-    kept, text = compiled.read_bytes(), world.script.read_text()
 
     def run_twice() -> int:
         """How much spam is trained after two runs of one job."""
@@ -224,14 +244,43 @@ def test_a_moved_message_trains_and_is_taken_back_or_it_is_told(world: World) ->
         assert world.counts(CANARY.local, "INBOX", *JUNKS) == [0, 0, 0]
         assert run_twice() == 0
         assert told.heard == [{NAME: ""}]
-        try:
-            world.script.write_text("keep;\n")
-            compiled.unlink()
+        with world.untold():
             assert run_twice() == 0
-        finally:
-            world.script.write_text(text)
-            compiled.write_bytes(kept)
     why = "not trained 2 s after it was moved into Junk"
     assert [one[NAME] for one in told.heard[1:]] == [why, why]
     assert meter.snapshot().levels[("backend_up", (("backend", NAME),))] == 0.0
     assert world.counts(OTHER.local, "INBOX", *JUNKS) == [0, 0, 0]
+
+
+def test_postmaster_has_one_mail_of_it_where_a_moved_message_trains_no_more(
+    world: World, mailsystem: MailSystem, fresh: Fresh, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By the job as the daemon has it, with its settings, to a mailbox that is his."""
+    mailsystem.add_domain(fresh.domain)
+    box = mailsystem.add_user(fresh.address("first"))
+    text = (world.site.etc / "iems.toml").read_text()
+    told = text.replace("postmaster@example.test", box.user).replace(
+        "[directory]", f'notices = {{ smtp = "127.0.0.1:{mailsystem.port()}" }}\n[directory]'
+    )
+    settings = world.site.write("told.toml", told)
+    monkeypatch.setattr(visits, "Canary", functools.partial(Canary, wait=1.0))
+    heard, control = Heard(), Control()
+    generation = TrainingService(settings).prepare()
+    with running(world.daemon):
+        # Its own is in the same mailbox, and is done for a day then.
+        eventually(lambda: world.canary() == 1.0, 60, world.daemon.log)
+        with world.untold(), as_owner(world.site.bayes_state):
+            jobs = generation.jobs(control, heard)
+            [job] = [one for one in jobs if one.name == "canary"]
+            for _again in range(3):
+                assert run_once(job, heard), heard.lines
+    [mail] = box.wait()
+    mailsystem.postfix.wait_empty()
+    assert box.messages() == [mail]
+    seen = email.message_from_bytes(mail, policy=email.policy.default)
+    assert seen["To"] == box.user
+    assert seen["Return-Path"] == "<>"
+    assert seen["Subject"] == "Filters are not trained any more on mail.example.test"
+    why = f"{NAME}: not trained 1 s after it was moved into Junk"
+    assert why in seen.get_content()
+    assert control.meter.snapshot().levels[("backend_up", (("backend", NAME),))] == 0.0
