@@ -2,14 +2,17 @@
 
 Each part is as it was at one moment (directory and records each by their own server's means, what
 a user has trained for himself), and
-the parts are some seconds to minutes apart; the mail comes last and is the youngest. The file gets
-its name when it is whole; a backup that fails leaves none.
+the parts are some seconds to minutes apart; the mail comes last and is the youngest. What is copied
+for that lies in a folder for root alone beside the file, where there has to be room for a backup.
+The file gets its name when it is whole; a backup that fails leaves none.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
-import tempfile
+import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 from iems.backup import files, slapd
@@ -23,22 +26,31 @@ def save(site: Site, target: Path, progress: Progress) -> Summary:
     """Write a backup; FileExistsError where there is one, else the errors of who was asked."""
     if target.exists():
         raise FileExistsError(f"{target} exists")
-    partial = target.with_name(f".{target.name}.partial")
-    partial.unlink(missing_ok=True)
-    descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
-    try:
+    with _beside(target) as folder:
+        partial = folder / target.name
+        descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(descriptor, "wb") as file:
             with Writer(file, progress) as writer:
-                summary = _write(site, writer)
+                summary = _write(site, writer, folder)
             file.flush()
             os.fsync(file.fileno())
         os.link(partial, target)
-    finally:
-        partial.unlink(missing_ok=True)
     return summary
 
 
-def _write(site: Site, writer: Writer) -> Summary:
+@contextlib.contextmanager
+def _beside(target: Path) -> Iterator[Path]:
+    """A folder for root alone, which goes; that of a backup that was killed goes before."""
+    folder = target.with_name(f".{target.name}.partial")
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(mode=0o700)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder)
+
+
+def _write(site: Site, writer: Writer, folder: Path) -> Summary:
     summary = Summary()
     writer.add_bytes("keys/findings.toml", site.settings.keys.findings.read_bytes())
     for file in sorted(site.settings.signing.keys.glob("*.toml")):
@@ -52,34 +64,32 @@ def _write(site: Site, writer: Writer) -> Summary:
     entries = site.slapd.domains()
     summary.users, summary.domains = len(slapd.users(entries)), len(slapd.domains(entries))
     writer.add_bytes(DIRECTORY, slapd.ldif(entries.values()))
-    summary.records = _records(site, writer)
-    summary.filters = _filters(site, writer)
+    summary.records = _records(site, writer, folder / "records.sqlite")
+    summary.filters = _filters(site, writer, folder / "filters.sqlite")
     summary.quarantined = _quarantine(site.quarantine, writer)
     summary.messages = files.save_mail(site.mail, writer)
     writer.finish(site.settings.hostname, site.version)
     return summary
 
 
-def _records(site: Site, writer: Writer) -> int:
+def _records(site: Site, writer: Writer, copy: Path) -> int:
     total = 0
-    with tempfile.TemporaryDirectory(prefix="iems-backup-") as folder:
-        for name, path in site.records.items():
-            if not path.exists():
-                continue
-            copy = Path(folder) / Path(name).name
-            records.snapshot(path, copy)
-            total += records.count(copy)
-            with copy.open("rb") as source:
-                writer.add(name, source)
+    for name, path in site.records.items():
+        if not path.exists():
+            continue
+        records.snapshot(path, copy)
+        total += records.count(copy)
+        with copy.open("rb") as source:
+            writer.add(name, source)
+        copy.unlink()
     return total
 
 
-def _filters(site: Site, writer: Writer) -> int:
-    with tempfile.TemporaryDirectory(prefix="iems-backup-") as folder:
-        copy = Path(folder) / Path(FILTERS).name
-        if count := site.filters.save(copy):
-            with copy.open("rb") as source:
-                writer.add(FILTERS, source)
+def _filters(site: Site, writer: Writer, copy: Path) -> int:
+    if count := site.filters.save(copy):
+        with copy.open("rb") as source:
+            writer.add(FILTERS, source)
+        copy.unlink()
     return count
 
 

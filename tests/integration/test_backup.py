@@ -29,6 +29,7 @@ from iems.store import records
 from iems.store.quarantine import Quarantine
 from iems.store.records import Recorder
 from lmtp.bayes.store import StoreError
+from lmtp.saved import Filters
 from tests.bayeskept import soon
 from tests.integration.backedup import (
     BOB,
@@ -292,13 +293,31 @@ def test_a_slapd_that_does_not_start_has_its_old_database_again(
     assert new.state() == before
 
 
-def test_a_backup_is_for_root_alone_and_replaces_no_other(old: Server, tmp_path: Path) -> None:
+def test_a_backup_is_for_root_alone_and_replaces_no_other(
+    old: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is copied for it, too: it is beside the file, and what one left that was killed goes."""
     path = tmp_path / "a.tar.gz"
+    left = tmp_path / ".a.tar.gz.partial"
+    left.mkdir()
+    (left / "filters.sqlite").write_text("left")
+    copied: list[tuple[Path, int, int]] = []
+    kept = Filters.save
+
+    def seen(filters: Filters, file: Path) -> int:
+        found = kept(filters, file)
+        folder = file.parent.stat()
+        copied.append((file.parent.parent, folder.st_mode & 0o777, folder.st_uid))
+        return found
+
+    monkeypatch.setattr(Filters, "save", seen)
     mask = os.umask(0)
     try:
         save(old.site, path, nobody)
     finally:
         os.umask(mask)
+    assert copied == [(tmp_path, 0o700, 0)]
+    assert not left.exists()
     assert path.stat().st_mode & 0o777 == 0o600
     content = path.read_bytes()
     with pytest.raises(FileExistsError):
