@@ -25,8 +25,16 @@ SENDER, NAME = "a@sender.example", "mx.sender.example"
 _STILL = 11.0
 """Seconds: a worker beats every 5, and its supervisor publishes every 5."""
 
-QUIET = {"Temporary failures per second", "Errors per second", "Quarantine"}
-"""Panels that show nothing while all is well."""
+QUIET = {
+    "Temporary failures per second",
+    "Errors per second",
+    "Quarantine",
+    "What filters said, per second",
+    "What filters could not do, per second",
+    "Trained per second",
+    "Waiting to be trained",
+}
+"""Panels that show nothing while all is well, and nobody has a filter."""
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -191,6 +192,17 @@ def test_a_server_where_nothing_runs_has_metrics_too(
     (site / "milter/health.json").unlink()
     assert iems(site, "metrics") == 0
     assert value(samples(capsys.readouterr().out), "up", daemon="iems-milter") == 0.0
+
+
+def test_what_is_shown_and_watched_is_measured() -> None:
+    """By its name in the dashboard and in the alerts; of filters and training all is shown."""
+    folder = ROOT / "docs/monitoring"
+    shown, watched = (
+        set(re.findall(r"\biems_([a-z_]+?)(?:_bucket)?\b(?=[\[{ )<>\"]|$)", text, re.MULTILINE))
+        for text in ((folder / "dashboard.json").read_text(), (folder / "alerts.yml").read_text())
+    )
+    assert shown | watched <= HELP.keys()
+    assert {"bayes_total", "bayes_failures_total", "training_total", "training_queue"} <= shown
 
 
 def test_every_metric_is_described() -> None:
