@@ -19,7 +19,12 @@ from iems.serve.deadline import Deadline
 
 INBOX = b"INBOX"
 
+MOST = 200
+"""Messages that one search finds: all of a large folder are more than imaplib takes in a line."""
+
 _ROW = re.compile(rb'\((?P<flags>[^)]*)\) (?:"(?P<quoted>\\?.)"|NIL) (?P<name>.*)', re.DOTALL)
+
+_FOUND = re.compile(rb"\bPARTIAL \(\S+ ([\d:,]+)\)")
 
 
 class MailboxError(Exception):
@@ -84,11 +89,16 @@ class Mailbox:
         """Look into this folder from here on, and change nothing of it."""
         _checked("EXAMINE", self._imap.select(_quoted(folder), readonly=True))
 
-    def search(self, *criteria: str) -> list[int]:
-        """The UIDs of messages, oldest first."""
-        found = self._uid("SEARCH", *criteria)
-        words = b" ".join(row for row in found if isinstance(row, bytes)).split()
-        return sorted(int(word) for word in words)
+    def search(self, *criteria: str, most: int = MOST) -> list[int]:
+        """The UIDs of messages, oldest first, and of no more than so many (RFC 5267)."""
+        self._uid("SEARCH", f"RETURN (PARTIAL 1:{most})", *criteria)
+        _name, rows = self._imap.response("ESEARCH")
+        found: list[int] = []
+        for match in filter(None, map(_FOUND.search, (row for row in rows if row))):
+            for part in match[1].split(b","):
+                first, _colon, last = part.partition(b":")
+                found += range(int(first), int(last or first) + 1)
+        return sorted(found)[:most]
 
     def fetch(self, uid: int, limit: int) -> bytes | None:
         """The first bytes of a message; None where it has gone."""

@@ -30,6 +30,7 @@ from iems.serve.deadline import Deadline
 from lmtp.bayes.tokens import MAX_MESSAGE
 from lmtp.learning.mailbox import (
     INBOX,
+    MOST,
     Folder,
     Mailbox,
     MailboxError,
@@ -47,9 +48,6 @@ FOLDERS = {"Spam": SPAM, "Ham": HAM}
 
 LEFT: Mapping[str, str] = {"$IEMSSpam": SPAM, "$IEMSHam": HAM}
 """Keywords on messages that are still to be trained."""
-
-MOST = 200
-"""Messages of one folder in one run: each takes some ms, and others are waiting."""
 
 _USER = 60.0
 """Seconds for one user."""
@@ -98,6 +96,9 @@ class Sweep:
     file: Path
     log: Reporter
     clock: Callable[[], float] = time.monotonic
+    most: int = MOST
+    """Messages of one folder in one run: each takes some ms, and others are waiting."""
+
     _full_since: float = field(default=-math.inf, init=False)
     """When the last full round began; never, where the process has begun none."""
 
@@ -180,7 +181,7 @@ class Sweep:
         """Train what is in it, and move it away."""
         mailbox.select(folder)
         trained = 0
-        for uid in mailbox.search("UNDELETED")[:MOST]:
+        for uid in mailbox.search("UNDELETED", most=self.most):
             if deadline.expired:
                 break
             if self._trained(user, mailbox, uid, label, deadline):
@@ -192,7 +193,7 @@ class Sweep:
         """Train what has a keyword, and take it away."""
         # Selecting it would take from new messages that they are.
         mailbox.examine(folder)
-        left = {word: mailbox.search("UNDELETED", "KEYWORD", word)[:MOST] for word in LEFT}
+        left = {word: mailbox.search("UNDELETED", "KEYWORD", word, most=self.most) for word in LEFT}
         if not any(left.values()):
             return 0
         mailbox.select(folder)

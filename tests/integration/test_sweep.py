@@ -280,3 +280,22 @@ def test_the_master_user_comes_from_this_host_by_imap_and_for_nothing_else(desk:
     assert not enters("imap", "192.0.2.1")
     assert not any(enters(name, "127.0.0.1") for name in ("smtp", "pop3", "sieve", "lmtp"))
     assert desk.place.file.stat().st_mode & 0o777 == 0o640
+
+
+def test_of_a_folder_with_more_messages_than_a_line_can_name_each_run_takes_some(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where those before them are deleted, and not expunged."""
+    [box, *_others] = desk.boxes
+    monkeypatch.setattr(imaplib, "_MAXLINE", 800)
+    desk.sweep.most = 5
+    desk.put(box, "Train.Spam", "offer")
+    with box._login() as imap:
+        imap.select("Train.Spam")
+        for _again in range(8):
+            imap.copy("1:*", "Train.Spam")
+        imap.store("1:30", "+FLAGS.SILENT", "(\\Deleted)")
+    for taken in (5, 10):
+        desk.run()
+        assert not desk.warned
+        assert len(desk.asked) == taken
