@@ -22,8 +22,9 @@ INBOX = b"INBOX"
 MOST = 200
 """Messages that one search finds: all of a large folder are more than imaplib takes in a line."""
 
-_ROW = re.compile(rb'\((?P<flags>[^)]*)\) (?:"(?P<quoted>\\?.)"|NIL) (?P<name>.*)', re.DOTALL)
+_ROW = re.compile(rb'\((?P<flags>[^)]*)\) (?:"\\?."|NIL) (?P<name>.*)', re.DOTALL)
 
+_OWN = re.compile(rb'\(\("((?:[^"\\]|\\.)*)" (?:"(\\?.)"|NIL)', re.DOTALL)
 _FOUND = re.compile(rb"\bPARTIAL \(\S+ ([\d:,]+)\)")
 
 
@@ -58,8 +59,6 @@ class Mailbox:
 
     def __init__(self, imap: imaplib.IMAP4) -> None:
         self._imap = imap
-        self.delimiter = b"/"
-        """Between the parts of a name; known once folders were asked for."""
 
     def folders(self) -> list[Folder]:
         """All that can be selected."""
@@ -70,16 +69,21 @@ class Mailbox:
             match = _ROW.match(text)
             if match is None:
                 continue
-            if match["quoted"]:
-                self.delimiter = match["quoted"][-1:]
             flags = frozenset(match["flags"].decode("ascii", "replace").lower().split())
             if not flags & {"\\noselect", "\\nonexistent"}:
                 found.append(Folder(_name(match["name"]), flags))
         return found
 
-    def joined(self, *parts: str) -> bytes:
-        """The name of a folder below another; the parts are ASCII."""
-        return self.delimiter.join(part.encode() for part in parts)
+    def tops(self) -> list[tuple[bytes, bytes]]:
+        """Where the user's own folders begin, his namespace first (RFC 2342) and then INBOX: with
+        what each name begins, and what is between its parts.
+        """
+        [row] = _checked("NAMESPACE", self._imap.namespace())
+        match = _OWN.match(row)
+        if match is None:
+            raise MailboxError("there is no namespace of his own")
+        prefix, delimiter = (re.sub(rb"\\(.)", rb"\1", one or b"") for one in match.groups())
+        return list(dict.fromkeys([(prefix, delimiter), (INBOX + delimiter, delimiter)]))
 
     def select(self, folder: bytes) -> None:
         """Look into this folder from here on."""
@@ -155,7 +159,7 @@ def junk(mailbox: Mailbox, folders: Iterable[Folder]) -> bytes:
     """The folder for junk, by its special use (RFC 6154); made, where there is none."""
     found = next((one.name for one in folders if "\\junk" in one.attributes), None)
     if found is None:
-        found = b"Junk"
+        found = mailbox.tops()[0][0] + b"Junk"
         if found not in {one.name for one in folders}:
             mailbox.create(found)
     return found

@@ -15,6 +15,7 @@ away.
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 import time
@@ -41,10 +42,10 @@ from lmtp.learning.mailbox import (
 )
 from lmtp.learning.protocol import Answer, PeerError, Request
 
-TRAIN = "Train"
+TRAIN = b"Train"
 SPAM, HAM = "spam", "ham"
-FOLDERS = {"Spam": SPAM, "Ham": HAM}
-"""Below `Train`: what a message in each is."""
+FOLDERS = {b"Spam": SPAM, b"Ham": HAM}
+"""Below `Train`, where the user's own folders begin, or in INBOX: what a message in each is."""
 
 LEFT: Mapping[str, str] = {"$IEMSSpam": SPAM, "$IEMSHam": HAM}
 """Keywords on messages that are still to be trained."""
@@ -146,8 +147,8 @@ class Sweep:
         folders = mailbox.folders()
         names = {folder.name for folder in folders}
         trained = 0
-        for name, label in FOLDERS.items():
-            folder = mailbox.joined(TRAIN, name)
+        for (top, delimiter), (name, label) in itertools.product(mailbox.tops(), FOLDERS.items()):
+            folder = top + delimiter.join((TRAIN, name))
             if folder in names:
                 target = junk(mailbox, folders) if label == SPAM else INBOX
                 trained += self._folder(user, mailbox, folder, label, target, deadline)

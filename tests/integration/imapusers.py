@@ -155,8 +155,8 @@ def message(text: str = "") -> bytes:
 
 
 @contextmanager
-def world_on(ground: Ground) -> Iterator[World]:
-    """All of it, with an own Dovecot."""
+def world_on(ground: Ground, more: str = "", separator: str = ".") -> Iterator[World]:
+    """All of it, with an own Dovecot; for the rest see `training.dovecot`."""
     sockets = owned(ground.place("sockets"), "root", GROUP, 0o755)
     site = Site(ground, sockets, "", name="train-")
     users = [f'[users."u{number}@{DOMAIN}"]' for number in range(1, USERS)]
@@ -165,6 +165,6 @@ def world_on(ground: Ground) -> Iterator[World]:
     site.write("iems.toml", _SETTINGS.format(file=site.etc / "directory.toml"))
     with (
         running(trainer(site)) as daemon,
-        running(training.dovecot(ground, site.bayes_socket)) as box,
+        running(training.dovecot(ground, site.bayes_socket, more, separator)) as box,
     ):
         yield World(site, box, daemon, itertools.count(1))

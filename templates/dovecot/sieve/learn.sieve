@@ -1,7 +1,7 @@
 # What a user does with a message in any IMAP program is told to iems-bayes, which keeps it and then
 # trains his filter (docs/training.md). imapsieve runs this for each message that is copied, moved or
 # appended, or whose flags change, and a move is a copy to it. Folders count by their special use, or
-# by that of the one at the top in which they are.
+# by that of the one at the top in which they are; INBOX, with which names may begin, is none.
 # Where the daemon does not take it, twice, the message gets a keyword, by which the sweep finds it.
 require ["environment", "imapsieve", "vnd.dovecot.imapsieve", "variables", "special-use",
     "imap4flags", "vnd.dovecot.execute"];
@@ -34,7 +34,11 @@ if environment :is "imap.cause" "FLAG" {
             set "name" "${1}";
         }
         set "top" "${name}";
-        if string :matches "${name}" ["*.*", "*/*"] {
+        if string :matches "${name}" "INBOX.*.*" {
+            set "top" "INBOX.${1}";
+        } elsif string :matches "${name}" "INBOX/*/*" {
+            set "top" "INBOX/${1}";
+        } elsif string :matches "${name}" ["*.*", "*/*"] {
             set "top" "${1}";
         }
         if anyof (specialuse_exists "${name}" "\\Junk",
@@ -51,7 +55,11 @@ if environment :is "imap.cause" "FLAG" {
         set "name" "${1}";
     }
     set "top" "${name}";
-    if string :matches "${name}" ["*.*", "*/*"] {
+    if string :matches "${name}" "INBOX.*.*" {
+        set "top" "INBOX.${1}";
+    } elsif string :matches "${name}" "INBOX/*/*" {
+        set "top" "INBOX/${1}";
+    } elsif string :matches "${name}" ["*.*", "*/*"] {
         set "top" "${1}";
     }
     if string "${name}" ["Train/Spam", "Train.Spam", "INBOX/Train/Spam", "INBOX.Train.Spam"] {
@@ -70,7 +78,11 @@ if environment :is "imap.cause" "FLAG" {
             set "name" "${1}";
         }
         set "top" "${name}";
-        if string :matches "${name}" ["*.*", "*/*"] {
+        if string :matches "${name}" "INBOX.*.*" {
+            set "top" "INBOX.${1}";
+        } elsif string :matches "${name}" "INBOX/*/*" {
+            set "top" "INBOX/${1}";
+        } elsif string :matches "${name}" ["*.*", "*/*"] {
             set "top" "${1}";
         }
         if string "${name}" ["Train/Spam", "Train.Spam", "INBOX/Train/Spam", "INBOX.Train.Spam"] {

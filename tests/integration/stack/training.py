@@ -39,8 +39,10 @@ namespace inbox {
 """Junk and trash by other names, and one that is Junk by its name alone."""
 
 
-def dovecot(ground: Ground, socket: Path, more: str = "") -> Dovecot:
-    """One whose imapsieve asks at this socket, somewhere below ground's folder; with `more`."""
+def dovecot(ground: Ground, socket: Path, more: str = "", separator: str = ".") -> Dovecot:
+    """One whose imapsieve asks at this socket, somewhere below ground's folder; with `more`, which
+    may say that there is another separator.
+    """
     told = deployed.text("dovecot/dovecot.conf")
     scripts = ground.place("imapsieve")
     own = "\n".join(match[0] for match in _OURS.finditer(told))
@@ -52,7 +54,7 @@ def dovecot(ground: Ground, socket: Path, more: str = "") -> Dovecot:
     server = Dovecot(
         ground,
         extra=f"mail_access_groups = {groups}\nprotocol imap {{\n  mail_plugins = {plugins}\n}}\n"
-        f"plugin {{\n{own}\n}}\n{FOLDERS}{more}",
+        f"plugin {{\n{own}\n}}\n{FOLDERS.replace('Train.', f'Train{separator}')}{more}",
     )
     script = scripts / "learn.sieve"
     script.write_text((ROOT / "templates/dovecot/sieve/learn.sieve").read_text())
