@@ -21,13 +21,13 @@ from iems.directory.policy import (
 from iems.directory.reader import Directory
 from iems.directory.store import (
     Attributes,
-    Changes,
     EntryExistsError,
     Name,
     NoEntryError,
     Row,
     Store,
     Write,
+    differences,
 )
 from iems.directory.tree import (
     ADDRESS,
@@ -73,18 +73,6 @@ def clear_password(text: str) -> bytes:
     return text.encode()
 
 
-def differences(have: Attributes, wanted: Attributes) -> Changes:
-    """What makes of an entry one that has exactly the wanted values of the wanted attributes."""
-    both = {
-        attribute: (
-            [value for value in have.get(attribute, ()) if value not in values],
-            [value for value in values if value not in have.get(attribute, ())],
-        )
-        for attribute, values in wanted.items()
-    }
-    return {attribute: change for attribute, change in both.items() if any(change)}
-
-
 class Admin:
     """The directory for one actor; `timeout` bounds each question to the server, in seconds."""
 
@@ -117,9 +105,11 @@ class Admin:
         """The same directory to ask, without a cache."""
         return TreeDirectory(self._store, self._timeout, note)
 
-    def rows(self, *any_of: tuple[str, str], below: Name = DOMAINS) -> Sequence[Row]:
+    def rows(
+        self, *any_of: tuple[str, str], below: Name = DOMAINS, more: Sequence[str] = ()
+    ) -> Sequence[Row]:
         """The entries of which one of these pairs of attribute and value is true."""
-        wanted = (*ATTRIBUTES, ADMIN, LOCKED, NAME)
+        wanted = (*ATTRIBUTES, ADMIN, LOCKED, NAME, *more)
         return self._store.search_all(below, any_of, wanted, self._timeout)
 
     def write(
@@ -360,9 +350,9 @@ class Admin:
         """The other way round."""
         return self._store.to_value(name)
 
-    def user(self, address: Address) -> Row:
-        """The entry of a user; NoEntryError where there is none such."""
-        return self._entry(user_entry(address), (ADDRESS, canonical(address)))
+    def user(self, address: Address, *more: str) -> Row:
+        """The entry of a user, with these attributes too; NoEntryError where there is none such."""
+        return self._entry(user_entry(address), (ADDRESS, canonical(address)), more)
 
     def domain(self, name: str) -> Row:
         """The entry of a domain; NoEntryError where there is none such."""
@@ -376,8 +366,8 @@ class Admin:
             return self._entry(alias_entry(subject.name)[0], (ADDRESS, subject.name))
         return self.user(Address.parse(subject.name))
 
-    def _entry(self, name: Name, pair: tuple[str, str]) -> Row:
-        for row in self.rows(pair):
+    def _entry(self, name: Name, pair: tuple[str, str], more: Sequence[str] = ()) -> Row:
+        for row in self.rows(pair, more=more):
             if [value for _attribute, value in row.name] == [value for _attribute, value in name]:
                 return Row(name, row.attributes)
         raise NoEntryError

@@ -32,8 +32,8 @@ class Actor:
 class Thing:
     """What is acted upon and whose.
 
-    The kinds are domain, admin, user, alias, policy, sender, header, password, quarantine, and
-    bayes, which is what a user has trained.
+    The kinds are domain, admin, user, alias, policy, sender, header, mailsort, password,
+    quarantine, and bayes, which is what a user has trained.
     """
 
     kind: str
@@ -56,11 +56,12 @@ _OWN = frozenset(
         *(("show", "policy"), ("set", "policy"), ("show", "sender"), ("set", "sender")),
         *(("show", "quarantine"), ("release", "quarantine"), ("delete", "quarantine")),
         *(("show", "bayes"), ("set", "bayes"), ("delete", "bayes")),
+        *(("show", "mailsort"), ("set", "mailsort")),
         ("change", "password"),
     }
 )
 _IN_DOMAIN = frozenset(
-    {"user", "alias", "policy", "sender", "header", "password", "quarantine", "bayes"}
+    {"user", "alias", "policy", "sender", "header", "mailsort", "password", "quarantine", "bayes"}
 )
 
 
@@ -68,9 +69,9 @@ def authorise(actor: Actor, verb: str, thing: Thing) -> None:
     """NotAuthorisedError unless `actor` may do `verb` to `thing`.
 
     The verbs are add, delete, set, change, show and release. The site's administrator may do
-    everything, that of a domain everything with what is in it, a user see and set his own policy
-    and list of senders, see, release and delete his own messages in quarantine, see, train and
-    delete his own filter, and change his password by the old one.
+    everything, that of a domain everything with what is in it, a user see and set his own policy,
+    list of senders and rules, see, release and delete his own messages in quarantine, see, train
+    and delete his own filter, and change his password by the old one.
     """
     if actor.subject.kind is Kind.SITE:
         return

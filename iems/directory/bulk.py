@@ -13,12 +13,12 @@ import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from iems.directory.admin import Admin, differences
+from iems.directory.admin import Admin
 from iems.directory.authority import NotAuthorisedError
 from iems.directory.ldif import Fault
 from iems.directory.policy import bands, forbidden_by
 from iems.directory.rows import Read, Wanted
-from iems.directory.store import EntryExistsError, Name, NoEntryError, Row, Write
+from iems.directory.store import EntryExistsError, Name, NoEntryError, Row, Write, differences
 from iems.directory.table import Line
 from iems.directory.tree import DOMAIN_NAME, domain_entry, read_layer, user_named
 from iems.model.policy import Kind, Layer, Subject

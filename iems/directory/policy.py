@@ -1,9 +1,8 @@
 """Policies of domains and users: their text in the directory, and how they stand beneath the site.
 
 A value is `CHECK BAND choice ACTION` or `CHECK BAND allow ACTION,ACTION,...`; in a list of senders
-it is `allow PATTERN`, `allow PATTERN unverified` or `block PATTERN`, and a rule about header fields
-is an `OwnRule`. A value may come from a user's own hand: what cannot be read is left out with a
-note, and takes no other with it.
+it is a `SenderEntry`, and a rule about header fields is an `OwnRule`. A value may come from a
+user's own hand: what cannot be read is left out with a note, and takes no other with it.
 """
 
 from __future__ import annotations
@@ -76,6 +75,11 @@ def read_senders(values: Iterable[bytes], subject: Subject, note: Callable[[str]
         ):
             senders[entry.pattern] = entry
     return senders
+
+
+def read_refused(values: Iterable[bytes], subject: Subject, note: Callable[[str], None]) -> Senders:
+    """What a user's rules refuse by the envelope sender: each value is a pattern and no more."""
+    return read_senders((b"block %b envelope" % value for value in values), subject, note)
 
 
 def with_headers(layer: Layer, values: Iterable[bytes], note: Callable[[str], None]) -> Layer:

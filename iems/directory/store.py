@@ -22,6 +22,18 @@ Changes: TypeAlias = Mapping[str, tuple[Sequence[bytes], Sequence[bytes]]]
 """By attribute: the values that are taken from it, and those that it is given."""
 
 
+def differences(have: Attributes, wanted: Attributes) -> Changes:
+    """What makes of an entry one that has exactly the wanted values of the wanted attributes."""
+    both = {
+        attribute: (
+            [value for value in have.get(attribute, ()) if value not in values],
+            [value for value in values if value not in have.get(attribute, ())],
+        )
+        for attribute, values in wanted.items()
+    }
+    return {attribute: change for attribute, change in both.items() if any(change)}
+
+
 class EntryExistsError(Exception):
     """There is an entry of this name already."""
 

@@ -15,7 +15,7 @@ from dataclasses import replace
 from iems.directory.account import BAYES, POP3, refusal
 from iems.directory.person import ATTRIBUTES as PERSON
 from iems.directory.person import person
-from iems.directory.policy import read_policy, read_senders, with_headers
+from iems.directory.policy import read_policy, read_refused, read_senders, with_headers
 from iems.directory.reader import Alias, CatchAll, DirectoryUnavailable, Entry, User, user_of
 from iems.directory.store import Attributes, Name, Reader, Row
 from iems.model.address import Address, AddressError, domain_name
@@ -31,7 +31,8 @@ DISABLED, KIND, FORWARD, READS = "iemsDisabled", "iemsKind", "iemsForward", "iem
 NAME = "cn"
 ADMIN, PASSWORD, LOCKED = "iemsAdmin", "userPassword", "pwdAccountLockedTime"
 LANGUAGE, FILTER = "preferredLanguage", "iemsBayes"
-_OF_USER = (DISABLED, KIND, FORWARD, READS, LANGUAGE, FILTER)
+MAILSORT, REFUSED = "iemsMailsort", "iemsMailsortRefuse"
+_OF_USER = (DISABLED, KIND, FORWARD, READS, LANGUAGE, FILTER, REFUSED)
 ATTRIBUTES = (
     CLASS,
     ADDRESS,
@@ -202,10 +203,12 @@ def read_domains(rows: Iterable[Row], note: Note) -> Mapping[str, Layer]:
 def read_layer(row: Row, subject: Subject, note: Note) -> Layer:
     """What the entry of a domain, user or list says of mail to it."""
     policy = read_policy(row.attributes.get(POLICY, ()), subject, note)
-    senders = read_senders(row.attributes.get(SENDER, ()), subject, note)
+    own = read_senders(row.attributes.get(SENDER, ()), subject, note)
+    ruled = read_refused(row.attributes.get(REFUSED, ()), subject, note)
+    senders = {**ruled, **own}
     layer = replace(policy, senders=senders, sees_junk=_maybe(row, READS).lower() != POP3)
-    own = () if subject.kind is Kind.USER else row.attributes.get(HEADER, ())
-    return with_headers(layer, own, note)
+    headers = () if subject.kind is Kind.USER else row.attributes.get(HEADER, ())
+    return with_headers(layer, headers, note)
 
 
 def read_catch_all(row: Row, note: Note) -> CatchAll:

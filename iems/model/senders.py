@@ -1,7 +1,8 @@
 """Allow and block lists of senders: their entries, and which one speaks of a message.
 
 An entry names an address, a domain, the names below a domain (`.example.org`) or a network. It is
-compared with the envelope sender, with every author in From, and with the client. An allow entry
+compared with the envelope sender, with every author in From, and with the client; one that says
+`envelope` blocks the envelope sender alone. An allow entry
 counts where the sender is proven, by SPF or DKIM of the same organisational domain, unless it says
 `unverified`; a client's address proves itself. From counts for it only where it names one author.
 """
@@ -21,7 +22,7 @@ from iems.model.envelope import IpAddress
 _LONGEST = 400
 """Characters of an entry; an address has at most 320."""
 
-_UNVERIFIED = "unverified"
+_UNVERIFIED, _ENVELOPE = "unverified", "envelope"
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,21 +32,32 @@ class SenderEntry:
     pattern: str
     allows: bool
     unverified: bool = False
+    envelope: bool = False
 
     @classmethod
     def parse(cls, text: str) -> SenderEntry:
-        """Read `allow PATTERN [unverified]` or `block PATTERN`; ValueError says what is wrong."""
+        """Read `allow PATTERN [unverified]` or `block PATTERN [envelope]`.
+
+        ValueError says what is wrong.
+        """
         word, _blank, rest = text.partition(" ")
         if word not in {"allow", "block"} or len(text) > _LONGEST:
-            raise ValueError("expected allow PATTERN, allow PATTERN unverified or block PATTERN")
-        bare = rest.removesuffix(f" {_UNVERIFIED}")
-        if bare != rest and word == "block":
+            raise ValueError(
+                "expected allow PATTERN, allow PATTERN unverified, block PATTERN or "
+                "block PATTERN envelope"
+            )
+        allows = word == "allow"
+        if not allows and rest.endswith(f" {_UNVERIFIED}"):
             raise ValueError("a block entry asks for no proof, so it cannot be unverified")
-        return cls(parse_pattern(bare), word == "allow", bare != rest)
+        more = _UNVERIFIED if allows else _ENVELOPE
+        bare = rest.removesuffix(f" {more}")
+        pattern, said = parse_pattern(bare), bare != rest
+        return cls(pattern, allows, unverified=allows and said, envelope=said and not allows)
 
     def __str__(self) -> str:
-        word = "allow" if self.allows else "block"
-        return f"{word} {self.pattern}{f' {_UNVERIFIED}' if self.unverified else ''}"
+        words = ["allow" if self.allows else "block", self.pattern]
+        words += [_UNVERIFIED] * self.unverified + [_ENVELOPE] * self.envelope
+        return " ".join(words)
 
 
 Senders: TypeAlias = Mapping[str, SenderEntry]
@@ -73,12 +85,14 @@ def parse_pattern(text: str) -> str:
 class Match:
     """A pattern that fits the message; `proven` says that the sender is who he says he is.
 
-    Nothing is allowed by an author who is not the only one (`alone`).
+    Nothing is allowed by an author who is not the only one (`alone`). `envelope`: it is the
+    envelope sender whom it fits.
     """
 
     pattern: str
     proven: bool
     alone: bool = True
+    envelope: bool = False
 
 
 @dataclass(frozen=True)
@@ -104,7 +118,7 @@ class Facts:
         if self.envelope is not None:
             proven = self._stands_behind(self.envelope.domain)
             local, domain = self.envelope.local, self.envelope.domain
-            found += (Match(one, proven) for one in _patterns(local, domain))
+            found += (Match(one, proven, envelope=True) for one in _patterns(local, domain))
         for local, domain in self.authors:
             proven = self._stands_behind(domain)
             found += (Match(one, proven, self.sole) for one in _patterns(local, domain))
@@ -158,7 +172,9 @@ def entry_for(senders: Senders, facts: Facts, *, hope: bool = False) -> SenderEn
 
 
 def _counts(entry: SenderEntry, match: Match) -> bool:
-    return not entry.allows or (match.alone and (match.proven or entry.unverified))
+    if not entry.allows:
+        return match.envelope or not entry.envelope
+    return match.alone and (match.proven or entry.unverified)
 
 
 def _exactness(pattern: str) -> tuple[int, int]:

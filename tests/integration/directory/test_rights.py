@@ -25,8 +25,10 @@ ALICE, BOB = tree.user_dn(f"alice@{DOMAIN}"), tree.user_dn(f"bob@{DOMAIN}")
 DAN, LARS, SHUT = (tree.user_dn(f"{one}@{DOMAIN}") for one in ("dan", "lars", "shut"))
 EVE, BOTH = tree.user_dn("eve@elsewhere.rights.test"), f"iemsAddress=both@{DOMAIN},{DOMAIN_DN}"
 RULE, RULES = b"dnsbl/x listed choice junk", f"cn=users,ou=passwords,{BASE}"
-HEADER = ("iemsHeader", b"offer junk Subject contains offer")
+HEADER, FAR = ("iemsHeader", b"offer junk Subject contains x"), ("iemsForward", b"far@example.net")
 OWN = (("iemsPolicy", RULE), ("iemsSender", b"allow friend@example.net"))
+SELF = (FAR, ("iemsBayes", b"off"), ("iemsMailsort", b"{}"), ("iemsMailsortRefuse", FAR[1]))
+OF_SELF = ("user forward", "filter of a user", "rules of a user", "user policy")
 
 
 @dataclass(frozen=True)
@@ -44,12 +46,11 @@ SAMPLES = (
     Sample("user password", ALICE, "userPassword", b"secret of alice"),
     Sample("password of a disabled user", SHUT, "userPassword", b"secret of shut"),
     *(Sample("user policy", ALICE, *one) for one in OWN),
-    Sample("user forward", ALICE, "iemsForward", b"far@example.net"),
     Sample("user kind", SHUT, "iemsDisabled", b"has left"),
     Sample("user kind", ALICE, "iemsKind", b"receive-only"),
     Sample("how a user reads", ALICE, "iemsReads", b"pop3"),
     Sample("language of a user", ALICE, "preferredLanguage", b"de"),
-    Sample("filter of a user", ALICE, "iemsBayes", b"off"),
+    *(Sample(part, ALICE, *one) for part, one in zip(OF_SELF, SELF, strict=True)),
     *(Sample("user name", ALICE, one, b"alice") for one in ("cn", "sn", "title", "l")),
     Sample("lock of a user", LARS, "pwdAccountLockedTime", b"000001010000Z"),
     Sample("age of a password", BOB, "pwdPolicySubentry", RULES.encode()),
@@ -83,7 +84,7 @@ def populated(server: Slapd) -> Slapd:
     rules = [f"{name}: {value.decode()}" for name, value in OWN]
     ruled = [*rules, f"{HEADER[0]}: {HEADER[1].decode()}"]
     more = [f"{name}: alice" for name in ("title", "l", "description")]
-    more += ["iemsForward: far@example.net", "iemsKind: receive-only", "iemsBayes: off"]
+    more += ["iemsKind: receive-only", *(f"{name}: {value.decode()}" for name, value in SELF)]
     server.add(
         tree.domain(DOMAIN, *ruled, f"iemsAdmin: {DAN}")
         + tree.domain("elsewhere.rights.test", f"iemsAdmin: {EVE}")
@@ -198,10 +199,9 @@ def test_anonymous_sees_nothing(populated: Slapd) -> None:
 
 
 def test_user_sees_his_policy_only(populated: Slapd) -> None:
-    """And his senders, where he forwards to, language, filter; nothing else of his own entry."""
-    more = {"iemsForward": [b"far@example.net"], "iemsBayes": [b"off"]}
+    """And his senders, rules, forwards, language, filter; nothing else of his own entry."""
     with acting(populated, "self") as connection:
-        own = {name: [value] for name, value in OWN} | more | {"preferredLanguage": [b"de"]}
+        own = {name: [value] for name, value in (*OWN, *SELF)} | {"preferredLanguage": [b"de"]}
         assert connection.search_s(ALICE, ldap.SCOPE_BASE, "(objectClass=*)") == [(ALICE, own)]
         assert seen(connection) == {}
 
@@ -253,13 +253,13 @@ def test_readers_see_where_mail_goes(populated: Slapd, actor: str) -> None:
     places = {"objectClass", "uid", "iemsAddress", "iemsTarget", "iemsForward", "iemsDomainName"}
     policy = {"iemsPolicy", "iemsSender", "iemsHeader", "iemsKind", "iemsDisabled", "iemsReads"}
     own = set() if actor == "postfix" else {*policy, "cn", "sn", "title", "l", "preferredLanguage"}
-    assert set().union(*shown.values()) - {"iemsBayes"} == places | own
+    assert set().union(*shown.values()) - {"iemsBayes", "iemsMailsortRefuse"} == places | own
 
 
 @pytest.mark.parametrize("actor", ACTORS)
 def test_who_writes(populated: Slapd, actor: str) -> None:
     """A user what is his own, administrators what is in their domains, the others nothing."""
-    own = {"user policy", "user forward", "user password", "language of a user", "filter of a user"}
+    own = {"user password", "language of a user", *OF_SELF}
     below = {one.part for one in SAMPLES if one.dn.endswith(f",ou=domains,{BASE}")}
     others = {"domain", "domain name", "domain administrators", "age of a password"}
     theirs = below - others - {"everything else below the domains"}

@@ -26,6 +26,8 @@ NUMBERS = {
     "1.10": "iemsReads",
     "1.11": "iemsHeader",
     "1.12": "iemsBayes",
+    "1.13": "iemsMailsort",
+    "1.14": "iemsMailsortRefuse",
     "2.1": "iemsDomain",
     "2.2": "iemsUser",
     "2.3": "iemsAlias",

@@ -28,7 +28,7 @@ PATTERNS = [
 entries = st.builds(
     SenderEntry.parse,
     st.one_of(
-        st.sampled_from([f"block {one}" for one in PATTERNS]),
+        st.sampled_from([f"block {one}{end}" for one in PATTERNS for end in ("", " envelope")]),
         st.sampled_from([f"allow {one}" for one in PATTERNS]),
         st.sampled_from([f"allow {one} unverified" for one in PATTERNS]),
     ),
@@ -83,6 +83,7 @@ def mail(sender: str = "", *proven: str, author: str = "", client: str = "") -> 
         ("allow 192.0.2.1", "allow 192.0.2.1/32"),
         ("allow 192.0.2.0/24 unverified", "allow 192.0.2.0/24 unverified"),
         ("block 2001:DB8::/32", "block 2001:db8::/32"),
+        ("block Joe@Good.Test envelope", "block joe@good.test envelope"),
     ],
 )
 def test_an_entry_has_one_form(text: str, written: str) -> None:
@@ -99,6 +100,8 @@ def test_an_entry_has_one_form(text: str, written: str) -> None:
         "deny good.test",
         "Allow good.test",
         "block good.test unverified",
+        "allow good.test envelope",
+        "block envelope",
         "allow unverified",
         "allow test",
         "allow *.good.test",
@@ -145,6 +148,14 @@ def test_an_allow_entry_counts_where_the_sender_is_proven(facts: Facts, allowed:
         assert bool(ruled(facts, f"allow {pattern}")) is allowed
         assert ruled(facts, f"allow {pattern} unverified")
         assert ruled(facts, f"block {pattern}")
+
+
+def test_a_block_of_the_envelope_heeds_no_author() -> None:
+    for pattern in (JOE, "news.good.test", ".good.test"):
+        entry = f"block {pattern} envelope"
+        assert ruled(mail(JOE, author="x@evil.test"), entry) == entry
+        assert not ruled(mail("x@evil.test", author=JOE), entry)
+        assert not ruled(mail("", author=JOE), entry)
 
 
 @given(lists, facts)

@@ -1,0 +1,105 @@
+"""Rules of users as the directory keeps them: text that means something to `sieve` alone.
+
+Beside it stands whom these rules refuse by the envelope sender, for milter and agent to read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from iems.directory.admin import Admin
+from iems.directory.authority import Thing
+from iems.directory.policy import MAX_SENDERS, pattern_of
+from iems.directory.store import Attributes, Write, differences
+from iems.directory.tree import (
+    ADDRESS,
+    MAILSORT,
+    REFUSED,
+    SENDER,
+    TARGET,
+    canonical,
+    user_entry,
+)
+from iems.model.address import Address
+from iems.serve.deadline import Deadline
+
+LARGEST = 1 << 20
+"""Bytes of the rules of one user."""
+
+_SECONDS = 30.0
+"""For one change: a server that writes to disk takes longer than one that is asked."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """What one user's entry says; `listed` are the patterns of his own list of senders."""
+
+    text: bytes = b""
+    refused: frozenset[str] = frozenset()
+    listed: frozenset[str] = frozenset()
+
+
+class Shelf:
+    """The rules of all users, for one actor; each question and change is authorised."""
+
+    def __init__(self, admin: Admin) -> None:
+        self._admin = admin
+
+    def read(self, user: Address) -> Stored:
+        """His rules; NoEntryError where there is no such user."""
+        self._admin.authorise("show", _thing(user))
+        row = self._admin.user(user, MAILSORT)
+        return Stored(
+            next(iter(row.attributes.get(MAILSORT, ())), b""),
+            frozenset(row.texts(REFUSED)),
+            frozenset(map(pattern_of, row.attributes.get(SENDER, ()))),
+        )
+
+    def write(self, user: Address, text: bytes) -> bool:
+        """Keep these rules, or none where the text is empty; whether they are others.
+
+        ValueError where they are too large.
+        """
+        if len(text) > LARGEST:
+            raise ValueError(f"the rules have {len(text)} bytes; expected at most {LARGEST}")
+        return self._change(user, {MAILSORT: [text] if text else []})
+
+    def refuse(self, user: Address, patterns: Collection[str]) -> bool:
+        """Have exactly these envelope senders refused; whether they are others.
+
+        ValueError where they are more than count.
+        """
+        if len(patterns) > MAX_SENDERS:
+            raise ValueError(f"{len(patterns)} senders are refused; at most {MAX_SENDERS} count")
+        return self._change(user, {REFUSED: [one.encode() for one in sorted(patterns)]})
+
+    def others(self, user: Address) -> tuple[str, ...]:
+        """The other addresses by which he alone is written to, sorted: aliases that lead to nobody
+        else, and his name in domains that are other names of his own.
+        """
+        rows = self._admin.rows((TARGET, canonical(user)), (TARGET, f"@{user.domain}"))
+        found = set()
+        for row in rows:
+            targets, [address] = row.texts(TARGET), row.texts(ADDRESS)
+            if targets == (f"@{user.domain}",):
+                found.add(f"{user.local}{address}")
+            elif targets == (canonical(user),) and not address.startswith("@"):
+                found.add(address)
+        return tuple(sorted(found))
+
+    def _change(self, user: Address, wanted: Attributes) -> bool:
+        thing = _thing(user)
+        self._admin.authorise("set", thing)
+        changes = differences(self._admin.user(user, MAILSORT).attributes, wanted)
+        if not changes:
+            return False
+        write = Write(user_entry(user), None, changes)
+        [failure] = self._admin.write([(thing, write)], Deadline.after(_SECONDS))
+        if failure is not None:
+            raise failure
+        return True
+
+
+def _thing(user: Address) -> Thing:
+    return Thing("mailsort", user.key)
