@@ -37,6 +37,7 @@ from lmtp.account import Account, Result
 from lmtp.client import Delivered, Parcel
 from lmtp.dsn import Reports, Row
 from lmtp.editing import Copies, Editor, Made
+from lmtp.facts import fact_fields
 from lmtp.grouping import Copy, Group, group
 from lmtp.judging import Judge, Judgement, Known
 from lmtp.originals import Originals
@@ -196,7 +197,10 @@ class Delivery:
         if ruled:
             came = replace(came, findings=(*came.findings, *self._own.of(ruled)))
         found = self._judgement.found(target)
-        return outcome(again, came, self._facts, agent.settings, agent.now(), self.past, found)
+        one = outcome(again, came, self._facts, agent.settings, agent.now(), self.past, found)
+        if not target.facts:
+            return one
+        return replace(one, facts=fact_fields(target, came.findings, found, self._facts))
 
     @property
     def _client(self) -> str:
@@ -352,7 +356,8 @@ class Delivery:
     def _copy(self, one: Outcome) -> Copy:
         target = one.target
         original = headers.original_field(target.recipient.original, target.address)
-        fields = headers.verdict_field(one.action, self._provenance.reference) + original
+        verdict = headers.verdict_field(one.action, self._provenance.reference)
+        fields = verdict + one.facts + original
         upstream = target.channel if target.channel in self._agent.upstreams else LOCAL
         return Copy(target, upstream, fields, bool(original), one.changes)
 

@@ -21,7 +21,7 @@ _BEGIN, _END = rb"(?:\A|\r)[^!-9;-~\r\n]*", rb"(?![!-9;-~])"
 belong to a longer name ends it here, and a bare CR ends a line, so that a reader with other tastes
 finds none either."""
 
-_OURS = re.compile(_BEGIN + rb"x-iems-(?:findings|verdict|trace)" + _END, re.IGNORECASE)
+_OURS = re.compile(_BEGIN + rb"x-iems-(?:findings|verdict|trace|fact|score)" + _END, re.IGNORECASE)
 _RESULTS = re.compile(_BEGIN + rb"authentication-results" + _END, re.IGNORECASE)
 
 _CONTINUATION = (b" ", b"\t")
@@ -43,7 +43,7 @@ class Cleaned:
 
 
 def clean(block: HeaderBlock, forged_results: str = "") -> Cleaned:
-    """Take out every X-IEMS-Findings, -Verdict and -Trace, whoever wrote it.
+    """Take out every X-IEMS-Findings, -Verdict, -Trace, -Fact and -Score, whoever wrote it.
 
     Where the milter has not seen the message, `forged_results` is the authserv-id under which any
     Authentication-Results is forged.

@@ -61,7 +61,8 @@ class Outcome:
     """`action` is carried out; `decision` led to it, its notes say why they differ.
 
     A copy that goes on has these `changes`; `original` is under what name the message is kept as it
-    was, if it is. `found` is what was found for him alone.
+    was, if it is. `facts` are fields for the recipient's own script. `found` is what was found for
+    him alone.
     """
 
     target: Target
@@ -69,6 +70,7 @@ class Outcome:
     action: Action
     changes: tuple[Change, ...] = ()
     original: str = ""
+    facts: bytes = b""
     found: Found = field(default=NOTHING, compare=False)
 
     def noted(self, *notes: str) -> Outcome:

@@ -41,6 +41,8 @@ class Target:
     """The languages that he prefers, as the directory has them."""
     bayes: str = ""
     """What he has said of his own filter."""
+    facts: bool = False
+    """Whether his script asks what was found in a message."""
     person: Person = field(default_factory=lambda: NOBODY, compare=False, repr=False)
     """What else is known of the owner of the mailbox."""
 
@@ -97,7 +99,7 @@ def find_targets(
         layers = (user.domain_layer, user.layer) if user else (domains[address.domain],)
         refusal = closed(user) if user else None
         passed = lists.passed(recipient, address)
-        told = (user.language, user.bayes, user.person) if user else ("", "", NOBODY)
+        told = (user.language, user.bayes, user.facts, user.person) if user else ()
         targets.append(
             Target(recipient, address, LOCAL, layers, bool(found), refusal, passed, *told)
         )

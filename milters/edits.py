@@ -1,7 +1,8 @@
 """What is changed in a message that is let in: forged fields go, our own are put at the top.
 
-X-IEMS-Findings and X-IEMS-Verdict are ours alone, and so is an Authentication-Results under our
-authserv-id (RFC 8601 section 5): whoever sends them in, they are forged. Nothing else is touched.
+X-IEMS-Findings, X-IEMS-Verdict and the like are ours alone, and so is an Authentication-Results
+under our authserv-id (RFC 8601 section 5): whoever sends them in, they are forged. Nothing else is
+touched.
 What cannot be refused and must not leave, since no agent will see it, is put on hold.
 """
 
@@ -23,7 +24,10 @@ from milters.reply import Edit, Hold, InsertHeader
 BOUNCE = b"X-IEMS-Bounce"
 """What Postfix knows a bounce of spam by, to send it another way (milter_header_checks)."""
 
-OURS = frozenset({b"x-iems-findings", b"x-iems-verdict", trace.NAME.lower(), BOUNCE.lower()})
+_AGENT = {b"x-iems-verdict", b"x-iems-fact", b"x-iems-score"}
+"""What the agent alone writes, for the scripts of a recipient."""
+
+OURS = frozenset({b"x-iems-findings", *_AGENT, trace.NAME.lower(), BOUNCE.lower()})
 """Header fields of ours, in lower case."""
 
 _RESULTS = authres.NAME.lower()

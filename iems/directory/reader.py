@@ -29,6 +29,7 @@ class User:
     `refusal` says why mail to it is refused (`iems.directory.account`); empty where it is taken.
     `language` holds the languages that its owner prefers (RFC 2798 section 2.7), `person` what else
     is known of him. `bayes` is what he wants of his own filter; empty where he has said nothing.
+    `facts` is whether his script asks what was found in a message.
     """
 
     address: Address
@@ -37,6 +38,7 @@ class User:
     refusal: str = ""
     language: str = ""
     bayes: str = ""
+    facts: bool = False
     person: Person = field(default_factory=lambda: NOBODY, compare=False, repr=False)
 
 

@@ -26,6 +26,7 @@ _TABLES = frozenset({"domains", "users", "aliases", "lists"})
 _OF_LAYER = frozenset({"headers", "policy", "senders"})
 _OF_USER = frozenset(
     {"policy", "senders", "disabled", "kind", "forward", "reads", "language", "person", "bayes"}
+    | {"facts"}
 )
 
 
@@ -142,10 +143,13 @@ class _Reading:
         bayes = content.get("bayes", "")
         if "bayes" in content and bayes not in BAYES:
             self._fault(f"{key}.bayes", bayes, f"expected one of {', '.join(BAYES)}")
+        if not isinstance(content.get("facts", False), bool):
+            self._fault(f"{key}.facts", content["facts"], "expected true or false")
         told = refusal(str(disabled), str(kind))
         layer = replace(self._layer(key, own, subject), sees_junk="reads" not in content)
         about = person(self._person(f"{key}.person", content.get("person", {})), address)
-        user = User(address, layer, domain, told, str(language), str(bayes), about)
+        facts = content.get("facts") is True
+        user = User(address, layer, domain, told, str(language), str(bayes), facts, about)
         forward = (
             self._addresses(f"{key}.forward", content["forward"]) if "forward" in content else ()
         )

@@ -31,8 +31,8 @@ DISABLED, KIND, FORWARD, READS = "iemsDisabled", "iemsKind", "iemsForward", "iem
 NAME = "cn"
 ADMIN, PASSWORD, LOCKED = "iemsAdmin", "userPassword", "pwdAccountLockedTime"
 LANGUAGE, FILTER = "preferredLanguage", "iemsBayes"
-MAILSORT, REFUSED = "iemsMailsort", "iemsMailsortRefuse"
-_OF_USER = (DISABLED, KIND, FORWARD, READS, LANGUAGE, FILTER, REFUSED)
+MAILSORT, REFUSED, FACTS = "iemsMailsort", "iemsMailsortRefuse", "iemsMailsortFacts"
+_OF_USER = (DISABLED, KIND, FORWARD, READS, LANGUAGE, FILTER, REFUSED, FACTS)
 ATTRIBUTES = (
     CLASS,
     ADDRESS,
@@ -245,6 +245,7 @@ def _user(row: Row, layers: Mapping[str, Layer], note: Note) -> User:
         refused,
         _maybe(row, LANGUAGE),
         _filter(row, note),
+        _maybe(row, FACTS) == "TRUE",
         person(told, address),
     )
 

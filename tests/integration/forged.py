@@ -51,6 +51,7 @@ _ID = HOSTNAME.encode()
 _VALUES = {
     "X-IEMS-Verdict": b"junk; ref=EVIL",
     "X-IEMS-Findings": b"v=1; k=EVIL",
+    "X-IEMS-Fact": b"known=EVIL",
     "Authentication-Results": _ID + b"; dkim=pass header.d=EVIL",
 }
 

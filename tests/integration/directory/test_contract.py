@@ -44,6 +44,7 @@ bayes = "shadow"
 reads = "pop3"
 kind = "receive-only"
 [users."dora@one.contract.test"]
+facts = true
 forward = ["far@example.net"]
 [users."erik@one.contract.test"]
 forward = ["erik@one.contract.test", "far@example.net"]
@@ -130,7 +131,9 @@ def populated(server: Slapd) -> Slapd:
         )
         + tree.user("printer@one.contract.test", "iemsKind: send-only", "iemsBayes: Shadow")
         + tree.user("lobby@one.contract.test", "iemsKind: receive-only", "iemsReads: POP3")
-        + tree.user("dora@one.contract.test", "iemsForward: far@example.net")
+        + tree.user(
+            "dora@one.contract.test", "iemsForward: far@example.net", "iemsMailsortFacts: TRUE"
+        )
         + tree.user(
             "erik@one.contract.test",
             "iemsForward: erik@one.contract.test",
@@ -207,12 +210,11 @@ def test_user(directory: Directory) -> None:
     }
 
 
-def test_who_reads_by_pop3_alone_and_what_one_has_of_his_filter(directory: Directory) -> None:
-    """Who reads so never sees Junk; who says nothing has what the settings say."""
-    asked = [address(one) for one in ("lobby", "alice", "printer")]
+def test_who_reads_by_pop3_and_what_one_says_of_filter_and_script(directory: Directory) -> None:
+    asked = [address(one) for one in ("lobby", "dora", "printer")]
     found = [user_of(entry) for entry in directory.find(asked, soon()).values()]
-    said = {one.address.local: (one.layer.sees_junk, one.bayes) for one in found if one}
-    assert said == {"lobby": (False, ""), "alice": (True, ""), "printer": (True, "shadow")}
+    said = sorted((one.layer.sees_junk, one.bayes, one.facts) for one in found if one)
+    assert said == [(False, "", False), (True, "", True), (True, "shadow", False)]
 
 
 def test_alias(directory: Directory) -> None:

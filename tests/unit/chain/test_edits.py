@@ -29,6 +29,8 @@ PASSED = Passed("REF", "4Q", "internet", "", 5, (Finding("iprev", "pass"),))
         (b"X-IEMS-Findings", b" v=1"),
         (b"x-iems-verdict", b""),
         (b"X-IEMS-Trace", b" k=k1"),
+        (b"X-IEMS-Fact", b" known=allow-list"),
+        (b"x-iems-score", b" 0"),
         (b"X-IEMS-Verdict ", b" junk"),
         (b"X-IEMS-FINDINGS\t", b" v=1"),
         (b"Authentication-Results", b" mail.example.test; iprev=pass"),

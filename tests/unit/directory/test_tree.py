@@ -12,6 +12,18 @@ from iems.model.address import Address
 ALICE = Address.parse("alice@example.test")
 
 
+@pytest.mark.parametrize("value", [b"TRUE", b"FALSE", None])
+def test_whether_a_script_asks_what_was_found(value: bytes | None) -> None:
+    more = {} if value is None else {"iemsMailsortFacts": [value]}
+    rows = [
+        Row(domain_entry("example.test"), domain_values("example.test")),
+        Row(user_entry(ALICE), {**user_values(ALICE), **more}),
+    ]
+    user = user_of(read_entries(rows, lambda _note: None)[ALICE.key])
+    assert user is not None
+    assert user.facts == (value == b"TRUE")
+
+
 @pytest.mark.parametrize(
     ("value", "found", "notes"),
     [

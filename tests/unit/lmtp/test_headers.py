@@ -33,6 +33,8 @@ FORMS = (
     b"X-IEMS-Findings: v=1;\r\n\tk=1;\r\n",
     b"x-iems-findings : v=1;\r\n",
     b"X-IEMS-Trace : k=k1;\r\n",
+    b"X-IEMS-Fact: known=allow-list\r\n",
+    b"X-IEMS-Score\0: 0\r\n",
     b":X-IEMS-Verdict: junk\r\n",
     b"\0X-IEMS-Verdict: junk\r\n",
     b"\xef\xbb\xbfX-IEMS-Verdict: junk\r\n",
