@@ -28,6 +28,7 @@ setup(
         "lmtp.learning",
         "sieve",
         "sieve.compiling",
+        "sieve.importing",
         "sieve.mailsort",
         "sieve.script",
         "cli",
