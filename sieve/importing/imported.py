@@ -87,7 +87,8 @@ class Collector:
                 self.error(line, f"more than {_RULES} rules or {_TESTS} tests", rule.name)
                 self._tests = _STATED
             return False
-        if self.doubt and not all(isinstance(one, _HARMLESS) for one in rule.actions):
+        harmful = not all(isinstance(one, _HARMLESS) for one in rule.actions)
+        if self.doubt and rule.enabled and harmful:
             rule = replace(rule, enabled=False)
             self.error(
                 line,
@@ -159,7 +160,12 @@ def title(words: str, line: int) -> str:
 
 def all_of(conditions: tuple[Condition, ...]) -> Condition | None:
     """All of them hold; None where there are none, for then every message fits."""
-    return conditions[0] if len(conditions) == 1 else _group(Quantity.ALL, conditions)
+    return every(conditions) if conditions else None
+
+
+def every(conditions: tuple[Condition, ...]) -> Condition:
+    """All of them hold; there is one."""
+    return conditions[0] if len(conditions) == 1 else Group(Quantity.ALL, conditions)
 
 
 def any_of(conditions: tuple[Condition, ...]) -> Condition:
@@ -170,7 +176,3 @@ def any_of(conditions: tuple[Condition, ...]) -> Condition:
 def none_of(*conditions: Condition) -> Condition:
     """None of them holds."""
     return Group(Quantity.NONE, conditions)
-
-
-def _group(quantity: Quantity, conditions: tuple[Condition, ...]) -> Condition | None:
-    return Group(quantity, conditions) if conditions else None

@@ -32,7 +32,7 @@ def test_import(case: Path, request: pytest.FixtureRequest) -> None:
 
 
 def test_no_recording_is_of_a_case_that_is_gone() -> None:
-    kept = {path for path in FOLDER.rglob("*.txt")}
+    kept = set(FOLDER.rglob("*.txt"))
     assert kept == {case.with_suffix(".txt") for case in CASES}
 
 
