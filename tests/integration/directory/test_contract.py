@@ -79,9 +79,8 @@ ALICE = {
     ("dnsbl/a", "listed"): Rule(choice=Action.DELIVER),
     ("iprev", "mismatch"): Rule(choice=Action.TAG),
 }
-
-
 FRIEND, SPAM = "allow ünïcode@example.net unverified", "block .example.com"
+FACTS = "iemsMailsortFacts: TRUE"
 
 
 def senders(text: str) -> Senders:
@@ -131,9 +130,7 @@ def populated(server: Slapd) -> Slapd:
         )
         + tree.user("printer@one.contract.test", "iemsKind: send-only", "iemsBayes: Shadow")
         + tree.user("lobby@one.contract.test", "iemsKind: receive-only", "iemsReads: POP3")
-        + tree.user(
-            "dora@one.contract.test", "iemsForward: far@example.net", "iemsMailsortFacts: TRUE"
-        )
+        + tree.user("dora@one.contract.test", "iemsForward: far@example.net", FACTS)
         + tree.user(
             "erik@one.contract.test",
             "iemsForward: erik@one.contract.test",
