@@ -63,5 +63,6 @@ def _part(subtype: str, text: str) -> str:
 
 def notification(one: Notify) -> Command:
     """`notify` by mail (RFC 5436); the text is its body, the subject is the server's."""
-    body = f"?body={quote(one.text, safe='')}" if one.text else ""
+    text = "\r\n".join(one.text.splitlines())
+    body = f"?body={quote(text, safe='')}" if text else ""
     return command("notify", Text(f"mailto:{quote(one.to, safe='@!$*+')}{body}"))
