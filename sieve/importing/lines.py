@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from iems.codec.pattern import Pattern
 from sieve.importing.fields import FieldPart, fields, values
-from sieve.importing.imported import Collector, UntranslatedError
+from sieve.importing.imported import Collector, UntranslatedError, any_of
 from sieve.importing.regex import (
     ANY,
     Char,
@@ -40,23 +40,44 @@ _NULL = "mailer-daemon"
 """The null sender in the line before a header."""
 
 
-def tested(pattern: Choice, found: Collector, line: int) -> tuple[Condition, ...]:
-    """Tests of which one has to hold; a difference is told at this line."""
+def tested(
+    pattern: Choice, found: Collector, line: int, *, envelope: bool
+) -> tuple[Condition, ...]:
+    """Tests of which one has to hold; a difference is told at this line.
+
+    With `envelope` the line From_ stands before the header, and the sender in it.
+    """
     by: dict[tuple[str, Operator], list[str]] = {}
     for part in fields(pattern):
-        if part.name == ">from ":
+        if part.name == ">from " or (part.name == "from " and not envelope):
             continue
         _usual(part, found, line)
         name = part.name.lower()
         if name != "from ":
             _valued(by, part.name, part.rest)
-        if name == "from " or (name == "from" and not part.exact):
+        if name == "from " or (name == "from" and not part.exact and envelope):
             _valued(by, "from ", _sender(part.rest))
     if not by:
         raise UntranslatedError("it asks for no field of the header")
     return tuple(
         _test(name, operator, tuple(dict.fromkeys(all_values)))
         for (name, operator), all_values in by.items()
+    )
+
+
+def sender(pattern: Choice) -> Condition:
+    """A test of the envelope's sender, whom the pattern is held against."""
+    by: dict[tuple[str, Operator], list[str]] = {}
+    for sequence in pattern.of:
+        begins = bool(sequence) and sequence[0].atom is Edge.BEGIN
+        rest = sequence[1:] if begins else (Piece(ANY, "*"), *sequence)
+        _valued(by, "from ", rest)
+    party = Party.ENVELOPE_FROM
+    return any_of(
+        tuple(
+            AddressTest(party, operator, tuple(given) if operator.of_values else ())
+            for (_name, operator), given in by.items()
+        )
     )
 
 

@@ -101,7 +101,7 @@ class Conditions:
             raise UntranslatedError("upper and lower case are never told apart")
         pattern = parse(words, Dialect.PROCMAIL)
         if "B" not in flags:
-            return any_of(tested(pattern, self.remarks, line))
+            return any_of(tested(pattern, self.remarks, line, envelope=True))
         if "H" in flags:
             raise UntranslatedError("it looks in header and body at once")
         self.remarks.warning(line, "the body is searched in its decoded text, not as it was sent")

@@ -11,6 +11,9 @@ from sieve.importing.imported import UntranslatedError, folder
 HOME, USER = "\ue000", "\ue001"
 """Stand for what only the user's machine knows, in the values of variables."""
 
+_ROOTS = (f"{HOME}/Maildir", f"{HOME}/Mail", f"{HOME}/mail", HOME)
+"""Where folders of mail lie; the longest that a path begins with is no part of a folder's name."""
+
 _KEPT = 2048
 """Characters of a value or condition, as procmail's own LINEBUF."""
 
@@ -143,13 +146,15 @@ class Variables:
         path = self.absolute(word)
         if path is None:
             raise UntranslatedError("MAILDIR is not known here")
-        root = self.known["MAILDIR"]
-        if path in {self.known["DEFAULT"], self.known["ORGMAIL"], root}:
+        root, default = self.known["MAILDIR"], self.known["DEFAULT"]
+        if path in {default, self.known["ORGMAIL"], f"{HOME}/Maildir"}:
             return "INBOX"
-        for base in (root or HOME, f"{HOME}/Maildir", f"{HOME}/Mail", f"{HOME}/mail", HOME):
+        if path == root and word.endswith("/"):
+            return "INBOX"
+        for base in sorted({*_ROOTS, root or HOME, default or HOME}, key=len, reverse=True):
             if path.startswith(f"{base}/"):
                 name = path[len(base) + 1 :]
-                if name.startswith(".") and "/" not in name and word.endswith("/"):
+                if name.startswith(".") and "/" not in name:
                     name = name[1:].replace(".", "/")
                 return folder(self.plain(name))
         raise UntranslatedError("its file is in no folder of mail")
