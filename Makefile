@@ -26,7 +26,7 @@ TEST_PACKAGES := $(DEPLOY_PACKAGES) postfix postfix-ldap postfix-pcre \
 	dovecot-ldap slapd ldap-utils rbldnsd unbound redis-server spamassassin spamd rspamd \
 	clamav-daemon c-icap libc-icap-mod-virus-scan opendkim swaks libnet-ssleay-perl openssl \
 	chromium-headless-shell gir1.2-gmime-3.0 python3-gi altermime amavisd-new libmail-spf-perl \
-	systemd git procps \
+	systemd git procps python3-jsonschema \
 	prometheus fail2ban faketime man-db bash-completion zsh
 BENCH_PACKAGES := libgmime-3.0-0 zstd spamass-milter bogofilter crm114
 MACHINE_PACKAGES := systemd-container debootstrap iproute2 iptables util-linux git rbldnsd unbound \
@@ -96,11 +96,13 @@ fmt: $(VENV)/stamp ## put the code into its form
 	$(BIN)/ruff format .
 
 .PHONY: docs
-docs: $(VENV)/stamp ## make the references of settings and policy anew of the schema
+docs: $(VENV)/stamp ## make the references of settings and policy and the schema of rules anew
 	@mkdir -p $(CACHE)
 	$(BIN)/python -m cli.reference > $(CACHE)/settings.md
 	$(BIN)/python -m cli.policy_reference > $(CACHE)/policy-reference.md
+	$(BIN)/python -m sieve.mailsort.schema > $(CACHE)/mailsort.schema.json
 	mv $(CACHE)/settings.md $(CACHE)/policy-reference.md docs/
+	mv $(CACHE)/mailsort.schema.json docs/schema/
 
 .PHONY: golden
 golden: $(VENV)/stamp ## record the golden cases anew; the review is in the diff

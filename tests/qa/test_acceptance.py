@@ -15,7 +15,7 @@ from tests.qa.source import tree
 
 STATES = ("open", "built", "proven")
 LEVELS = {
-    "unit": ("tests/unit/", "tests/qa/", "tests/fuzz/"),
+    "unit": ("tests/unit/", "tests/mailsort/", "tests/qa/", "tests/fuzz/"),
     "golden": ("tests/golden/",),
     "integration": ("tests/integration/", "tests/system/"),
     "system": ("tests/system/",),
