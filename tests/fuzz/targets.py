@@ -15,6 +15,7 @@ from tests.fuzz import (
     lmtp,
     mime,
     readers,
+    rules,
     scans,
     scripts,
     signatures,
@@ -70,4 +71,5 @@ TARGETS: Mapping[str, Callable[[bytes], None]] = {
     "bayes": bayes.words,
     "training": training.requests,
     "entries": training.entries,
+    "mailsort": rules.mailsort,
 }
