@@ -96,6 +96,25 @@ def test_a_vacation_comes_first_and_not_to_whom_is_refused() -> None:
 
 
 @pytest.mark.parametrize(
+    ("sender", "fields"),
+    [
+        ("", "To: bob@example.org"),
+        ("BOB@example.org", "To: bob@example.org"),
+        ("list-request@example.net", "To: bob@example.org"),
+        ("ann@shop.example", "To: carl@example.net"),
+        ("ann@shop.example", "To: bob@example.org\nList-Id: x"),
+        ("ann@shop.example", "To: bob@example.org\nPrecedence: Bulk"),
+        ("ann@shop.example", "To: bob@example.org\nAuto-Submitted: auto-replied (x)"),
+    ],
+)
+def test_who_is_answered(sender: str, fields: str) -> None:
+    facts = dataclasses.replace(FACTS, sender=sender)
+    rules = Mailsort((), Vacation("away", addresses=("bobby@example.org",)))
+    assert outcome(rules, f"{fields}\n\n".encode(), facts).reply is None
+    assert outcome(rules, b"Cc: Bobby@example.org\nAuto-Submitted: no\n\n", FACTS).reply
+
+
+@pytest.mark.parametrize(
     ("condition", "expected"),
     [
         (AddressTest(Party.FROM, Operator.IS, ("ANN@shop.example",)), True),
