@@ -27,6 +27,7 @@ setup(
         "lmtp.bayes",
         "lmtp.learning",
         "sieve",
+        "sieve.commands",
         "sieve.compiling",
         "sieve.importing",
         "sieve.mailsort",

@@ -1,8 +1,9 @@
-"""Completion of `iems` for bash and zsh, made of its arguments: commands, verbs, options, checks.
+"""Completion of `iems` and `iems-sieve` for bash and zsh: commands, verbs, options, checks.
 
-Both scripts walk the words in the same way and differ in how a shell gives and takes them. Files
-are completed where a path is wanted, and the names of checks are read from the settings. Addresses
-and domains are not: to list them, the directory would have to be asked at each key.
+It is made of their arguments. The scripts of both shells walk the words in the same way and differ
+in how words are given and taken. Files are completed where a path is wanted, and the names of
+checks are read from the settings. Addresses and domains are not: to list them, the directory would
+have to be asked at each key.
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ _CHECKS = r"""_iems_checks() {{
 }}
 """
 
+_ASKED = "$(_iems_checks)"
+
 # `given` counts from 1, as zsh does, and its `last` word is the one that is completed.
 _WALK = r"""    local way= offered= files= position
     for ((position = 2; position < last; position++)); do
@@ -36,10 +39,9 @@ _WALK = r"""    local way= offered= files= position
     esac
 """
 
-_BASH = rf"""# bash completion for iems, made of the arguments that it takes.
+_BASH = rf"""# bash completion for {{name}}, made of the arguments that it takes.
 
-{_CHECKS}
-_iems() {{{{
+{{checks}}{{function}}() {{{{
     local given=("" "${{{{COMP_WORDS[@]}}}}") last=$((COMP_CWORD + 1))
 {_WALK}    [ -z "$files" ] || compopt -o filenames 2>/dev/null
     mapfile -t COMPREPLY < <(
@@ -48,30 +50,29 @@ _iems() {{{{
     )
 }}}}
 
-complete -F _iems iems
+complete -F {{function}} {{name}}
 """
 
-_ZSH = rf"""#compdef iems
-# zsh completion for iems, made of the arguments that it takes.
+_ZSH = rf"""#compdef {{name}}
+# zsh completion for {{name}}, made of the arguments that it takes.
 
-{_CHECKS}
-_iems() {{{{
+{{checks}}{{function}}() {{{{
     local given=("${{{{words[@]}}}}") last=$CURRENT
 {_WALK}    compadd -- ${{{{=offered}}}}
     [ -z "$files" ] || _files
 }}}}
 
-_iems "$@"
+{{function}} "$@"
 """
 
 
 def bash(program: Command, folder: Path = DEFAULT_FILE.parent) -> str:
-    """The file that bash-completion loads for `iems`."""
+    """The file that bash-completion loads for a program."""
     return _filled(_BASH, program, folder)
 
 
 def zsh(program: Command, folder: Path = DEFAULT_FILE.parent) -> str:
-    """The file `_iems` that zsh loads from its `fpath`."""
+    """The file that zsh loads from its `fpath`: the program's name after `_`."""
     return _filled(_ZSH, program, folder)
 
 
@@ -86,8 +87,11 @@ def _filled(script: str, program: Command, folder: Path) -> str:
     }
     cases = [_case(_path(command), *_next(command)) for command in commands]
     cases += [_case(path, argument.values, argument.file) for path, argument in valued.items()]
+    (name,) = program.words
     return script.format(
-        folder=folder,
+        name=name,
+        function="_" + name.replace("-", "_"),
+        checks=_CHECKS.format(folder=folder) + "\n" if _ASKED in "".join(cases) else "",
         values=_patterns(valued),
         steps=_patterns(_path(command) for command in commands[1:]),
         cases="\n".join(cases),
@@ -113,7 +117,7 @@ def _next(command: Command) -> tuple[list[str], bool]:
     for argument in command.arguments:
         words += argument.flags or argument.values
         if not argument.flags and argument.value.startswith("CHECK"):
-            words.append("$(_iems_checks)")
+            words.append(_ASKED)
         if not argument.flags and argument.value == "ACTION":
             words += [action.word for action in Action]
     return words, any(argument.file and not argument.flags for argument in command.arguments)

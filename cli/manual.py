@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from importlib.metadata import version
 from pathlib import Path
+from types import ModuleType
 
 import lmtp.learning.main
 import lmtp.main
 import milters.main
+import sieve.main
 from cli import arguments, completion, reference
 from cli.arguments import Argument, Command
 from cli.main import COMMANDS, build_parser, module_of
@@ -54,14 +56,23 @@ _FILES = {
     "/run/iems/": "what the daemons publish of themselves",
 }
 _ENVIRONMENT = {"MAIL_CONFIG": "the folder of Postfix's configuration, as for postconf(1)"}
-_PAGES = ("iems(1)", "iems-milter(8)", "iems-lmtp(8)", "iems-bayes(8)", "iems.toml(5)")
+_PAGES = (
+    "iems(1)",
+    "iems-sieve(1)",
+    "iems-milter(8)",
+    "iems-lmtp(8)",
+    "iems-bayes(8)",
+    "iems.toml(5)",
+)
 
 
 def files(release: str) -> Mapping[str, str]:
     """Every file by its place below /usr/local/share."""
     program = arguments.read(build_parser([*COMMANDS]))
+    rules = arguments.read(sieve.main.build_parser())
     pages = {
-        "iems.1": _program(program),
+        "iems.1": _program(program, "manage and question an IEMS mail server", module_of),
+        "iems-sieve.1": _program(rules, "translate, check and try rules", sieve.main.module_of),
         "iems-milter.8": _daemon(milters.main.NAME, "milter", _MILTER),
         "iems-lmtp.8": _daemon(lmtp.main.NAME, "delivery agent", _AGENT),
         "iems-bayes.8": _daemon(lmtp.learning.main.NAME, "training daemon", _TRAINER),
@@ -72,7 +83,9 @@ def files(release: str) -> Mapping[str, str]:
     }
     return found | {
         "bash-completion/completions/iems": completion.bash(program),
+        "bash-completion/completions/iems-sieve": completion.bash(rules),
         "zsh/site-functions/_iems": completion.zsh(program),
+        "zsh/site-functions/_iems-sieve": completion.zsh(rules),
     }
 
 
@@ -87,8 +100,9 @@ def _page(name: str, release: str, body: Iterator[str]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _program(program: Command) -> Iterator[str]:
-    yield from _section("NAME", r"iems \- manage and question an IEMS mail server", raw=True)
+def _program(program: Command, about: str, module_of: Callable[[str], ModuleType]) -> Iterator[str]:
+    (name,) = program.words
+    yield from _section("NAME", rf"{escaped(name)} \- {escaped(about)}", raw=True)
     yield from _section("SYNOPSIS", program.usage)
     yield from _section("DESCRIPTION", program.description)
     yield from _arguments(program)
@@ -100,8 +114,9 @@ def _program(program: Command) -> Iterator[str]:
         for one in command.walk():
             yield from _usage(one)
     yield from _section("EXIT STATUS", program.epilog)
-    yield from _list("ENVIRONMENT", _ENVIRONMENT)
-    yield from _list("FILES", _FILES)
+    if name == "iems":
+        yield from _list("ENVIRONMENT", _ENVIRONMENT)
+        yield from _list("FILES", _FILES)
 
 
 def _usage(command: Command) -> Iterator[str]:

@@ -12,12 +12,14 @@ from pathlib import Path
 
 import pytest
 
+import sieve.main
 from cli import arguments, completion, manual
 from cli.main import COMMANDS, build_parser
 from iems.model.policy import Action
 from tests.waiting import eventually
 
 PROGRAM = arguments.read(build_parser([*COMMANDS]))
+RULES = arguments.read(sieve.main.build_parser())
 HELP = {"-h", "--help"}
 
 
@@ -30,8 +32,10 @@ def settings(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "conf.d" / "a.toml").write_text(
         '[checks.dnsbl.spamlist] # ours\n[checks.dnsbl."a.b"]\n[checks.dnsbl."$(touch x)"]\n'
     )
-    (folder / "iems").write_text(completion.bash(PROGRAM, folder))
-    (folder / "_iems").write_text(completion.zsh(PROGRAM, folder))
+    for program in (PROGRAM, RULES):
+        (name,) = program.words
+        (folder / name).write_text(completion.bash(program, folder))
+        (folder / f"_{name}").write_text(completion.zsh(program, folder))
     return folder
 
 
@@ -52,10 +56,10 @@ def told(program: tuple[str, ...], script: str, folder: Path, **environment: str
 
 def bash(settings: Path, words: list[str], folder: Path) -> set[str]:
     """What bash offers for the last word."""
-    array = " ".join(map(shlex.quote, words))
-    call = f"COMP_WORDS=({array}); COMP_CWORD={len(words) - 1}; _iems"
+    array, function = " ".join(map(shlex.quote, words)), "_" + words[0].replace("-", "_")
+    call = f"COMP_WORDS=({array}); COMP_CWORD={len(words) - 1}; {function}"
     show = 'for one in "${COMPREPLY[@]}"; do echo "$one"; done'
-    return set(told(BASH, f"source {settings}/iems; {call}; {show}", folder).splitlines())
+    return set(told(BASH, f"source {settings}/{words[0]}; {call}; {show}", folder).splitlines())
 
 
 def zsh(settings: Path, words: list[str], folder: Path) -> set[str]:
@@ -66,7 +70,7 @@ def zsh(settings: Path, words: list[str], folder: Path) -> set[str]:
         offer() {{ for one; do [[ $one == "$words[CURRENT]"* ]] && print -r -- $one; done }}
         compadd() {{ shift; offer "$@" }}
         _files() {{ offer *(N) }}
-        source {settings}/_iems
+        source {settings}/_{words[0]}
         true"""
     return set(told(ZSH, script, folder).splitlines())
 
@@ -89,7 +93,9 @@ def complete(settings: Path, request: pytest.FixtureRequest) -> Complete:
     return ask
 
 
-@pytest.mark.parametrize("command", list(PROGRAM.walk()), ids=lambda one: " ".join(one.words))
+@pytest.mark.parametrize(
+    "command", [*PROGRAM.walk(), *RULES.walk()], ids=lambda one: " ".join(one.words)
+)
 def test_every_command_and_option_is_offered(
     complete: Complete, command: arguments.Command
 ) -> None:
@@ -114,6 +120,8 @@ def test_every_command_and_option_is_offered(
             | {action.word for action in Action}),
         ("iems policy set a@b.test dnsbl/s", {"dnsbl/spamlist"}),
         ("iems policy unset a@b.test ip", {"iprev"}),
+        ("iems-sieve t", {"translate", "test"}),
+        ("iems-sieve translate --to sieve --from m", {"maildrop", "mailsort"}),
         ("iems nonsense ", {*COMMANDS, "--version", "--settings", *HELP}),
     ],
 )  # fmt: skip
@@ -128,19 +136,25 @@ def test_files_are_offered_as_they_are_named(complete: Complete, tmp_path: Path)
     for name in ("a file", "$(touch y)", "b"):
         (tmp_path / name).touch()
     assert complete("iems --settings ", tmp_path) == {"a file", "$(touch y)", "b"}
-    for line in ("iems key create a", "iems user import a", "iems user add --password-file a"):
+    for line in (
+        "iems key create a",
+        "iems-sieve check a",
+        "iems user import a",
+        "iems user add --password-file a",
+    ):
         assert complete(line, tmp_path) == {"a file"}, line
     assert complete("iems key create ", tmp_path) == {"a file", "$(touch y)", "b", *HELP}
     assert not (tmp_path / "y").exists()
 
 
-def test_bash_completion_finds_it_where_it_is_installed(tmp_path: Path) -> None:
-    place = tmp_path / "bash-completion/completions/iems"
+@pytest.mark.parametrize("program", ["iems", "iems-sieve"])
+def test_bash_completion_finds_it_where_it_is_installed(tmp_path: Path, program: str) -> None:
+    place = tmp_path / f"bash-completion/completions/{program}"
     place.parent.mkdir(parents=True)
-    place.write_text(manual.files("9.8")["bash-completion/completions/iems"])
-    script = "source /usr/share/bash-completion/bash_completion; _completion_loader iems"
-    found = told(BASH, f"{script}; complete -p iems", tmp_path, XDG_DATA_DIRS=str(tmp_path))
-    assert found == "complete -F _iems iems\n"
+    place.write_text(manual.files("9.8")[f"bash-completion/completions/{program}"])
+    script = f"source /usr/share/bash-completion/bash_completion; _completion_loader {program}"
+    found = told(BASH, f"{script}; complete -p {program}", tmp_path, XDG_DATA_DIRS=str(tmp_path))
+    assert found == f"complete -F _{program.replace('-', '_')} {program}\n"
 
 
 def test_zsh_completes_what_is_typed(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import re
 import subprocess
 from collections.abc import Mapping
@@ -9,11 +10,13 @@ from pathlib import Path
 
 import pytest
 
+import sieve.main
 from cli import arguments, manual, reference
 from cli.main import COMMANDS, EXIT_CODES, build_parser
 
 PAGES = (
     "man1/iems.1",
+    "man1/iems-sieve.1",
     "man5/iems.toml.5",
     "man8/iems-bayes.8",
     "man8/iems-lmtp.8",
@@ -58,10 +61,20 @@ def test_a_page_renders_without_a_warning(share: Path, page: str) -> None:
     assert named.returncode == 0, "whatis(1) would not know it"
 
 
-def test_every_command_and_option_stands_in_the_page_of_iems(share: Path) -> None:
-    text = rendered(share / "man/man1/iems.1")
-    commands = list(arguments.read(build_parser([*COMMANDS])).walk())
-    assert len(commands) > 2 * len(COMMANDS) > 10
+@pytest.mark.parametrize(
+    ("parser", "least", "codes"),
+    [
+        (build_parser([*COMMANDS]), 2 * len(COMMANDS), EXIT_CODES),
+        (sieve.main.build_parser(), len(sieve.main.COMMANDS), sieve.main.EXIT_CODES),
+    ],
+    ids=lambda one: getattr(one, "prog", ""),
+)
+def test_every_command_and_option_stands_in_the_page_of_its_program(
+    share: Path, parser: argparse.ArgumentParser, least: int, codes: str
+) -> None:
+    text = rendered(share / f"man/man1/{parser.prog}.1")
+    commands = list(arguments.read(parser).walk())
+    assert len(commands) > least > 2
     for command in commands:
         if command.commands:
             assert " ".join(command.words) in text
@@ -76,7 +89,7 @@ def test_every_command_and_option_stands_in_the_page_of_iems(share: Path) -> Non
                 told = " ".join([*line, *argument.help.replace("`", "").split()])
                 assert told in own, told
     assert "EXIT STATUS" in text
-    assert " ".join(EXIT_CODES.split()) in text
+    assert " ".join(codes.split()) in text
 
 
 def test_every_setting_stands_in_the_page_of_settings(share: Path) -> None:

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 
+from sieve.commands.pigeonhole import outcome
 from sieve.script.printer import requires, to_text
+from sieve.script.profile import PIGEONHOLE
 from sieve.script.tree import (
     Argument,
     Command,
@@ -246,3 +250,22 @@ stop;
 """
     )
     assert max(map(len, printed.splitlines())) <= 80
+
+
+@settings(max_examples=15)
+@given(
+    st.lists(
+        st.sampled_from(
+            ["${x}", "${1}", "${dollar}", "{x}", "$", "${", "}", '"', "\\", "ü", "?", "a"]
+        ),
+        min_size=1,
+        max_size=8,
+    ).map("".join)
+)
+@example("${dollar}{x} ${DOLLAR} $${x}")
+@example('\\"${x}\\\\')
+def test_pigeonhole_reads_what_was_meant(value: str) -> None:
+    script = Script((command("set", Text("x"), Text("no")), command("reject", Text(value))))
+    assert outcome(script, b"Subject: x\n\n", PIGEONHOLE).rejected == value
+    expanded = Script((*script.commands[:1], command("reject", Text("${x}!", expand=True))))
+    assert outcome(expanded, b"Subject: x\n\n", PIGEONHOLE).rejected == "no!"

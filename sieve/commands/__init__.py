@@ -1,0 +1,1 @@
+"""The commands of `iems-sieve`, one module each, and what they share."""
