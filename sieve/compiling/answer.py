@@ -38,7 +38,9 @@ def _vacation(
     if html or any(len(line.encode()) > LONGEST_LINE for line in text.splitlines()):
         arguments += [Tag("mime"), Text(_mime(text, html))]
     else:
-        arguments.append(Text(text))
+        # A text of several lines ends with one: so it is printed as it is read.
+        whole = "\n" if "\n" in text and not text.endswith("\n") else ""
+        arguments.append(Text(text + whole))
     return command("vacation", *arguments)
 
 

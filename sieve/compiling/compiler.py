@@ -78,6 +78,7 @@ class _Compiler:
         self.remarks: list[Diagnostic] = []
         self.own: tuple[str, ...] = ()
         self.variables: dict[str, str] = {}
+        self.spelled: dict[str, str] = {}
         self.junk = verdict(site, "junk")
 
     def compiled(self, mailsort: Mailsort) -> Compiled:
@@ -96,7 +97,7 @@ class _Compiler:
             answer: tuple[Command, ...] = (vacation(away, self.own),)
             if any(ANSWERED in part.asks for part in parts):
                 answer = (*answer, _remember(ANSWERED))
-            commands.insert(0, Command("if", (), when, answer, ("Vacation",)))
+            commands.insert(0, replace(_where(when, answer), comment=("Vacation",)))
         script = Script(tuple(commands))
         acts = [self.acts(part) for part in parts]
         if when is not None:
@@ -118,7 +119,7 @@ class _Compiler:
         for rule in rules:
             try:
                 condition = None if rule.condition is None else compiled(rule.condition, self.site)
-                steps = steps_of(rule, self.site)
+                steps = steps_of(rule, self.site, self.spelled)
             except CannotBeCompiledError as error:
                 self.say(Severity.ERROR, str(error), rule.name)
             else:
@@ -165,7 +166,7 @@ class _Compiler:
         if not commands:
             return ()
         if part.test is not None:
-            return (Command("if", (), part.test, commands, (part.rule.name,)),)
+            return (replace(_where(part.test, commands), comment=(part.rule.name,)),)
         return (replace(commands[0], comment=(part.rule.name,)), *commands[1:])
 
     def does(self, part: _Part) -> Iterable[Command]:
@@ -180,7 +181,7 @@ class _Compiler:
             yield notification(notice)
         sent = tuple(self.sends(part))
         if sent:
-            yield Command("if", (), negated(self.junk), sent)
+            yield _where(negated(self.junk), sent)
         yield from self.ends(part)
 
     def files(self, part: _Part, folder: str, *, leaves: bool) -> Iterable[Command]:
@@ -189,7 +190,7 @@ class _Compiler:
         if variable in part.remembers:
             filing = (*filing, _remember(variable))
         if variable in part.asks:
-            yield Command("if", (), _forgotten(variable), filing)
+            yield _where(_forgotten(variable), filing)
         else:
             yield from filing
         if ("fileinto", folder) in part.cancels:
@@ -217,7 +218,7 @@ class _Compiler:
             if ANSWERED in part.remembers:
                 answer = (*answer, _remember(ANSWERED))
             if ANSWERED in part.asks:
-                yield Command("if", (), _forgotten(ANSWERED), answer)
+                yield _where(_forgotten(ANSWERED), answer)
             else:
                 yield from answer
         if (steps.addresses or steps.reply) and not steps.folders and HANDLED in part.remembers:
@@ -228,7 +229,7 @@ class _Compiler:
             case Reject(text):
                 refused = self.refuses(part.rule, text)
                 if HANDLED in part.asks:
-                    yield Command("if", (), _forgotten(HANDLED), (refused,))
+                    yield _where(_forgotten(HANDLED), (refused,))
                     yield Command("else", (), None, (command("discard"),))
                 else:
                     yield refused
@@ -321,6 +322,13 @@ def _targets(steps: Steps) -> Iterable[tuple[_Target, bool]]:
         yield ("fileinto", folder), leaves
     for address, leaves in steps.addresses.items():
         yield ("redirect", address), leaves
+
+
+def _where(one: Test, block: tuple[Command, ...]) -> Command:
+    """`if`; where another one is all that stands in it, that too is its test."""
+    if len(block) == 1 and block[0].name == "if" and block[0].test is not None:
+        return Command("if", (), allof((one, block[0].test)), block[0].block)
+    return Command("if", (), one, block)
 
 
 def _remember(variable: str) -> Command:

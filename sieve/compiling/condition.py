@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import TypeAlias
 
 from sieve.compiling.site import Site
+from sieve.mailsort.expression import expression
 from sieve.mailsort.rule import (
     AddressTest,
     BodyTest,
@@ -156,6 +157,11 @@ def _compared(operator: Operator, values: tuple[str, ...], build: _Build) -> Tes
         raise CannotBeCompiledError(f"{operator.value!r} is no test of this")
     if not values:
         raise CannotBeCompiledError(f"{operator.value!r} has no value to compare with")
+    try:
+        for value in values if operator is Operator.REGEX else ():
+            expression(value)
+    except ValueError as error:
+        raise CannotBeCompiledError(str(error)) from None
     if operator is not Operator.MATCHES:
         return build(operator.value, values)
     mixed = tuple(value for value in values if set("?*") <= set(_literals_out(value)))

@@ -51,8 +51,12 @@ class Steps:
         return bool(self.folders or self.addresses or self.reply)
 
 
-def steps_of(rule: Rule, site: Site) -> Steps:
-    """The steps; CannotBeCompiledError for an address that no server takes."""
+def steps_of(rule: Rule, site: Site, spelled: dict[str, str]) -> Steps:
+    """The steps; CannotBeCompiledError for an address or a folder that no server takes.
+
+    `spelled` has each address as it was written first, whatever the case of its letters:
+    Pigeonhole heeds that of the local part, and would send to both.
+    """
     steps = Steps({}, {}, {}, {})
     for action in rule.actions:
         match action:
@@ -71,7 +75,8 @@ def steps_of(rule: Rule, site: Site) -> Steps:
             case Delete():
                 _file(steps, folder_name(site.trash, site), leaves=True)
             case Forward(to, keep):
-                for address in map(_checked, to):
+                for one in map(_checked, to):
+                    address = spelled.setdefault(one.lower(), one)
                     steps.addresses[address] = steps.addresses.get(address, False) or not keep
             case Notify(to):
                 steps.notices.setdefault(_checked(to), action)

@@ -76,6 +76,15 @@ class Pigeonhole:
             done.rejected,
         )
 
+    def compiles(self, script: str) -> None:
+        """Has `sievec` take it, without a warning; RefusedError if it does not."""
+        rules = self.folder / "script.sieve"
+        rules.write_text(script)
+        command = ["sievec", "-c", str(self.settings), str(rules), "/dev/null"]
+        ran = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+        if ran.returncode or ran.stderr:
+            raise RefusedError(f"{ran.stderr}\n{script}")
+
     def run(self, script: str, message: bytes, facts: Facts, *options: str) -> str:
         """All that it says; RefusedError if it gave the script up."""
         rules, mail = self.folder / "script.sieve", self.folder / "message"

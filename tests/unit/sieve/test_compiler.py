@@ -159,7 +159,7 @@ def test_a_rule_that_files_refuses_nothing() -> None:
 def test_a_folder_asks_where_flags_may_have_come_between(
     rules: tuple[Action, ...], asks: bool
 ) -> None:
-    assert ('if string :is "${filed_1}" "" {' in _body(*rules)) is asks
+    assert ('string :is "${filed_1}" ""' in _text(*rules)) is asks
 
 
 def test_who_moves_what_was_copied_there_takes_it_out_of_inbox() -> None:
@@ -169,12 +169,18 @@ def test_who_moves_what_was_copied_there_takes_it_out_of_inbox() -> None:
     assert forwards[-3:] == ['redirect "a@b.example";', "discard;", "}"]
 
 
+def test_an_address_is_one_in_any_case_of_its_letters() -> None:
+    both = _text(Forward(("A@b.example", "a@B.example"), keep=True), Forward(("a@b.example",)))
+    assert both.count("redirect") == 2
+    assert both.endswith('    redirect "A@b.example";\n    discard;\n}\n')
+
+
 def test_one_reply_is_sent() -> None:
-    once = 'if string :is "${answered}" "" {'
-    assert once not in _body(Reply("hi"))
-    assert once in _body(Reply("hi"), Reply("ho"))
-    assert once in _body(Reply("hi"), away=True)
-    assert once not in _body(Copy("F"), away=True)
+    once = 'string :is "${answered}" ""'
+    assert once not in _text(Reply("hi"))
+    assert once in _text(Reply("hi"), Reply("ho"))
+    assert once in _text(Reply("hi"), away=True)
+    assert once not in _text(Copy("F"), away=True)
 
 
 def test_a_vacation_answers_nothing_that_a_rule_refuses() -> None:
@@ -238,6 +244,7 @@ def test_a_server_without_an_extension_is_told_of_or_done_without() -> None:
         (HeaderTest("a b", Operator.EXISTS), Stop()),
         (HeaderTest("Subject", Operator.IS), Stop()),
         (HeaderTest("Subject", Operator.IN_DOMAIN, ("x",)), Stop()),
+        (HeaderTest("Subject", Operator.REGEX, ("(",)), Stop()),
     ],
 )
 def test_what_no_server_takes_is_an_error_with_the_name_of_its_rule(
