@@ -16,7 +16,8 @@ other is.
   sent at most: whatever comes first. The vacation comes before all rules, and there is none to a
   message that an enabled rule with `Reject` would match.
 - `Discard` and `Reject` say that it is not kept, and are the last that their rule does. What was
-  done before stands, and where it was filed, forwarded or answered nothing is rejected any more.
+  done before stands, and where it was filed, forwarded or to be answered nothing is rejected any
+  more, even if the sender is one who gets no answer, such as a list; junk is not to be answered.
 - A message of which nothing was said stays in INBOX.
 
 Texts are compared without heed of the case of ASCII letters (`i;ascii-casemap`, RFC 4790), after

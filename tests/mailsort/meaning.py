@@ -116,6 +116,7 @@ class _Run:
         self.forwards: dict[str, str] = {}
         self.notified: dict[str, str] = {}
         self.reply: Reply | Vacation | None = None
+        self.to_be_answered = False
         self.rejected: str | None = None
         self.kept = True
 
@@ -161,6 +162,7 @@ class _Run:
                 self.kept = self.kept and keep
             case Reply():
                 self.answer(action)
+                self.to_be_answered |= self.facts.verdict != JUNK
             case Notify(to, text):
                 self.notified.setdefault(to, text)
             case Discard():
@@ -168,7 +170,7 @@ class _Run:
                 return True
             case Reject(text):
                 self.kept = False
-                if not self.files and not self.forwards and not self.reply:
+                if not (self.files or self.forwards or self.to_be_answered):
                     self.rejected = text
                 return True
         return False
