@@ -81,7 +81,7 @@ unit: $(CACHE)/test-packages $(VENV)/stamp ## the fast tests: no server, no netw
 
 .PHONY: explore
 explore: $(CACHE)/test-packages $(VENV)/stamp ## the fast tests with ten times as many examples, others each time
-	$(BIN)/pytest -q --hypothesis-profile=explore tests/unit tests/fuzz
+	$(BIN)/pytest -q --hypothesis-profile=explore tests/unit tests/mailsort tests/fuzz
 
 .PHONY: check
 check: $(VENV)/stamp ## ruff, mypy --strict, import contracts
