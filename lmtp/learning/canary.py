@@ -38,7 +38,7 @@ INTERVAL = 600.0
 
 DAY = 86400.0
 WAIT = 20.0
-"""Seconds in which it has to be trained; it takes less than one, and Dovecot tries for 10."""
+"""Seconds in which it has to be trained; it takes less than one, and Dovecot tries for 4."""
 
 _SUBJECT = "canary of iems-bayes"
 _LOOK = 0.2

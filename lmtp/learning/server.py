@@ -29,7 +29,7 @@ WAIT = 20.0
 """Seconds for who waits for what becomes of his request; a training takes some ms."""
 
 _TALK = 10.0
-"""Seconds for a whole request: twice what Dovecot waits."""
+"""Seconds for a whole request; Dovecot waits for less (ADR 0037)."""
 
 _TICK = 0.1
 

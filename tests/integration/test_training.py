@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import re
+import select
 import signal
 import socket
 import threading
@@ -224,10 +225,10 @@ def test_a_worker_that_is_killed_loses_nothing(user: User) -> None:
 
 @dataclass
 class Pretended:
-    """Somebody who listens in the daemon's place, and answers always the same."""
+    """Somebody who listens in the daemon's place, and answers always the same, or never (None)."""
 
     user: User
-    answer: bytes = b""
+    answer: bytes | None = b""
     asked: list[bytes] = field(default_factory=list)
 
     def serve(self, listener: socket.socket) -> None:
@@ -237,7 +238,12 @@ class Pretended:
                 connection, _peer = listener.accept()
                 with connection, connection.makefile("rb") as file:
                     self.asked.append(file.read())
-                    connection.sendall(self.answer)
+                    if self.answer is None:
+                        gone = select.poll()
+                        gone.register(connection, select.POLLHUP)
+                        gone.poll()
+                    else:
+                        connection.sendall(self.answer)
 
 
 @pytest.fixture(scope="class")
@@ -324,6 +330,16 @@ class TestContract:
         for one in pretended.asked:
             assert re.fullmatch(head + re.escape(text), one), one
         pretended.asked.clear()
+
+    def test_who_is_silent_is_asked_twice_and_for_two_seconds(self, pretended: Pretended) -> None:
+        """So long a message waits; what it is can be seen of it then."""
+        pretended.answer = None
+        pretended.user.append("Train.Spam", message())
+        assert pretended.user.kept("Train.Spam") == {"$IEMSSpam"}
+        eventually(lambda: len(pretended.asked) == 2)
+        pretended.asked.clear()
+        told = (pretended.user.world.dovecot.folder / "dovecot.conf").read_text()
+        assert re.findall(r"^  sieve_execute_exec_timeout = (.*)$", told, re.MULTILINE) == ["2s"]
 
 
 def test_a_service_that_is_killed_after_it_has_answered_trains_when_it_is_back(user: User) -> None:
