@@ -30,6 +30,7 @@ setup(
         "sieve.commands",
         "sieve.compiling",
         "sieve.importing",
+        "sieve.installing",
         "sieve.mailsort",
         "sieve.script",
         "cli",

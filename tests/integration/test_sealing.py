@@ -97,7 +97,7 @@ def user(system: MailSystem, fresh: Fresh, domain: str, scripts: Sink) -> Mailbo
     """Somebody whose mail is sent on, by way of a sink."""
     box = system.add_user(f"{fresh.domain}@{domain}")
     address = f"127.0.0.1:{scripts.port}"
-    system.dovecot.add_user(box.user, password=system.password(box.user), submission=address)
+    system.dovecot.add_user(box.user, password=system.password(box.user), submission_host=address)
     system.dovecot.script(box.user, f'redirect "{FAR}";')
     return box
 

@@ -12,7 +12,7 @@ import functools
 import json
 import os
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -59,9 +59,10 @@ class Service:
         return "\n".join([" ".join(self.words), *rows])
 
 
-def text(name: str, *switched_on: str) -> str:
+def text(name: str, *switched_on: str, **values: str) -> str:
     """A file below /etc on a server, such as `postfix/main.cf`; with these switches on."""
-    return _rendered(switched_on, name if switched_on else "")[name]
+    other = (*((one, True) for one in switched_on), *values.items())
+    return _rendered(other, name if other else "")[name]
 
 
 @functools.cache
@@ -100,10 +101,10 @@ def transport() -> dict[str, str]:
 
 
 @functools.cache
-def _rendered(switched_on: tuple[str, ...] = (), only: str = "") -> Mapping[str, str]:
-    """Every file, or only this one."""
+def _rendered(other: tuple[tuple[str, object], ...] = (), only: str = "") -> Mapping[str, str]:
+    """Every file, or only this one, with other values of some variables."""
     with tempfile.TemporaryDirectory(prefix="iems-deployed-") as place:
-        return _play(Path(place), switched_on, only)
+        return _play(Path(place), dict(other), only)
 
 
 def _rules() -> list[str]:
@@ -112,7 +113,7 @@ def _rules() -> list[str]:
     return [f"olcAccess: {rule}" for rule in access_rules(table)]
 
 
-def _play(folder: Path, switched_on: Iterable[str], only: str) -> Mapping[str, str]:
+def _play(folder: Path, other: Mapping[str, object], only: str) -> Mapping[str, str]:
     """Render with the values that the roles have; what a task would read of a server is given.
 
     All of it in one task: each takes Ansible a second or two on a busy machine.
@@ -123,16 +124,18 @@ def _play(folder: Path, switched_on: Iterable[str], only: str) -> Mapping[str, s
         "dovecot_ldap_password": _SECRET,
         "dovecot_vmail": {"uid": 1000},
         "dovecot_master_password": _SECRET,
+        "dovecot_sieve_password": _SECRET,
         "dovecot_files": [
             {"path": "dovecot.conf"},
             {"path": "dovecot-ldap.conf.ext"},
             {"path": "master-users"},
+            {"path": "sieve-master-users"},
         ],
         "checked_target": "/etc/dovecot",
         "openldap_files": [{"path": "config.ldif"}],
         "openldap_rights": {"stdout_lines": _rules()},
         "checked_stage": "/staged",
-        **dict.fromkeys(switched_on, True),
+        **other,
     }
     rendered = folder / "rendered.json"
     play = {

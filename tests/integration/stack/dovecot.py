@@ -123,20 +123,20 @@ class Dovecot:
         self.folder = ground.place("dovecot")
         self.imap, self.sieve, self.lmtp_port = ground.port(), ground.port(), ground.port()
         self.lmtp = self.folder / "run/lmtp"
-        self._users, self._config = self.folder / "users", self.folder / "dovecot.conf"
+        self._users, self.config = self.folder / "users", self.folder / "dovecot.conf"
         for name in ("mail", "sieve", "state", "users"):
             (self.folder / name).mkdir()
         (self.folder / "mail").chmod(0o777)
         ports = {"imap": self.imap, "sieve": self.sieve, "lmtp": self.lmtp_port}
         config = _CONFIG.format(folder=self.folder, owner=_OWNER, group=GROUP, **ports)
-        self._config.write_text(config + extra)
-        _compile(self.folder / "sieve/junk.sieve", junk, self._config)
-        arguments = ["dovecot", "-F", "-c", str(self._config)]
+        self.config.write_text(config + extra)
+        _compile(self.folder / "sieve/junk.sieve", junk, self.config)
+        arguments = ["dovecot", "-F", "-c", str(self.config)]
         self._server = Server("dovecot", arguments, self.folder / "output")
 
     def start(self) -> None:
         """Check the configuration, start, and wait until IMAP and LMTP accept."""
-        run("doveconf", "-n", "-c", self._config)
+        run("doveconf", "-n", "-c", self.config)
         self._ground.started(self._server)
         try:
             eventually(self._accepts, 20, lambda: f"Dovecot does not listen\n{self.log()}")
@@ -162,14 +162,14 @@ class Dovecot:
         self._server.resume()
 
     def add_user(
-        self, address: str, *, password: str = PASSWORD, quota: str = "", submission: str = ""
+        self, address: str, *, password: str = PASSWORD, quota: str = "", **more: str
     ) -> Mailbox:
         """A user with this address; `quota` is a rule such as `*:bytes=1000`.
 
-        What his scripts send goes to the server `submission`, where one is given.
+        `more` are settings that he has otherwise: by `submission_host` goes what his scripts send.
         """
         extra = f"userdb_quota_rule={quota}" if quota else ""
-        extra += f" userdb_submission_host={submission}" if submission else ""
+        extra += "".join(f" userdb_{name}={value}" for name, value in more.items())
         # A file a user, for Dovecot looks at most once a second whether a file has changed.
         line = f"{address.lower()}:{{PLAIN}}{password}::::::{extra}\n"
         (self._users / address.lower()).write_text(line)

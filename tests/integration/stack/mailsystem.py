@@ -8,6 +8,7 @@ delegated; both are rbldnsd's, behind unbound. What is sent to the internet is c
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -18,7 +19,7 @@ from pathlib import Path
 from iems.store.quarantine import Quarantine
 from tests.conftest import ROOT
 from tests.integration.directory import tree
-from tests.integration.stack import daemons, deployed, master
+from tests.integration.stack import daemons, deployed, master, rules
 from tests.integration.stack.daemons import Daemon, Site
 from tests.integration.stack.dovecot import Dovecot
 from tests.integration.stack.ground import Ground, owned, running
@@ -58,6 +59,13 @@ mode = "delegate"
 zone = "{DELEGATED}"
 default = {{ listed = "deliver" }}
 """
+
+_LOCAL = {
+    "milter_macro_daemon_name": "local",
+    "smtpd_relay_restrictions": "permit_mynetworks,reject",
+    "smtpd_sender_restrictions": "",
+}
+"""What takes mail of this host: in the place of sendmail(1), which knows no private Postfix."""
 
 _DOVECOT = """
 submission_host = 127.0.0.1:{port}
@@ -164,7 +172,7 @@ class MailSystem:
         call = "import sys; from cli.main import main; sys.exit(main())"
         with subprocess.Popen(
             [sys.executable, "-c", call, "--settings", str(self.site.settings), *words],
-            env={"PYTHONPATH": self.site.path, "MAIL_CONFIG": str(self.postfix.config)},
+            env=self._environment,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
         ) as program:
@@ -172,6 +180,16 @@ class MailSystem:
                 yield program
             finally:
                 program.kill()
+
+    @property
+    def _environment(self) -> dict[str, str]:
+        """Our code, and where the private servers' configuration is."""
+        return {
+            "PATH": os.environ["PATH"],
+            "PYTHONPATH": self.site.path,
+            "MAIL_CONFIG": str(self.postfix.config),
+            "CONFIG_FILE": str(self.dovecot.config),
+        }
 
     @contextmanager
     def settings(self, name: str, text: str) -> Iterator[None]:
@@ -281,7 +299,8 @@ def _postfix(ground: Ground, slapd: Slapd, outside: Sink, bounces: Postfix) -> P
         listeners=[
             Listener(channel, ground.port(), deployed.service(name, "inet").options)
             for channel, name in services.items()
-        ],
+        ]
+        + [Listener("local", ground.port(), _LOCAL)],
         services=[
             deployed.service(name).line() for name in ("iems-lmtp", "verify-smtp", "bounces")
         ],
@@ -304,6 +323,7 @@ def _dovecot(ground: Ground, slapd: Slapd, postfix: Postfix) -> Dovecot:
     extra += master.settings(users)
     junk = (ROOT / "templates/dovecot/sieve/junk.sieve").read_text()
     server = Dovecot(ground, extra=extra, junk=junk)
+    rules.deploy(server)
     text = tree.on(slapd, deployed.text("dovecot/dovecot-ldap.conf.ext"), "dovecot")
     tree.write(file, text.replace("/var/vmail", f"{server.folder}/mail"))
     return server
@@ -315,6 +335,7 @@ def _site(
     site = Site(ground, postfix.sockets, _SETTINGS)
     for name in ("milter", "agent", "admin"):
         site.write(f"keys/ldap-{name}", tree.password(name) + "\n")
+    site.write("keys/dovecot-sieve", rules.SECRET + "\n")
     keys = site.etc / "keys"
     site.write(
         "conf.d/servers.toml",
@@ -332,6 +353,11 @@ ldap_password_file = "{keys}/ldap-agent"
 local = "unix:{dovecot.lmtp}"
 [admin]
 ldap_password_file = "{keys}/ldap-admin"
+[mailsort]
+managesieve = "127.0.0.1:{dovecot.sieve}"
+master_password_file = "{keys}/dovecot-sieve"
+rules = "{site.etc}/mailsort"
+scripts = "{dovecot.folder}/sieve/mailsort"
 [notices]
 smtp = "127.0.0.1:{postfix.port()}"
 """,
