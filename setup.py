@@ -37,6 +37,7 @@ setup(
         "cli.bayes",
         "cli.check",
         "cli.edit",
+        "cli.mailsort",
     ],
     package_data={
         "iems.notices": ["*.txt", "*.toml"],

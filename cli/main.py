@@ -37,6 +37,7 @@ COMMANDS: Mapping[str, str] = {
     "flow": "list, hold and free accounts that sent too much",
     "header": "keep the rules of domains and lists about header fields",
     "key": "make the keyring of the findings header and turn its keys over",
+    "mailsort": "keep the rules of users about their incoming mail, and install them",
     "metrics": "print what the daemons have measured, for Prometheus",
     "mime": "show the parts of a message",
     "password": "change one's password by the old one",
@@ -51,6 +52,7 @@ COMMANDS: Mapping[str, str] = {
     "status": "show how the mail server is",
     "try": "show what would become of a message, without sending it",
     "user": "add, set, show, list and delete users, give them passwords",
+    "vacation": "say for a user that he is away",
     "virus-matrix": "show what is done about viruses, by where mail comes from and goes",
     "why": "explain what became of a message",
 }

@@ -19,6 +19,7 @@ from iems.settings import read
 from iems.settings.attachments import AttachmentSettings
 from iems.settings.bayes import BayesSettings
 from iems.settings.edits import EditSettings
+from iems.settings.mailsort import MailsortSettings
 from iems.settings.places import ETC, QUEUE, RUN, STATE
 from iems.settings.policy import Channel, CheckSettings, Mode, site_layer
 from iems.settings.read import AT_ONCE, LANGUAGES, RESTART, Network, section, setting
@@ -287,6 +288,7 @@ class Settings:
     admin: AdminSettings = section(AdminSettings, "iems, where it writes")
     counters: SharedSettings = section(SharedSettings, "where flow and exact count")
     bayes: BayesSettings = section(BayesSettings, "what each user has trained")
+    mailsort: MailsortSettings = section(MailsortSettings, "users' rules about incoming mail")
     keys: KeySettings = section(KeySettings, "keys of the site")
     signing: SigningSettings = section(SigningSettings, "DKIM signatures of mail that is sent here")
     keep: KeepSettings = section(KeepSettings, "how long things are kept")

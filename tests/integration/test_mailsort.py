@@ -1,0 +1,355 @@
+"""Rules through the whole server: sent by SMTP, seen over IMAP, as 550, or as exactly one reply."""
+
+from __future__ import annotations
+
+import base64
+import json
+import shutil
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from sieve.installing.managesieve import Scripts
+from sieve.installing.sealed import NAME
+from sieve.mailsort.rule import (
+    AddressTest,
+    Copy,
+    Flag,
+    Forward,
+    HeaderTest,
+    Mailsort,
+    Move,
+    Operator,
+    Party,
+    Reject,
+    Reply,
+    Rule,
+    Vacation,
+)
+from sieve.mailsort.write import to_json, to_toml
+from tests.integration.conftest import Fresh
+from tests.integration.directory import tree
+from tests.integration.stack import rules
+from tests.integration.stack.imap import Mailbox
+from tests.integration.stack.mailsystem import CLOSED, MailSystem
+from tests.integration.stack.smtp import send
+
+SENDER = "a@sender.example"
+FAR = "alice@elsewhere.example"
+
+
+@dataclass
+class Person:
+    """A user with rules."""
+
+    system: MailSystem
+    fresh: Fresh
+    box: Mailbox
+
+    def rules(self, folder: Path, *those: Rule, vacation: Vacation | None = None) -> str:
+        """Have these from now on; what `iems` says."""
+        file = folder / "rules.json"
+        file.write_text(to_json(Mailsort(those, vacation)))
+        return self.system.iems("mailsort", "set", "--json", self.box.user, str(file)).decode()
+
+    def his_own(self) -> AbstractContextManager[Scripts]:
+        """His scripts, as he edits them himself."""
+        password = self.system.password(self.box.user)
+        return rules.his_own(self.system.dovecot, self.box, password)
+
+    def gets(self, subject: str, *fields: str, sender: str = SENDER, code: int = 250) -> str:
+        """A message to him; what is said at RCPT, which has this code."""
+        head = [f"From: {sender}", f"To: {self.box.user}", f"Subject: {subject}"]
+        head += [
+            f"Message-ID: <{subject.replace(' ', '_')}.{self.fresh.domain}@sender.example>",
+            *fields,
+        ]
+        text = "".join(f"{line}\r\n" for line in [*head, "", "text"]).encode()
+        client = (self.fresh.ip, "mx.sender.example")
+        sent = send(self.system.port(), sender, [self.box.user], text, client=client)
+        reply = sent.recipients[self.box.user]
+        assert reply.code == code, reply
+        return reply.text
+
+    def went(self) -> list[tuple[str, tuple[str, ...]]]:
+        """Who sent to whom in the internet what came of his mail, once the queue is empty."""
+        self.system.postfix.wait_empty()
+        domain = self.fresh.domain.encode()
+        caught = self.system.sent_out()
+        return [(one.sender, one.recipients) for one in caught if domain in one.message]
+
+
+@pytest.fixture
+def alice(mailsystem: MailSystem, fresh: Fresh) -> Person:
+    mailsystem.add_domain(fresh.domain)
+    return person(mailsystem, fresh, "alice")
+
+
+def person(system: MailSystem, fresh: Fresh, name: str, **more: str) -> Person:
+    """One whose scripts hand in what they send as on a server: as mail of this host."""
+    box = system.add_user(fresh.address(name))
+    local = f"127.0.0.1:{system.port('local')}"
+    more |= {"submission_host": local}
+    system.dovecot.add_user(box.user, password=system.password(box.user), **more)
+    return Person(system, fresh, box)
+
+
+def about(text: str) -> HeaderTest:
+    return HeaderTest("Subject", Operator.CONTAINS, (text,))
+
+
+def test_what_rules_say_is_done(alice: Person, tmp_path: Path) -> None:
+    """Moved, copied, sent on; and what no rule speaks of stays in INBOX."""
+    told = alice.rules(
+        tmp_path,
+        Rule("moved", about("one"), (Move("Moved/Ünder"),)),
+        Rule("copied", about("two"), (Copy("Copied"), Flag(("\\Flagged",)))),
+        Rule("sent on", about("three"), (Forward((FAR,)),)),
+        Rule("sent on and kept", about("four"), (Forward((FAR,), keep=True),)),
+        Rule("refused", about("six"), (Reject("No."),)),
+        Rule("off", about("five"), (Move("Moved"),), enabled=False),
+    )
+    assert told == f"installed rules of {alice.box.user}\n"
+    for subject in ("one", "two", "three", "four", "five", "six"):
+        alice.gets(subject)
+    assert b"Subject: one" in alice.box.wait(folder="Moved.&ANw-nder")[0]
+    assert b"Subject: two" in alice.box.wait(folder="Copied")[0]
+    assert b"Subject: six" in alice.box.wait(folder="Junk")[0]
+    inbox = alice.box.wait(3)
+    assert sorted(line for text in inbox for line in text.splitlines() if b"Subject" in line) == [
+        b"Subject: five",
+        b"Subject: four",
+        b"Subject: two",
+    ]
+    assert [recipients for _sender, recipients in alice.went()] == [(FAR,), (FAR,)]
+
+
+def test_a_sender_who_is_refused_is_told_at_rcpt(alice: Person, tmp_path: Path) -> None:
+    """With 550 by his envelope address, whoever stands in From; and no more without the rule."""
+    bad = AddressTest(Party.ENVELOPE_FROM, Operator.IS, ("spam@bad.example",))
+    worse = AddressTest(Party.ENVELOPE_FROM, Operator.IN_DOMAIN, ("worse.example",))
+    refusing = [Rule(one.values[0], one, (Reject("Go away."),)) for one in (bad, worse)]
+    alice.rules(tmp_path, *refusing)
+    status = json.loads(alice.system.iems("mailsort", "status", "--json", alice.box.user))
+    assert status["refused"] == [".worse.example", "spam@bad.example", "worse.example"]
+    alice.system.reload()  # or the directory's answers are a minute old
+    for number, sender in enumerate(("spam@bad.example", "x@worse.example", "x@sub.worse.example")):
+        assert "does not take mail of this sender" in alice.gets(
+            f"no{number}", sender=sender, code=550
+        )
+    alice.gets("author", "X-Original-From: x", sender="x@fine.example")
+    client = (alice.fresh.ip, "mx.sender.example")
+    text = b"From: spam@bad.example\r\nSubject: author\r\n\r\ntext\r\n"
+    sent = send(alice.system.port(), SENDER, [alice.box.user], text, client=client)
+    assert sent.accepted == (alice.box.user,)
+    alice.box.wait(2)
+    assert not alice.went()
+    alice.rules(tmp_path)
+    alice.system.reload()
+    alice.gets("yes", sender="spam@bad.example")
+    alice.box.wait(3)
+
+
+def test_a_reply_is_sent_once(alice: Person, tmp_path: Path) -> None:
+    """One to a sender; none to lists, programs and null senders; nothing else changes."""
+    alice.rules(tmp_path, Rule("price", about("price"), (Reply("It costs nothing."),)))
+    alice.gets("price1")
+    alice.gets("price2")
+    alice.gets("price3", "List-Id: <list.example>", sender="list@lists.example")
+    alice.gets("price4", "Precedence: bulk", sender="bulk@lists.example")
+    alice.gets("price5", "Auto-Submitted: auto-generated", sender="robot@lists.example")
+    alice.gets("price6", sender="")
+    alice.gets("other", sender="other@sender.example")
+    alice.box.wait(7)
+    assert alice.went() == [("", (SENDER,))]
+
+
+def test_vacation_by_command(alice: Person) -> None:
+    """On, with his alias among the addresses; off keeps the text."""
+    user, iems = alice.box.user, alice.system.iems
+    ally = alice.system.add_alias(alice.fresh.address("ally"), user)
+    told = iems("vacation", "on", user, "--subject", "Away", "--text", "Back on Monday.")
+    assert told.decode() == f"installed rules of {user}\n"
+    alice.gets("one")
+    text = f"From: {SENDER}\r\nTo: {ally}\r\nSubject: two\r\n\r\ntext\r\n".encode()
+    client = (alice.fresh.ip, "mx.sender.example")
+    send(alice.system.port(), "b@sender.example", [ally], text, client=client)
+    alice.box.wait(2)
+    assert sorted(alice.went()) == [("", (SENDER,)), ("", ("b@sender.example",))]
+    replies = [one.message for one in alice.system.sent_out()[-2:]]
+    assert all(b"Back on Monday." in one and b"Subject: Away" in one for one in replies)
+    assert all(b"Auto-Submitted: auto-replied" in one for one in replies)
+    iems("vacation", "off", user)
+    assert not json.loads(iems("vacation", "show", "--json", user))["enabled"]
+    alice.gets("three", sender="c@sender.example")
+    alice.box.wait(3)
+    assert len(alice.went()) == 2
+    iems("vacation", "on", user, "--until", "2020-01-01")
+    alice.gets("four", sender="d@sender.example")
+    alice.box.wait(4)
+    assert len(alice.went()) == 2
+
+
+def test_two_who_answer_and_send_on_to_each_other_stop(
+    alice: Person, mailsystem: MailSystem, fresh: Fresh, tmp_path: Path
+) -> None:
+    """Each gets the message once, and its sender one answer: bob was not written to himself.
+
+    What bob's script sends back to alice is refused, which is a loop to the agent.
+    """
+    bob = person(mailsystem, fresh, "bob")
+    for one, other in ((alice, bob), (bob, alice)):
+        one.rules(
+            tmp_path,
+            Rule("all", None, (Forward((other.box.user,), keep=True),)),
+            vacation=Vacation("I am away."),
+        )
+    alice.gets("loop")
+    alice.box.wait()
+    bob.box.wait()
+    alice.went()
+    domain = fresh.domain.encode()
+    about_it = [one.message for one in mailsystem.sent_out() if domain in one.message]
+    assert [b"I am away." in one for one in about_it].count(True) == 1
+    assert all(b"mail loop" in one for one in about_it if b"I am away." not in one)
+    assert len(alice.box.messages()) == len(bob.box.messages()) == 1
+
+
+def test_his_own_script_stays_and_comes_after_ours(alice: Person, tmp_path: Path) -> None:
+    """Byte for byte, active as it was; what ours files it does not see."""
+    own = 'require ["fileinto", "mailbox"];\r\nfileinto :create "Own";  # mine\n'
+    with alice.his_own() as scripts:
+        scripts.put("mine", own.encode())
+        rules.activate(scripts, "mine")
+    alice.rules(tmp_path, Rule("ours", about("one"), (Move("Ours"),)))
+    alice.gets("one")
+    alice.gets("two")
+    assert b"Subject: one" in alice.box.wait(folder="Ours")[0]
+    assert b"Subject: two" in alice.box.wait(folder="Own")[0]
+    with alice.his_own() as scripts:
+        assert scripts.listed() == {"mine": True, NAME: False}
+        assert scripts.get("mine") == own.encode()
+    shown = json.loads(alice.system.iems("mailsort", "status", "--json", alice.box.user))
+    assert [(one["kind"], one["runs"]) for one in shown["order"]] == [
+        ("shared", True),
+        *[("shared", False)] * 2,
+        ("ours", True),
+        ("own", True),
+        *[("shared", False)] * 2,
+    ]
+    # Without rules there is no script of ours, and his is as it was.
+    alice.rules(tmp_path)
+    with alice.his_own() as scripts:
+        assert scripts.listed() == {"mine": True}
+        assert scripts.get("mine") == own.encode()
+
+
+def ends(one: Person, *words: str) -> tuple[int, str, str]:
+    """How `iems mailsort` ends, and what it says."""
+    done = one.system.iems_ends("mailsort", *words)
+    return done.returncode, done.stdout.decode(), done.stderr.decode()
+
+
+def test_what_somebody_has_edited_is_left_and_told(alice: Person, tmp_path: Path) -> None:
+    """Whatever his rules say then, until it is said that it is to be written over."""
+    user = alice.box.user
+    alice.rules(tmp_path, Rule("one", about("one"), (Move("One"),)))
+    with alice.his_own() as scripts:
+        ours = scripts.get(NAME)
+        assert ours is not None
+        edited = ours.replace(b"One", b"Mine")
+        scripts.put(NAME, edited)
+    assert json.loads(ends(alice, "status", "--json", user)[1])["rules"] == "edited"
+    file = tmp_path / "rules.json"
+    for words in (("install", user), ("set", "--json", user, str(file))):
+        code, out, error = ends(alice, *words)
+        assert (code, out) == (1, "")
+        assert "somebody has edited the script" in error
+    with alice.his_own() as scripts:
+        assert scripts.get(NAME) == edited
+    assert ends(alice, "install", "--force", user)[:2] == (0, f"installed rules of {user}\n")
+    with alice.his_own() as scripts:
+        assert scripts.get(NAME) == ours
+    assert ends(alice, "status", user)[0] == 0
+
+
+def test_what_the_server_refuses_leaves_the_former_one(
+    alice: Person, mailsystem: MailSystem, fresh: Fresh, tmp_path: Path
+) -> None:
+    """It is told whose it is; all others of the domain are installed, and a second run is quiet."""
+    bob = person(mailsystem, fresh, "bob", sieve_max_script_size="2K")
+    carol = person(mailsystem, fresh, "carol")
+    bob.rules(tmp_path, Rule("one", about("one"), (Move("One"),)))
+    with bob.his_own() as scripts:
+        former = scripts.get(NAME)
+    subjects = tuple(character * 900 for character in "abc")
+    long = Rule("long", HeaderTest("Subject", Operator.IS, subjects), (Move("Two"),))
+    for one in (alice, bob, carol):
+        told = base64.b64encode(to_json(Mailsort((long,))).encode()).decode()
+        dn = tree.user_dn(one.box.user)
+        mailsystem.slapd.modify(f"dn: {dn}\nreplace: iemsMailsort\niemsMailsort:: {told}\n")
+    code, out, error = ends(alice, "install", fresh.domain)
+    installed = [f"installed rules of {one.box.user}\n" for one in (alice, carol)]
+    assert (code, out) == (1, "".join(installed)), error
+    assert f"rules of {bob.box.user}: not installed, what was there stays: the server says" in error
+    with bob.his_own() as scripts:
+        assert scripts.get(NAME) == former
+    assert json.loads(ends(bob, "status", "--json", bob.box.user)[1])["rules"] == "former"
+    code, out, _error = ends(alice, "install", "--json", "--after", alice.box.user, fresh.domain)
+    rows = [json.loads(line) for line in out.splitlines()]
+    assert [(row["user"], row["outcome"]) for row in rows] == [
+        (bob.box.user, "refused"),
+        (carol.box.user, "unchanged"),
+    ]
+
+
+def test_without_a_server_rules_are_kept_and_it_is_told(alice: Person, tmp_path: Path) -> None:
+    """75, which is not yet; installed later."""
+    file = tmp_path / "rules.json"
+    file.write_text(to_json(Mailsort((Rule("one", about("one"), (Move("One"),)),))))
+    user = alice.box.user
+    settings = alice.system.site.write(
+        "conf.d/zz-closed.toml", f'[mailsort]\nmanagesieve = "127.0.0.1:{CLOSED}"\n'
+    )
+    code, _out, error = ends(alice, "set", "--json", user, str(file))
+    stopped = ends(alice, "install", alice.fresh.domain)
+    settings.unlink()
+    assert code == 75
+    assert stopped[0] == 75
+    assert f"the rules of {user} are stored, but not installed" in error
+    assert json.loads(ends(alice, "status", "--json", user)[1])["rules"] == "missing"
+    assert ends(alice, "install", user)[:2] == (0, f"installed rules of {user}\n")
+
+
+def test_rules_of_site_and_domain_come_before_and_after(alice: Person, tmp_path: Path) -> None:
+    """For all users, without a script of theirs; gone with the rules."""
+    system, domain = alice.system, alice.fresh.domain
+    rules_of = system.site.etc / "mailsort"
+    (rules_of / domain).mkdir(parents=True)
+    texts = {
+        "before": Rule("first", about("of the site"), (Move("Site"),)),
+        f"{domain}/before": Rule("second", about("of the domain"), (Move("Domain"),)),
+        f"{domain}/after": Rule("last", about("what is left"), (Move("Left"),)),
+    }
+    for name, rule in texts.items():
+        (rules_of / f"{name}.toml").write_text(to_toml(Mailsort((rule,))))
+    assert ends(alice, "install", "--site")[0] == 0
+    alice.rules(tmp_path, Rule("all", about("of the"), (Move("Ours"),)))
+    for subject, folder in (
+        ("of the site", "Site"),
+        ("of the domain", "Domain"),
+        ("of the user, what is left", "Ours"),
+        ("what is left", "Left"),
+    ):
+        alice.gets(subject)
+        assert subject.encode() in alice.box.wait(folder=folder)[0]
+    (rules_of / "before.toml").write_text("no rules at all")
+    assert ends(alice, "install", "--site")[0] == 1
+    scripts = system.dovecot.folder / "sieve/mailsort"
+    assert (scripts / "before.svbin").exists()
+    shutil.rmtree(rules_of)
+    code, out, _error = ends(alice, "install", "--site")
+    assert (code, out.count("removed")) == (0, 3)
+    assert not list(scripts.glob("**/*.s*"))
