@@ -80,7 +80,8 @@ class Pigeonhole:
         """Has `sievec` take it, without a warning; RefusedError if it does not."""
         rules = self.folder / "script.sieve"
         rules.write_text(script)
-        command = ["sievec", "-c", str(self.settings), str(rules), "/dev/null"]
+        # It puts a file into the place of what it writes to: a device would be gone.
+        command = ["sievec", "-c", str(self.settings), str(rules), str(rules.with_suffix(".svbin"))]
         ran = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
         if ran.returncode or ran.stderr:
             raise RefusedError(f"{ran.stderr}\n{script}")
@@ -112,13 +113,11 @@ def with_facts(message: bytes, facts: Facts) -> bytes:
     """The message as the agent delivers it: with fields that say what Sieve cannot know."""
     known = [f"{check}={band}" for check, band in facts.findings.items()]
     known += [f"known={book.value}" for book in Book if book in facts.known]
-    fields = {
-        "X-IEMS-Verdict": f"{facts.verdict}; ref=K7" if facts.verdict else "",
-        "X-IEMS-Score": "" if facts.score is None else str(facts.score),
-        "X-IEMS-Facts": f";{';'.join(known)};" if known else "",
-        "X-Original-To": facts.original or "",
-    }
-    head = "".join(f"{name}: {value}\r\n" for name, value in fields.items() if value)
+    fields = [("X-IEMS-Fact", one) for one in known]
+    fields += [("X-IEMS-Verdict", f"{facts.verdict}; ref=K7")] if facts.verdict else []
+    fields += [("X-IEMS-Score", str(facts.score))] if facts.score is not None else []
+    fields += [("X-Original-To", facts.original)] if facts.original else []
+    head = "".join(f"{name}: {value}\r\n" for name, value in fields)
     return head.encode() + message
 
 
