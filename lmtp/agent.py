@@ -198,7 +198,7 @@ class Delivery:
             came = replace(came, findings=(*came.findings, *self._own.of(ruled)))
         found = self._judgement.found(target)
         one = outcome(again, came, self._facts, agent.settings, agent.now(), self.past, found)
-        if not target.facts:
+        if not (target.facts or (target.user and agent.settings.mailsort.facts)):
             return one
         return replace(one, facts=fact_fields(target, came.findings, found, self._facts))
 

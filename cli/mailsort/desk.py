@@ -120,7 +120,7 @@ class Desk:
         outcome = bring(scripts, made.body, force=force)
         changed = outcome in {Outcome.INSTALLED, Outcome.REMOVED}
         if outcome is not Outcome.EDITED:
-            changed |= self.shelf.refuse(user, made.refused)
+            changed |= self.shelf.derive(user, made.refused, facts=made.facts)
         return Result(user.key, outcome.word, "", made.remarks, changed)
 
 

@@ -1,6 +1,7 @@
 """Rules of users as the directory keeps them: text that means something to `sieve` alone.
 
-Beside it stands whom these rules refuse by the envelope sender, for milter and agent to read.
+Beside it stands whom these rules refuse by the envelope sender, and whether they ask what was found
+in a message, for milter and agent to read.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from iems.directory.policy import MAX_SENDERS, pattern_of
 from iems.directory.store import Attributes, Write, differences
 from iems.directory.tree import (
     ADDRESS,
+    FACTS,
     MAILSORT,
     REFUSED,
     SENDER,
@@ -65,14 +67,15 @@ class Shelf:
             raise ValueError(f"the rules have {len(text)} bytes; expected at most {LARGEST}")
         return self._change(user, {MAILSORT: [text] if text else []})
 
-    def refuse(self, user: Address, patterns: Collection[str]) -> bool:
-        """Have exactly these envelope senders refused; whether they are others.
+    def derive(self, user: Address, patterns: Collection[str], *, facts: bool) -> bool:
+        """Have exactly these envelope senders refused, and his script told what was found or not.
 
-        ValueError where they are more than count.
+        Whether anything changed; ValueError where the senders are more than count.
         """
         if len(patterns) > MAX_SENDERS:
             raise ValueError(f"{len(patterns)} senders are refused; at most {MAX_SENDERS} count")
-        return self._change(user, {REFUSED: [one.encode() for one in sorted(patterns)]})
+        refused = [one.encode() for one in sorted(patterns)]
+        return self._change(user, {REFUSED: refused, FACTS: [b"TRUE"] if facts else []})
 
     def others(self, user: Address) -> tuple[str, ...]:
         """The other addresses by which he alone is written to, sorted: aliases that lead to nobody

@@ -37,6 +37,13 @@ class MailsortSettings:
         ".",
         effect=AT_ONCE,
     )
+    facts: bool = setting(
+        read.flag,
+        "whether scripts of all users are told what was found, for rules of the site or of domains "
+        "that ask; those of users who ask are told in any case",
+        default=False,
+        example="true",
+    )
     rules: Path = setting(
         read.path,
         "a folder: `before.toml` and `after.toml` are the site's rules, before and after those of "

@@ -142,9 +142,7 @@ def _now(relation: str, part: str, value: str) -> Test:
 
 
 def _fact(site: Site, *facts: str) -> Test:
-    return test(
-        "header", Tag("contains"), Texts.of(site.facts), Texts.of(*(f";{one};" for one in facts))
-    )
+    return test("header", Tag("is"), Texts.of(site.fact), Texts.of(*facts))
 
 
 def _compared(operator: Operator, values: tuple[str, ...], build: _Build) -> Test:

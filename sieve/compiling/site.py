@@ -19,7 +19,7 @@ class Site:
 
     `rcpt` says that a sender can be refused at RCPT for this user. The last three are the fields in
     which the agent writes what Sieve cannot know: `X-IEMS-Verdict: junk; ref=...`,
-    `X-IEMS-Score: 93`, a percentage, and `X-IEMS-Facts: ;dnsbl/zen=listed;known=allow-list;`.
+    `X-IEMS-Score: 93`, a percentage, and one `X-IEMS-Fact: dnsbl/zen=listed` for each fact.
     """
 
     junk: str = "Junk"
@@ -30,4 +30,4 @@ class Site:
     addresses: tuple[str, ...] = ()
     verdict: str = "X-IEMS-Verdict"
     score: str = "X-IEMS-Score"
-    facts: str = "X-IEMS-Facts"
+    fact: str = "X-IEMS-Fact"

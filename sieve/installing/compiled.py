@@ -10,7 +10,7 @@ from sieve.compiling.compiler import compile_rules
 from sieve.compiling.rcpt import Blocked
 from sieve.compiling.site import Site
 from sieve.diagnostic import Diagnostic, Severity
-from sieve.mailsort.rule import Mailsort, Operator
+from sieve.mailsort.rule import Mailsort, Operator, asks_facts
 from sieve.script.printer import to_text
 from sieve.script.profile import Profile
 
@@ -19,12 +19,14 @@ from sieve.script.profile import Profile
 class Ready:
     """What is installed; with a remark that is an error it is not for use.
 
-    `body` is None where there is nothing to run. `refused` are patterns as in a list of senders.
+    `body` is None where there is nothing to run. `refused` are patterns as in a list of senders;
+    `facts` is whether it asks what the agent has to tell it.
     """
 
     body: str | None
     refused: frozenset[str]
     remarks: tuple[Diagnostic, ...]
+    facts: bool = False
 
     @property
     def usable(self) -> bool:
@@ -50,7 +52,7 @@ def ready(mailsort: Mailsort, profile: Profile, site: Site, most: int) -> Ready:
         compiled = compile_rules(mailsort, profile, replace(site, rcpt=False))
         compiled = replace(compiled, remarks=(told, *compiled.remarks))
         refused = frozenset()
-    return Ready(to_text(compiled.script), refused, compiled.remarks)
+    return Ready(to_text(compiled.script), refused, compiled.remarks, asks_facts(mailsort))
 
 
 def patterns(blocked: Iterable[Blocked], most: int) -> frozenset[str]:

@@ -30,12 +30,16 @@ _MOST = 4 << 20
 
 @dataclass(frozen=True, slots=True)
 class Shared:
-    """What became of one script: `outcome`, or in its place why the former one stays."""
+    """What became of one script: `outcome`, or in its place why the former one stays.
+
+    `facts` is whether it asks what the agent has to tell scripts.
+    """
 
     rules: Path
     outcome: Outcome | None
     error: str = ""
     remarks: tuple[Diagnostic, ...] = ()
+    facts: bool = False
 
 
 def install_shared(rules: Path, scripts: Path, profile: Profile, site: Site) -> Iterator[Shared]:
@@ -56,22 +60,23 @@ def _installed(file: Path, script: Path, profile: Profile, site: Site) -> Shared
         return Shared(file, Outcome.REMOVED)
     except MailsortError as error:
         return Shared(file, None, "these are no rules", error.remarks)
+    told = Shared(file, None, "it cannot be compiled", made.remarks, made.facts)
     if not made.usable:
-        return Shared(file, None, "it cannot be compiled", made.remarks)
+        return told
     wanted = sealed(made.body or "")
     with contextlib.suppress(FileNotFoundError):
         if script.read_bytes() == wanted and script.with_suffix(".svbin").exists():
-            return Shared(file, Outcome.UNCHANGED, remarks=made.remarks)
+            return replace(told, outcome=Outcome.UNCHANGED, error="")
     script.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=script.parent, prefix=".draft-") as folder:
         draft = Path(folder) / script.name
         draft.write_bytes(wanted)
         draft.chmod(0o644)
-        told = _compiled(draft)
-        if told:
-            return Shared(file, None, told, made.remarks)
+        refused = _compiled(draft)
+        if refused:
+            return replace(told, error=refused)
         draft.replace(script)
-    return Shared(file, Outcome.INSTALLED, _compiled(script), made.remarks)
+    return replace(told, outcome=Outcome.INSTALLED, error=_compiled(script))
 
 
 def _compiled(script: Path) -> str:

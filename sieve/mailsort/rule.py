@@ -329,6 +329,12 @@ class Mailsort:
     vacation: Vacation | None = None
 
 
+def asks_facts(mailsort: Mailsort) -> bool:
+    """Whether a rule asks what only the agent can tell its script."""
+    each = (one for rule in mailsort.rules if rule.enabled for one in tests(rule.condition))
+    return any(isinstance(one, ScoreTest | FindingTest | KnownTest) for one in each)
+
+
 def tests(condition: Condition | None) -> Iterator[Test]:
     """Every test in a condition, however deep."""
     if isinstance(condition, Group):

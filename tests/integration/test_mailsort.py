@@ -15,17 +15,23 @@ from sieve.installing.managesieve import Scripts
 from sieve.installing.sealed import NAME
 from sieve.mailsort.rule import (
     AddressTest,
+    Book,
     Copy,
+    FindingTest,
     Flag,
     Forward,
+    Group,
     HeaderTest,
+    KnownTest,
     Mailsort,
     Move,
     Operator,
     Party,
+    Quantity,
     Reject,
     Reply,
     Rule,
+    Stop,
     Vacation,
 )
 from sieve.mailsort.write import to_json, to_toml
@@ -33,7 +39,7 @@ from tests.integration.conftest import Fresh
 from tests.integration.directory import tree
 from tests.integration.stack import rules
 from tests.integration.stack.imap import Mailbox
-from tests.integration.stack.mailsystem import CLOSED, MailSystem
+from tests.integration.stack.mailsystem import CLOSED, DELEGATED, MailSystem
 from tests.integration.stack.smtp import send
 
 SENDER = "a@sender.example"
@@ -124,6 +130,31 @@ def test_what_rules_say_is_done(alice: Person, tmp_path: Path) -> None:
         b"Subject: two",
     ]
     assert [recipients for _sender, recipients in alice.went()] == [(FAR,), (FAR,)]
+
+
+def test_what_was_found_is_told_to_rules_that_ask(alice: Person, tmp_path: Path) -> None:
+    """Blacklists, and the user's own list of senders; who has no such rule is told nothing."""
+    alice.system.lists.list(DELEGATED, alice.fresh.ip)
+    user, friend = alice.box.user, "friend@sender.example"
+    alice.gets("before")
+    [before] = alice.box.wait()
+    listed = FindingTest("dnsbl/delegated", ("listed",))
+    alice.rules(
+        tmp_path,
+        Rule("known", KnownTest((Book.ALLOW_LIST,)), (Move("Known"), Stop())),
+        Rule("listed", listed, (Move("Listed"),)),
+        Rule("clean", Group(Quantity.NONE, (listed,)), (Move("Clean"),)),
+    )
+    alice.system.iems("sender", "allow", user, friend, "--unverified")
+    alice.system.reload()  # or the directory's answers are a minute old
+    alice.gets("one")
+    alice.gets("two", "X-IEMS-Fact: known=allow-list")
+    alice.gets("three", sender=friend)
+    alice.box.wait(2, folder="Listed")
+    [known] = alice.box.wait(folder="Known")
+    assert b"X-IEMS-Fact: known=allow-list" in known
+    assert b"X-IEMS-Fact" not in before
+    assert alice.box.messages("Clean") == []
 
 
 def test_a_sender_who_is_refused_is_told_at_rcpt(alice: Person, tmp_path: Path) -> None:

@@ -82,10 +82,10 @@ def test_rules_are_kept_as_they_are(populated: Slapd) -> None:
         assert rules.read(BOB).text == text
     with pytest.raises(ValueError, match="expected at most"):
         rules.write(BOB, b"x" * (LARGEST + 1))
-    assert rules.refuse(BOB, {"b.example", "a@b.example"})
-    assert not rules.refuse(BOB, ["a@b.example", "b.example"])
+    assert rules.derive(BOB, {"b.example", "a@b.example"}, facts=True)
+    assert not rules.derive(BOB, ["a@b.example", "b.example"], facts=True)
     assert rules.read(BOB).refused == {"a@b.example", "b.example"}
-    assert rules.refuse(BOB, ())
+    assert rules.derive(BOB, (), facts=False)
     assert rules.write(BOB, b"")
     assert rules.read(BOB) == Stored()
     assert set(told) == {f"site set mailsort bob@{DOMAIN} done"}

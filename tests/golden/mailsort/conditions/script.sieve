@@ -36,12 +36,9 @@ if allof (
     currentdate :is "weekday" ["6", "0"],
     header :matches "X-IEMS-Verdict" ["junk;*", "tag;*"],
     header :value "gt" :comparator "i;ascii-numeric" "X-IEMS-Score" "90",
-    header :contains "X-IEMS-Facts" ";dnsbl/zen=listed;",
-    header :contains "X-IEMS-Facts" ";virus=infected;",
-    header :contains "X-IEMS-Facts" [
-        ";known=address-book;",
-        ";known=allow-list;"
-    ]
+    header :is "X-IEMS-Fact" "dnsbl/zen=listed",
+    header :is "X-IEMS-Fact" "virus=infected",
+    header :is "X-IEMS-Fact" ["known=address-book", "known=allow-list"]
 ) {
     stop;
 }
