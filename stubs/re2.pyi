@@ -3,7 +3,6 @@ class Options:
     case_sensitive: bool
     never_capture: bool
     log_errors: bool
-    posix_syntax: bool
 
 class error(Exception):  # noqa: N801, N818 - its own name
     args: tuple[bytes, ...]

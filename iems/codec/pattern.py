@@ -35,18 +35,14 @@ class Pattern:
     compiled: re2._Regexp
 
     @classmethod
-    def compile(cls, source: str, *, case: bool, posix: bool = False) -> Pattern:
-        """The pattern, which heeds upper and lower case if `case` says so.
-
-        With `posix` it may have nothing but what POSIX's extended expressions have, too.
-        """
+    def compile(cls, source: str, *, case: bool) -> Pattern:
+        """The pattern, which heeds upper and lower case if `case` says so."""
         if len(source) > _LENGTH:
             raise PatternError(f"it has more than {_LENGTH} characters")
         options = re2.Options()
         options.max_mem = _MEMORY
         options.case_sensitive = case
         options.never_capture = True
-        options.posix_syntax = posix
         options.log_errors = False
         try:
             compiled = re2.compile(source.encode("utf-8", "surrogatepass"), options)

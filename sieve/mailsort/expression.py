@@ -16,9 +16,7 @@ _ESCAPED = r"\\[^\w\s<>'`]"
 _SET = r"\[\^?\]?(?:\[:[a-z]+:\]|[^\\\]\[\x7f-\U0010ffff])*\]"
 _REPEATED = r"[*+?]|\{[0-9]+(?:,[0-9]*)?\}"
 _PLAIN = r"[^\\\[{()*+?|^$\x80-\U0010ffff]"
-_PART = re.compile(
-    rf"(?:{_ESCAPED}|{_SET}|{_PLAIN}|\))(?:{_REPEATED})*|[(|^$]|[\x80-\U0010ffff](?![*+?{{])"
-)
+_PART = re.compile(rf"(?:{_ESCAPED}|{_SET}|{_PLAIN}|\))(?:{_REPEATED})*|[(|^$]|[\x80-\U0010ffff]")
 
 EXPECTED = "a POSIX extended regular expression"
 
@@ -26,7 +24,7 @@ EXPECTED = "a POSIX extended regular expression"
 def expression(source: str) -> str:
     """The expression as it is; ValueError if it is none that is taken."""
     try:
-        Pattern.compile(source, case=False, posix=True)
+        Pattern.compile(source, case=False)
     except PatternError as error:
         raise ValueError(f"{EXPECTED}: {error}") from None
     at = 0

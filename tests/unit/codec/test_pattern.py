@@ -36,12 +36,6 @@ def test_case_is_heeded_as_said() -> None:
     assert not Pattern.compile("Casino", case=True).found("a casino")
 
 
-def test_what_posix_does_not_have_is_refused_where_it_is_asked_for() -> None:
-    assert Pattern.compile("^[[:alpha:]]{2}$", case=False, posix=True).found("ab")
-    with pytest.raises(PatternError, match="invalid escape sequence"):
-        Pattern.compile(r"\d", case=False, posix=True)
-
-
 @pytest.mark.parametrize(
     ("source", "why"),
     [
