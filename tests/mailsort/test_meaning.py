@@ -46,6 +46,7 @@ MAIL = (
     b"From: Ann (she) <ann@Shop.example>\r\n"
     b"To: friends: bob@example.org, c@example.net;\r\n"
     b"Subject: =?utf-8?q?caf=C3=A9?=\r\n =?utf-8?b?IGJpbGw=?=\r\n"
+    b"X-Fold: a\r\n\tb\r\n"
     b"Content-Type: text/html; charset=latin-1\r\n"
     b"\r\n"
     b"<p>H\xe9 <b>you</b></p>\r\n"
@@ -126,6 +127,7 @@ def test_who_is_answered(sender: str, fields: str) -> None:
         (AddressTest(Party.ENVELOPE_FROM, Operator.EXISTS), True),
         (HeaderTest("subject", Operator.IS, ("café bill",)), True),
         (HeaderTest("subject", Operator.MATCHES, ("caf?? *",)), True),
+        (HeaderTest("X-Fold", Operator.IS, ("a b",)), True),
         (HeaderTest("X-None", Operator.EXISTS), False),
         (BodyTest(Operator.CONTAINS, ("hé you",)), True),
         (WeekdayTest((Weekday.FRIDAY,)), True),

@@ -6,6 +6,8 @@ import json
 
 import pytest
 
+from sieve.mailsort.kinds import MOST_FAULTS, Faults
+from sieve.mailsort.language import MAILSORT
 from sieve.mailsort.read import MOST_OCTETS, MailsortError, read_json, read_toml
 from sieve.mailsort.rule import AddressTest, HeaderTest, Mailsort, Move, Rule, Stop, TimeTest
 
@@ -162,6 +164,9 @@ def test_bounds() -> None:
         read_toml((text % "x").encode())
     with pytest.raises(MailsortError, match="there may be more faults than these"):
         read_toml((_then('"no"') * 10_000).encode())
+    with pytest.raises(Faults) as error:
+        MAILSORT.read({"rule": [{"name": 1}] * 10_000}, ())
+    assert len(error.value.faults) <= MOST_FAULTS + 1
 
 
 def test_one_value_needs_no_list_and_times_may_be_texts() -> None:
