@@ -30,6 +30,7 @@ from bench import (
     proof,
     recipients,
     sick,
+    sieve,
     smtp,
     users,
     why,
@@ -62,6 +63,7 @@ def main() -> int:
         "proof": proof.measure,
         "bayes": bayes.measure,
         "kept": kept.measure,
+        "sieve": sieve.measure,
     }
     parser.add_argument("what", nargs="*", choices=[[], *runs], help="all of them if none is named")
     parser.add_argument("--rounds", type=int, default=5)
