@@ -177,6 +177,15 @@ def test_the_site_is_said_by_options(capsys: pytest.CaptureFixture[str]) -> None
     assert '    reject "I don\'t\nwant that";' in out
 
 
+def test_nobody_is_there_to_refuse_at_rcpt(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "no.toml").write_text(
+        '[[rule]]\nname = "No"\nif.envelope-from.is = "x@y.example"\nthen = [{ reject = "No" }]\n'
+    )
+    assert 'reject "No";' in told(capsys, "translate", "no.toml", "--bounce")[1]
+
+
 def test_what_the_server_lacks_is_told_and_nothing_is_printed(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
