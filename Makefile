@@ -26,7 +26,7 @@ TEST_PACKAGES := $(DEPLOY_PACKAGES) postfix postfix-ldap postfix-pcre \
 	dovecot-ldap slapd ldap-utils rbldnsd unbound redis-server spamassassin spamd rspamd \
 	clamav-daemon c-icap libc-icap-mod-virus-scan opendkim swaks libnet-ssleay-perl openssl \
 	chromium-headless-shell gir1.2-gmime-3.0 python3-gi altermime amavisd-new libmail-spf-perl \
-	systemd git procps python3-jsonschema \
+	systemd git procps python3-jsonschema procmail maildrop \
 	prometheus fail2ban faketime man-db bash-completion zsh
 BENCH_PACKAGES := libgmime-3.0-0 zstd spamass-milter bogofilter crm114
 MACHINE_PACKAGES := systemd-container debootstrap iproute2 iptables util-linux git rbldnsd unbound \

@@ -12,6 +12,7 @@ from sieve.importing.regex import (
     Edge,
     Piece,
     Sequence,
+    Set,
 )
 from sieve.mailsort.rule import (
     AddressTest,
@@ -92,6 +93,8 @@ def _usual(part: FieldPart, found: Collector, line: int) -> None:
         found.warning(line, f"no colon stands behind {name}: only the field of this name is meant")
     elif not part.anchored:
         found.warning(line, f"no ^ stands before {name}: only the field of this name is meant")
+    if any(isinstance(one.atom, Set) and one.atom.edges for one in part.rest[2:-1]):
+        found.warning(line, "\\< or \\> may be the end of the line: only this field is meant")
     if name == "from ":
         found.note(line, "the line From_ is the envelope's sender here")
 

@@ -1,8 +1,8 @@
 """maildrop's filtering language (maildropfilter(7)) as a tree: statements and expressions.
 
 An end of line ends a statement, unless a backslash stands before it. A slash begins a pattern where
-a value is expected, but not behind `=`, where it is text. What is wrong raises `SyntaxFault`, as
-maildrop itself takes no file with an error in it.
+a value is expected, but not behind `=`, `to` and their like, where it is text. What is wrong raises
+`SyntaxFault`, as maildrop itself takes no file with an error in it.
 """
 
 from __future__ import annotations
@@ -108,6 +108,7 @@ _FUNCTIONS = frozenset(
     }
 )
 
+_BEFORE_TEXTS = (_WORDS | _BLOCKS) - {"foreach", "while", "exit"}
 _BEFORE_VALUES = _WORDS | _BLOCKS | _FUNCTIONS | {*_COMPARED}
 
 
@@ -136,7 +137,8 @@ def _tokens(text: str) -> Iterator[Token]:
             raise SyntaxFault(line, f"unexpected {text[at : at + 20]!r}")
         yield found
         line += match[0].count("\n")
-        given = found.value == "=" and found.kind == "mark"
+        given = found.kind == "mark" and found.value == "="
+        given = given or (found.bare and found.value in _BEFORE_TEXTS)
         operand = found.kind not in {"mark", "end"} or found.value == ")"
         operand = operand and not (found.bare and found.value in _BEFORE_VALUES)
         at = match.end()
@@ -145,7 +147,7 @@ def _tokens(text: str) -> Iterator[Token]:
 def _token(
     text: str, at: int, line: int, *, operand: bool, given: bool
 ) -> tuple[Token | None, re.Match[str] | None]:
-    """The token that begins there; before it is a value (`operand`), or `=` (`given`)."""
+    """The token that begins there; before it is a value, or (`given`) what a text follows."""
     if match := _QUOTED.match(text, at):
         double, single, shell = match.groups()
         if shell is not None:
