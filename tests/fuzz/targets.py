@@ -11,6 +11,7 @@ from tests.fuzz import (
     codec,
     counts,
     edits,
+    importing,
     links,
     lmtp,
     mime,
@@ -72,4 +73,5 @@ TARGETS: Mapping[str, Callable[[bytes], None]] = {
     "training": training.requests,
     "entries": training.entries,
     "mailsort": rules.mailsort,
+    "importing": importing.rules,
 }
