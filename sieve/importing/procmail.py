@@ -29,6 +29,7 @@ from sieve.importing.rcwords import Variables, logical
 from sieve.mailsort.rule import Action, Condition, Copy, Discard, Forward, Move, Rule, Stop
 
 _DEPTH = 20
+_ELSES = 50
 _LONGEST = 4000
 """Characters of a line; procmail itself takes 2,048 unless LINEBUF says else."""
 
@@ -213,7 +214,9 @@ class _Reader:
             said = _Said(None, "it asks whether the recipe before it failed")
         if "A" in flags or "a" in flags:
             said = _both(chain.last, said)
-        if "E" in flags:
+        if "E" in flags and len(chain.before) >= _ELSES:
+            said = _Said(None, f"more than {_ELSES} recipes with E stand in a row")
+        elif "E" in flags:
             for one in chain.before:
                 said = _both(_negated(one), said)
             chain.before.append(_both(chain.last, own) if set("Aa") & set(flags) else own)
