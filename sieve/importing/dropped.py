@@ -131,6 +131,7 @@ class Conditions:
             raise UntranslatedError(f"a pattern has no option {options[:20]}")
         if "D" in options and any(map(str.isalpha, re.sub(r"\\.", "", words))):
             raise UntranslatedError("upper and lower case are never told apart")
+        self.remarks.spend(words)
         pattern = parse(words, Dialect.PCRE)
         if asked.of is not None:
             if self._variable(asked.of) != "FROM":

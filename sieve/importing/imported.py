@@ -35,6 +35,9 @@ _RULES = 10_000
 _TESTS = 100_000
 """Of all rules together: what stands around nested blocks is repeated in each rule of them."""
 
+_EXPRESSIONS = 200_000
+"""Characters of all expressions together: the worst seen take 5 s."""
+
 _NAME = 80
 """Characters of a name that was made of a comment."""
 
@@ -61,6 +64,7 @@ class Collector:
     remarks: list[Diagnostic] = field(default_factory=list)
     doubt: int = 0
     _tests: int = 0
+    _expressions: int = 0
 
     def note(self, line: int, message: str, rule: str = "") -> None:
         """It is so."""
@@ -98,6 +102,12 @@ class Collector:
             )
         self.rules.append(rule)
         return rule.enabled
+
+    def spend(self, expression: str) -> None:
+        """One expression more is to be read; UntranslatedError where there are too many."""
+        self._expressions += len(expression)
+        if self._expressions > _EXPRESSIONS:
+            raise UntranslatedError(f"all expressions have more than {_EXPRESSIONS} characters")
 
     def imported(self) -> Imported:
         """What has come together."""

@@ -99,6 +99,7 @@ class Conditions:
             raise UntranslatedError("it looks for encoded words, which are decoded here")
         if "D" in flags and any(map(str.isalpha, words)):
             raise UntranslatedError("upper and lower case are never told apart")
+        self.remarks.spend(words)
         pattern = parse(words, Dialect.PROCMAIL)
         if "B" not in flags:
             return any_of(tested(pattern, self.remarks, line, envelope=True))
