@@ -36,6 +36,7 @@ COMMANDS: Mapping[str, str] = {
     "edit": "change one message, from standard input to standard output",
     "flow": "list, hold and free accounts that sent too much",
     "header": "keep the rules of domains and lists about header fields",
+    "jobs": "list what a daemon does from time to time, and do one of it now",
     "key": "make the keyring of the findings header and turn its keys over",
     "mailsort": "keep the rules of users about their incoming mail, and install them",
     "metrics": "print what the daemons have measured, for Prometheus",

@@ -4,14 +4,19 @@ Each job runs in a thread of its own, so that one which fails or hangs keeps no 
 A failure is logged and the job tried again after its interval. A job that overruns its deadline
 cannot be stopped; the process then ceases to beat, and the supervisor replaces it. So a job may be
 killed at any point and must leave nothing half done (write beside, rename).
+
+Who runs one by hand (`iems jobs`) and the daemon do not run it at once: a lock in a folder tells.
 """
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from iems.serve.control import Control
 from iems.serve.deadline import Deadline
@@ -43,13 +48,31 @@ def run_once(job: Job, log: Log) -> bool:
     return True
 
 
-def run_jobs(jobs: Sequence[Job], control: Control, log: Log) -> None:
-    """Run the jobs until the process shall drain, then wait for those under way."""
+@contextlib.contextmanager
+def alone(job: Job, folder: Path) -> Iterator[bool]:
+    """Whether nobody else runs the job meanwhile; so it is where the folder takes no file."""
+    with contextlib.ExitStack() as stack:
+        mine = True
+        try:
+            lock = stack.enter_context((folder / f"{job.name}.lock").open("a"))
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            mine = False
+        except OSError:
+            mine = True
+        yield mine
+
+
+def run_jobs(jobs: Sequence[Job], control: Control, log: Log, folder: Path) -> None:
+    """Run the jobs until the process shall drain, then wait for those under way.
+
+    One that somebody else runs, by a lock in `folder`, is left out this time.
+    """
     clock = _Clock()
     control.alive = lambda: not clock.overdue(log)
     threads = [
         threading.Thread(
-            target=_repeat, args=(job, control, clock, log), name=job.name, daemon=True
+            target=_repeat, args=(job, control, clock, log, folder), name=job.name, daemon=True
         )
         for job in jobs
     ]
@@ -87,9 +110,11 @@ class _Clock:
         return bool(late)
 
 
-def _repeat(job: Job, control: Control, clock: _Clock, log: Log) -> None:
+def _repeat(job: Job, control: Control, clock: _Clock, log: Log, folder: Path) -> None:
     while not control.draining.is_set():
-        clock.begin(job)
-        run_once(job, log)
-        clock.end(job)
+        with alone(job, folder) as mine:
+            if mine:
+                clock.begin(job)
+                run_once(job, log)
+                clock.end(job)
         control.draining.wait(job.interval)

@@ -337,7 +337,8 @@ class _Supervisor:
     def _start(self, role: str, number: int, generation: Generation) -> None:
         def work(control: Control, log: Log) -> None:
             if role == JOBS:
-                run_jobs(generation.jobs(control, log), control, log)
+                folder = generation.daemon.status.parent
+                run_jobs(generation.jobs(control, log), control, log, folder)
             else:
                 generation.work(self._listener.socket, control, log)
 

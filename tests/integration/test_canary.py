@@ -8,6 +8,8 @@ import email
 import email.policy
 import functools
 import imaplib
+import subprocess
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
@@ -19,7 +21,7 @@ from cli.owner import as_owner
 from iems.model.address import Address
 from iems.serve.control import Control
 from iems.serve.deadline import Deadline
-from iems.serve.jobs import run_once
+from iems.serve.jobs import Job, alone, run_once
 from iems.serve.meter import Meter
 from iems.serve.status import StatusError, published
 from lmtp.bayes.classifier import CLASSIFIERS, DEFAULT
@@ -250,6 +252,49 @@ def test_a_moved_message_trains_and_is_taken_back_or_it_is_told(world: World) ->
     assert [one[NAME] for one in told.heard[1:]] == [why, why]
     assert meter.snapshot().levels[("backend_up", (("backend", NAME),))] == 0.0
     assert world.counts(OTHER.local, "INBOX", *JUNKS) == [0, 0, 0]
+
+
+def test_a_job_is_done_by_hand_by_the_user_of_its_daemon_and_not_at_once_with_it(
+    world: World,
+) -> None:
+    call = "import sys; from cli.main import main; sys.exit(main())"
+
+    def iems(*words: str) -> tuple[int, str, str]:
+        """How `iems jobs` ends, and what it prints."""
+        done = subprocess.run(
+            [sys.executable, "-c", call, "--settings", world.site.settings, "jobs", *words],
+            env={"PYTHONPATH": world.site.path},
+            capture_output=True,
+            text=True,
+            timeout=TIMEOUT,
+            check=False,
+        )
+        return done.returncode, done.stdout, done.stderr
+
+    def tried() -> int:
+        return world.daemon.log(f'user="{CANARY}" source="move"').count("learned")
+
+    with running(world.daemon):
+        eventually(lambda: world.canary() == 1.0, 60, world.daemon.log)
+        before = tried()
+        eventually(lambda: iems("run", "iems-bayes", "canary") == (0, "", ""), 60)
+        eventually(lambda: tried() > before, 20, world.daemon.log)
+        code, out, _error = iems("list", "iems-bayes")
+        assert (code, "canary: every 600 s" in out.splitlines()) == (0, True)
+        for daemon in ("iems-milter", "iems-lmtp"):
+            assert "records: every " in iems("list", daemon)[1]
+        lock = world.site.bayes_state / "canary.lock"
+        assert lock.owner() == BAYES_USER
+        with alone(Job("canary", 1.0, lambda _deadline: None), lock.parent) as mine:
+            assert mine
+            told = "iems: iems-bayes is doing it now\n"
+            assert iems("run", "iems-bayes", "canary") == (75, "", told)
+        assert iems("run", "iems-bayes", "other")[0] == 1
+    # It goes where the daemon cannot be asked, and says what is wrong.
+    with world.imap("left") as imap:
+        imap.append("Train.Ham", "", "", b"Subject: x\r\n\r\nx\r\n")
+    code, _out, error = iems("run", "iems-bayes", "sweep")
+    assert (code, "sweep waits" in error) == (0, True), error
 
 
 def test_postmaster_has_one_mail_of_it_where_a_moved_message_trains_no_more(

@@ -9,7 +9,7 @@ import pytest
 
 from iems.serve.control import Control
 from iems.serve.deadline import Deadline
-from iems.serve.jobs import Job, run_jobs, run_once
+from iems.serve.jobs import Job, alone, run_jobs, run_once
 from iems.serve.log import Log
 from tests.waiting import eventually
 
@@ -37,7 +37,7 @@ def test_a_run_has_five_minutes_at_the_most(log: Log) -> None:
     assert seen[0] <= 300.0
 
 
-def test_a_drain_waits_for_the_job_under_way(log: Log) -> None:
+def test_a_drain_waits_for_the_job_under_way(log: Log, tmp_path: Path) -> None:
     control = Control()
     begun, go_on = threading.Event(), threading.Event()
     done: list[bool] = []
@@ -46,7 +46,8 @@ def test_a_drain_waits_for_the_job_under_way(log: Log) -> None:
         begun.set()
         done.append(go_on.wait(10))
 
-    jobs = threading.Thread(target=run_jobs, args=([Job("slow", 60.0, slow)], control, log))
+    given = ([Job("slow", 60.0, slow)], control, log, tmp_path)
+    jobs = threading.Thread(target=run_jobs, args=given)
     jobs.start()
     assert begun.wait(10)
     control.drain(10.0)
@@ -56,14 +57,40 @@ def test_a_drain_waits_for_the_job_under_way(log: Log) -> None:
     assert done == [True]
 
 
-def test_a_drain_ends_the_wait_between_two_runs(log: Log) -> None:
+def test_a_drain_ends_the_wait_between_two_runs(log: Log, tmp_path: Path) -> None:
     control = Control()
     runs: list[Deadline] = []
     job = Job("often", 3600.0, runs.append)
-    jobs = threading.Thread(target=run_jobs, args=([job], control, log))
+    jobs = threading.Thread(target=run_jobs, args=([job], control, log, tmp_path))
     jobs.start()
     eventually(lambda: runs)
     control.drain(10.0)
     jobs.join(10)
     assert not jobs.is_alive()
     assert len(runs) == 1
+
+
+def test_what_somebody_runs_by_hand_is_left_out_meanwhile(log: Log, tmp_path: Path) -> None:
+    control = Control()
+    runs: list[str] = []
+
+    def job(name: str) -> Job:
+        return Job(name, 0.01, lambda _deadline: runs.append(name))
+
+    held, free = job("a"), job("b")
+    jobs = threading.Thread(target=run_jobs, args=([held, free], control, log, tmp_path))
+    try:
+        with alone(held, tmp_path) as mine:
+            assert mine
+            jobs.start()
+            eventually(lambda: runs.count("b") > 2)
+            assert "a" not in runs
+        eventually(lambda: "a" in runs)
+    finally:
+        control.drain(10.0)
+        jobs.join(10)
+
+
+def test_a_folder_that_takes_no_file_keeps_no_job_waiting(tmp_path: Path) -> None:
+    with alone(Job("a", 1.0, lambda _deadline: None), tmp_path / "nowhere") as mine:
+        assert mine
