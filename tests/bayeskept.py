@@ -5,6 +5,7 @@ States and features are bytes that no classifier made, but where training is tes
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
@@ -251,6 +252,14 @@ class TrainingContract:
         assert sorted(done) == [Done.KNOWN] * 24 + [Done.LEARNED] * 24
         assert store.load("alice", soon()).ham == 24
         assert store.load("alice", soon()).state == trained_by_hand(store, "alice").encode()
+
+    def test_whom_others_were_faster_than_many_times_learns_in_the_end(
+        self, store: Store, trainer: Trainer, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        one, save, tries = lesson(store, "alice", 1, Label.HAM), store.save, itertools.count(1)
+        monkeypatch.setattr(store, "save", lambda *a, **b: next(tries) > 25 and save(*a, **b))
+        assert trainer.learn("alice", one, soon()) is Done.LEARNED
+        assert store.load("alice", soon()).ham == 1
 
     def test_a_damaged_state_is_set_aside_and_made_anew(
         self, store: Store, trainer: Trainer, notes: list[str], spoil: Callable[[Store, str], None]

@@ -13,6 +13,8 @@ from __future__ import annotations
 
 import contextlib
 import enum
+import random
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
@@ -26,8 +28,9 @@ from lmtp.bayes.store import DamagedError, Entry, Kept, Store, StoreError
 
 T = TypeVar("T")
 
-_TRIES = 20
-"""So often another may be faster who trains the same user at the same time."""
+_PAUSE = 0.02
+"""Seconds that one waits at the most whom another was faster than, by chance: of several who train
+one user at once the same one could lose each time."""
 
 
 class Done(enum.StrEnum):
@@ -68,12 +71,11 @@ class Trainer:
 
     def _tried(self, user: str, once: Callable[[], T | None], deadline: Deadline) -> T:
         """What `once` comes to, which is nothing where another was faster."""
-        for _ in range(_TRIES):
-            if (done := once()) is not None:
-                return done
+        while (done := once()) is None:
             if deadline.expired:
-                break
-        raise StoreError(f"{user}: others train at the same time")
+                raise StoreError(f"{user}: others train at the same time")
+            time.sleep(random.uniform(0.0, _PAUSE))  # noqa: S311 - it is no secret
+        return done
 
     def _learn(self, user: str, entry: Entry, deadline: Deadline) -> Done | None:
         if (read := self._read(user, deadline)) is None:
