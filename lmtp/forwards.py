@@ -16,16 +16,18 @@ from __future__ import annotations
 
 import functools
 import threading
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from iems.codec.printable import printable
 from iems.directory.reader import Directory, DirectoryUnavailable, User, user_of
 from iems.directory.resolve import resolve
 from iems.model.address import TRAINING, Address, AddressError
+from iems.model.policy import Kind, Subject
 from iems.serve.deadline import Deadline
 from iems.serve.log import Log
+from iems.store.records import Record
 from iems.store.spool import Spooled
 from lmtp import headers
 from lmtp.agent import DIRECTORY, NO_DIRECTORY, TOTAL
@@ -35,6 +37,9 @@ from lmtp.learning.protocol import PeerError, Request, ask
 from lmtp.provenance import Origin
 from lmtp.reply import Reply, reply
 from lmtp.transaction import Deliver, Transaction, automatic, shared_out
+
+STAGE = "training"
+"""Of the records; the action is what the messages are."""
 
 MOST = 100
 """Messages attached to one: each is a request to the daemon, of some ms."""
@@ -66,6 +71,9 @@ class Forwards:
     origin: Origin
     socket: Path
     log: Log
+    record: Callable[[Record], None]
+    """Takes what was answered, for `iems why`."""
+
     _turn: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
     def deliver(self, transaction: Transaction) -> Sequence[Reply]:
@@ -78,8 +86,8 @@ class Forwards:
             self.log.warning("directory is not available", error=printable(str(error)))
             return [NO_DIRECTORY] * len(transaction.recipients)
         answers = [
-            functools.partial(self._answer, transaction, label, deadline) if label else None
-            for label in asked
+            functools.partial(self._answer, transaction, one, label, deadline) if label else None
+            for one, label in zip(transaction.recipients, asked, strict=True)
         ]
         return shared_out(transaction, answers, self.rest)
 
@@ -91,13 +99,28 @@ class Forwards:
         found = resolve(self.directory, address, deadline)
         return address.local.casefold() if any(one.training for one in found) else ""
 
-    def _answer(self, transaction: Transaction, label: str, deadline: Deadline) -> Reply:
+    def _answer(
+        self, transaction: Transaction, recipient: Recipient, label: str, deadline: Deadline
+    ) -> Reply:
         block = headers.read(transaction.message.header)
         came = self.origin.of(block, transaction.forward.get("IDENT", ""))
+        record = Record(
+            reference=came.reference,
+            stage=STAGE,
+            action=label,
+            recipient=recipient.address,
+            queue_id=came.queue_id,
+            message_id=headers.message_id(block),
+            channel=came.channel,
+            client=transaction.forward.get("ADDR", ""),
+            sender=transaction.mail.sender,
+        )
         told = {"reference": came.reference, "queue_id": came.queue_id, "label": label}
         if not came.login or automatic(transaction):
             why = "it is an automatic message" if came.login else came.fault or "nobody logged in"
             self.log.warning("forward trains nothing", **told, why=why)
+            note = f"nothing is trained: {why}"
+            self.record(replace(record, reply=str(_TAKEN), details={"notes": [note]}))
             return _TAKEN
         try:
             user = self._user(came.login, deadline.sooner(DIRECTORY))
@@ -110,6 +133,9 @@ class Forwards:
             return _UNAVAILABLE
         whose = str(user.address) if user else came.login
         self.log.info("forward", **told, user=whose, messages=count, reply=str(answer))
+        note = f"attached messages that the filter of {whose} is trained by: {count}"
+        subject = str(Subject(Kind.USER, whose))
+        self.record(replace(record, subject=subject, reply=str(answer), details={"notes": [note]}))
         return answer
 
     def _user(self, login: str, deadline: Deadline) -> User | None:

@@ -119,7 +119,7 @@ class AgentGeneration:
         )
         if self.settings.trains_by_mail:
             trainer = self.settings.bayes.socket
-            front = Forwards(front, agent.directory, agent.origin, trainer, log)
+            front = Forwards(front, agent.directory, agent.origin, trainer, log, recorder.add)
         hostname = self.settings.hostname
         control.meter.watch("records_dropped_total", lambda: recorder.dropped)
         server = Server(

@@ -91,8 +91,9 @@ class RecordsError(Exception):
 class Record:
     """One verdict, or (with an empty `recipient`) one message as it passed a daemon.
 
-    `stage` is where it was decided: `rcpt`, `end-of-message`, `delivery`, `release`. `time` is in
-    seconds of the epoch. `details` holds reasons, findings and notes as `iems why` prints them.
+    `stage` is where it was decided: `rcpt`, `end-of-message`, `delivery`, `release`, `training`.
+    `time` is in seconds of the epoch. `details` holds reasons, findings and notes as `iems why`
+    prints them.
     """
 
     reference: str

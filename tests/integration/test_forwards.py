@@ -51,8 +51,9 @@ class Site:
         """These, attached."""
         parts = (b"--=b\r\nContent-Type: message/rfc822\r\n\r\n" + one for one in messages)
         head = (
-            b'Subject: Fwd\r\nMIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary="=b"\r\n'
-        )
+            f"Message-ID: <{self.fresh.domain}@forward.example>\r\nSubject: Fwd\r\n"
+            'MIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary="=b"\r\n'
+        ).encode()
         text = b"--=b\r\n\r\nsee below\r\n"
         return head + b"\r\n" + text + b"\r\n".join(parts) + b"\r\n--=b--\r\n"
 
@@ -108,6 +109,13 @@ def test_whose_filter_it_is_says_the_login_and_no_address(site: Site) -> None:
     assert site.submit(site.bob, "spam", site.forward(one), sender=office).accepted
     eventually(lambda: site.label(site.bob, one) is Label.SPAM, 30)
     assert site.label(site.alice, one) is None
+    word = f"<{site.fresh.domain}@forward.example>"
+
+    def told() -> list[dict[str, object]]:
+        return [row for row in site.system.why(word) if row["stage"] == "training"]
+
+    [row] = eventually(told, 20)
+    assert (row["subject"], row["sender"]) == (f"user {site.bob.user}", office)
 
 
 def test_from_outside_it_is_no_address_and_trains_nothing_behind_a_list(site: Site) -> None:

@@ -14,6 +14,7 @@ from iems.codec.findings import Passed, encode
 from iems.directory.reader import DirectoryUnavailable
 from iems.directory.toml import TomlDirectory
 from iems.serve.deadline import Deadline
+from iems.store.records import Record
 from iems.store.spool import MemoryBody, Spooled
 from lmtp import forwards
 from lmtp.commands import Mail, parse_rcpt
@@ -80,6 +81,7 @@ class Desk:
     office: Office
     front: Forwards
     daemon: Daemon
+    records: list[Record]
 
     def send(
         self,
@@ -113,9 +115,10 @@ def desk(office: Office) -> Iterator[Desk]:
         TRAINING + f'[domains."b.test"]\n[users."{USER}"]\n[users."deliver@b.test"]\n'
     )
     path = office.folder / "bayes.sock"
-    front = Forwards(agent, directory, agent.origin, path, office.log)
+    records: list[Record] = []
+    front = Forwards(agent, directory, agent.origin, path, office.log, records.append)
     with Daemon(path) as daemon:
-        yield Desk(office, front, daemon)
+        yield Desk(office, front, daemon, records)
 
 
 def test_each_attached_message_trains_the_filter_of_the_login(desk: Desk) -> None:
@@ -127,6 +130,11 @@ def test_each_attached_message_trains_the_filter_of_the_login(desk: Desk) -> Non
     assert not desk.office.taken
     [line, _other] = desk.log("forward")
     assert f'user="{USER}" messages="2" reply="{TAKEN}"' in line
+    [record, other] = desk.records
+    assert (record.recipient, record.subject) == ("SPAM@b.test", f"user {USER}")
+    assert (record.action, other.action, record.reply) == ("spam", "ham", TAKEN)
+    note = f"attached messages that the filter of {USER} is trained by: 2"
+    assert record.details == {"notes": [note]}
 
 
 def test_the_others_of_a_transaction_get_it(desk: Desk) -> None:
@@ -164,6 +172,9 @@ def test_who_has_not_logged_in_trains_nothing_and_gets_no_bounce(desk: Desk) -> 
     assert not desk.daemon.asked
     [line] = desk.log("trains nothing")
     assert 'why="nobody logged in"' in line
+    [record] = desk.records
+    assert (record.recipient, record.subject, record.reply) == ("spam@b.test", "", TAKEN)
+    assert record.details == {"notes": ["nothing is trained: nobody logged in"]}
 
 
 @pytest.mark.parametrize("header", [b"Auto-Submitted: auto-replied\r\n", b"Precedence: bulk\r\n"])
