@@ -6,10 +6,12 @@ all have learned of a user is one table, one part after the other.
 
 from __future__ import annotations
 
-import heapq
+import itertools
 import math
+import operator
 import struct
 from array import array
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Protocol
@@ -125,20 +127,27 @@ class Combination:
     ) -> tuple[Evidence, ...]:
         """The words that pull most, the strongest first."""
         known = hashing.of(tokens, salt)
-        pulls = dict.fromkeys(tokens.words, 0.0)
-        by_number = _by_number(tokens, salt)
+        numbers = hashing.numbers(tokens.words, salt)
+        sharing = Counter(numbers)
+        pulls = [0.0] * len(numbers)
+        patterns = 0.0
         for part, table in self._tables(state):
             view = part.view(known)
             if view is known.runs:
-                pulls[_RUNS] = part.bounded(part.learner.log_odds(table, view))
+                patterns = part.bounded(part.learner.log_odds(table, view))
                 continue
             log_odds = part.learner.log_odds(table, view) if part.most is not None else 0.0
             factor = part.bounded(log_odds) / log_odds if log_odds else 1.0
-            for number, pull in part.learner.pulls(table, view).items():
-                for word in by_number[number]:
-                    pulls[word] += pull * factor / len(by_number[number])
-        found = heapq.nlargest(count, pulls.items(), key=lambda one: abs(one[1]))
-        return tuple(Evidence(word, pull) for word, pull in found if pull)
+            shares = {
+                number: pull * factor / sharing[number]
+                for number, pull in part.learner.pulls(table, view).items()
+            }
+            added = map(shares.get, numbers, itertools.repeat(0.0))
+            pulls = list(map(operator.add, pulls, added))
+        told, pulls = (*tokens.words, _RUNS), [*pulls, patterns]
+        strength = list(map(abs, pulls))
+        found = sorted(range(len(told)), key=strength.__getitem__, reverse=True)[:count]
+        return tuple(Evidence(told[one], pulls[one]) for one in found if pulls[one])
 
     def _verdict(self, state: State, log_odds: float) -> Verdict:
         if min(state.ham, state.spam) < self.least:
@@ -166,14 +175,6 @@ class Combination:
             at += _LENGTH.size + length
             changes.append(change[at - length : at])
         return bool(spam), changes, change[at:]
-
-
-def _by_number(tokens: Tokens, salt: bytes) -> dict[int, list[str]]:
-    found: dict[int, list[str]] = {}
-    numbers = hashing.numbers(tokens.words, salt)
-    for word, number in zip(tokens.words, numbers, strict=True):
-        found.setdefault(number, []).append(word)
-    return found
 
 
 def _count(state: State, more: int, *, spam: bool) -> None:

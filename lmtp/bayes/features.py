@@ -9,7 +9,9 @@ and nobody can read a word out of a number.
 from __future__ import annotations
 
 import functools
+import operator
 import struct
+import sys
 from array import array
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -65,7 +67,7 @@ def of(tokens: Tokens, salt: bytes) -> Features:
     numbers = set(map(_hash(salt), tokens.words))
     header = {number - WORDS for number in numbers if number >= WORDS}
     body = {number for number in numbers if number < WORDS}
-    return Features(array("H", header), array("H", body), array("H", _runs(tokens.text, salt)))
+    return Features(_array(header), _array(body), _array(_runs(tokens.text, salt)))
 
 
 def numbers(words: Iterable[str], salt: bytes) -> list[int]:
@@ -102,9 +104,28 @@ def decode(raw: bytes) -> Features:
         raise FeaturesError("damaged features")
     numbers = array("H", raw[_HEAD.size :])
     words = header + body
-    if max(numbers[:words], default=0) >= WORDS or max(numbers[words:], default=0) >= RUNS:
+    if max(numbers[:words], default=0) >= WORDS or not _below_runs(numbers[words:]):
         raise FeaturesError("damaged features")
     return Features(numbers[:header], numbers[header:words], numbers[words:])
+
+
+def at(table: bytes, numbers: array[int]) -> bytes:
+    """The byte of the table at each of these numbers, in their order."""
+    if len(numbers) < 2:  # or an itemgetter makes no tuple
+        return bytes(table[number] for number in numbers)
+    return bytes(operator.itemgetter(*numbers)(table))
+
+
+def _array(numbers: set[int]) -> array[int]:
+    """From octets it takes a quarter of the time that it takes from numbers."""
+    return array("H", struct.pack(f"{len(numbers)}H", *numbers))
+
+
+def _below_runs(numbers: array[int]) -> bool:
+    """Whether all are: RUNS is that of 15 bits, and looking at each would take as long as its
+    weight."""
+    high = slice(sys.byteorder == "little", None, numbers.itemsize)
+    return numbers.tobytes()[high].isascii()
 
 
 def _runs(text: bytes, salt: bytes) -> set[int]:

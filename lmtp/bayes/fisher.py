@@ -17,10 +17,10 @@ import math
 import struct
 from array import array
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
-from lmtp.bayes.features import WORDS
+from lmtp.bayes.features import WORDS, at
 from lmtp.bayes.state import MOST_COUNTED
 from lmtp.bayes.weights import probability
 
@@ -54,22 +54,18 @@ class Fisher:
 
     def log_odds(self, table: memoryview, words: array[int]) -> float:
         """Of spam; 0 where nothing is known."""
-        weighed = [(one, many) for one, many in self._known(table, words).values() if many]
-        count = sum(many for _one, many in weighed)
-        if not count:
-            return 0.0
-        for_spam = _tails(-sum(many * math.log(one) for one, many in weighed), count)
-        for_ham = _tails(-sum(many * math.log(1 - one) for one, many in weighed), count)
-        return _log_sum(for_spam[0], for_ham[1]) - _log_sum(for_spam[1], for_ham[0])
+        return _log_odds(self._known(table, _counted(table, words)).values())
 
     def pulls(self, table: memoryview, words: array[int]) -> Mapping[int, float]:
         """The share in that of each word that says anything."""
-        counts = bytes(table[_HEAD.size :])
-        known = self._known(table, words)
+        counted = _counted(table, words)
+        known = self._known(table, counted)
         says = {both: math.log(one / (1 - one)) for both, (one, _many) in known.items()}
-        odds = {number: says[counts[number]] for number in words if counts[number] in says}
+        odds = {
+            number: says[both] for number, both in zip(words, counted, strict=True) if both in says
+        }
         whole = sum(map(abs, odds.values())) or 1.0
-        all_said = abs(self.log_odds(table, words))
+        all_said = abs(_log_odds(known.values()))
         return {number: all_said * said / whole for number, said in odds.items()}
 
     def learn(self, table: memoryview, words: array[int], *, spam: bool) -> bytes:
@@ -100,14 +96,13 @@ class Fisher:
             counts[number] = _moved(counts[number], more, -1)
         _count(table, -1, spam=spam)
 
-    def _known(self, table: memoryview, words: array[int]) -> dict[int, tuple[float, int]]:
+    def _known(self, table: memoryview, counted: bytes) -> dict[int, tuple[float, int]]:
         """For each byte of counts that says anything: the probability, and of how many words."""
         ham, spam = _HEAD.unpack_from(table)
         if not ham or not spam:
             return {}
-        counts = bytes(table[_HEAD.size :])
         found = {}
-        for both, many in Counter(map(counts.__getitem__, words)).items():
+        for both, many in Counter(counted).items():
             ham_count, spam_count = _counts(both)
             seen = ham_count + spam_count
             if not seen:
@@ -118,6 +113,21 @@ class Fisher:
             if abs(one - 0.5) >= self.least:
                 found[both] = one, many
         return found
+
+
+def _counted(table: memoryview, words: array[int]) -> bytes:
+    """Both counts of each word."""
+    return at(bytes(table[_HEAD.size :]), words)
+
+
+def _log_odds(known: Collection[tuple[float, int]]) -> float:
+    """Of probabilities, each of so many words."""
+    count = sum(many for _one, many in known)
+    if not count:
+        return 0.0
+    for_spam = _tails(-sum(many * math.log(one) for one, many in known), count)
+    for_ham = _tails(-sum(many * math.log(1 - one) for one, many in known), count)
+    return _log_sum(for_spam[0], for_ham[1]) - _log_sum(for_spam[1], for_ham[0])
 
 
 def _one(*, spam: bool) -> int:

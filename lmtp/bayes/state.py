@@ -56,7 +56,7 @@ def _first(raw: bytes) -> State:
     if not _HEAD.size <= len(raw) <= MAX_STATE:
         raise StateError("a state of another size")
     _magic, _version, padded, ham, spam, check = _HEAD.unpack_from(raw)
-    name, table = padded.rstrip(b"\0"), bytearray(raw[_HEAD.size :])
+    name, table = padded.rstrip(b"\0"), bytearray(memoryview(raw)[_HEAD.size :])
     if _check(name, ham, spam, table) != check:
         raise StateError("a damaged state")
     return State(name.decode("ascii", "replace"), table, ham, spam)
