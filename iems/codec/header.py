@@ -12,7 +12,7 @@ import re
 from iems.model.message import Field, HeaderBlock
 
 _FIELD = re.compile(rb"(?:([!-9;-~]+)[ \t]*:)?([^\n]*(?:\n[ \t][^\n]*)*)(?:\n|\Z)")
-_FOLD = re.compile(rb"\r?\n(?=[ \t])")
+_FOLD = re.compile(rb"\n(?=[ \t])|\r\n(?=[ \t])")
 _END = re.compile(rb"\n(\r?\n)")
 
 

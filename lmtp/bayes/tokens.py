@@ -84,8 +84,11 @@ def _tokens(fields: list[Field], rest: bytes) -> Tokens:
     words = dict.fromkeys((*header_words(fields), *body.words))
     if not "".join(words).isprintable():
         words = dict.fromkeys(map(_printable, words))
-    shown = " ".join(" ".join(body.pieces).split())[:_TEXT].encode("utf-8", "replace")
-    text = own[: _TEXT // 2].rstrip(b"\n") + b"\n\n" + shown
+    # With a blank behind each, half as many words are enough.
+    most = _TEXT // 2 + 1
+    shown = " ".join(" ".join(body.pieces).split(None, most)[:most])[:_TEXT]
+    header = own[: _TEXT // 2].rstrip(b"\n")
+    text = header + b"\n\n" + shown.encode("utf-8", "replace")
     return Tokens(tuple(itertools.islice(words, WORDS)), text[:_TEXT])
 
 
