@@ -256,6 +256,20 @@ def test_a_state_of_another_table_is_refused() -> None:
         default.classify(State(DEFAULT, bytearray(5)), told)
 
 
+@pytest.mark.parametrize("view", ["header", "body", "runs"])
+def test_numbers_beyond_a_table_are_no_features(view: str) -> None:
+    """The largest of each view is one."""
+    most = {"header": features.WORDS, "body": features.WORDS, "runs": features.RUNS}[view]
+    views = {name: array("H", [0]) for name in ("header", "body", "runs")}
+    for number, good in ((most - 1, True), (most, False), (0xFFFF, False)):
+        told = features.encode(features.Features(**{**views, view: array("H", [0, number, 1])}))
+        if good:
+            assert getattr(features.decode(told), view)[1] == number
+        else:
+            with pytest.raises(FeaturesError):
+                features.decode(told)
+
+
 def test_features_come_back_as_they_were() -> None:
     """And depend on the salt."""
     made = [features.of(tokens, SALT) for tokens, _label in stream(20)]
