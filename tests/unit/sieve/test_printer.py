@@ -136,6 +136,8 @@ def test_whole_lines_are_printed_as_lines() -> None:
         'require "reject";\n\nreject text:\nHello "you"\\\n..\n...two\n\nend\n.\n;\n'
     )
     assert text(command("reject", Text("no\nend"))).endswith('reject "no\nend";\n')
+    tested = Command("keep", (Text("a\n"),), asked("true"))
+    assert text(tested) == 'keep "a\n" true;\n'
 
 
 @pytest.mark.parametrize(
