@@ -168,7 +168,7 @@ def test_what_was_moved_while_the_daemon_was_away_is_trained_once_it_runs(world:
         eventually(lambda: world.learned("left") == [("sweep", "spam")], 60, world.daemon.log)
         eventually(lambda: world.learned("away") == [("sweep", "spam")], 60, world.daemon.log)
         eventually(lambda: sum(world.counts("away", *JUNKS)) == 1, 30)
-        assert world.counts("away", "Train.Spam") == [0]
+        eventually(lambda: world.counts("away", "Train.Spam") == [0], 30)
         eventually(lambda: b"$IEMS" not in world.flags("left", JUNK), 30)
 
 
@@ -192,7 +192,7 @@ def test_what_a_user_answers_is_ham_where_the_site_wants_it_and_once(world: Worl
         wanted = [("flag", "spam"), ("reply", "ham")]
         eventually(lambda: world.learned("busy") == wanted, 60, world.daemon.log)
         done = 'user="busy@canary.box.test" source="reply" label="ham" done="known already"'
-        eventually(lambda: world.daemon.log(done).count("\n") == 2, 60, world.daemon.log)
+        eventually(lambda: world.daemon.log(done).count(done) >= 3, 60, world.daemon.log)
         assert world.learned("busy") == wanted
 
 
@@ -240,8 +240,8 @@ def test_a_moved_message_trains_and_is_taken_back_or_it_is_told(world: World) ->
 
     with running(world.daemon):
         eventually(lambda: world.canary() == 1.0, 60, world.daemon.log)
-        learned = world.daemon.log(f'user="{CANARY}"')
-        assert 'source="move" label="spam" done="learned"' in learned
+        learned = f'user="{CANARY}" source="move" label="spam" done="learned"'
+        eventually(lambda: world.daemon.log(learned), 30, world.daemon.log)
         assert world.learned(CANARY.local) == []
         assert world.counts(CANARY.local, "INBOX", *JUNKS) == [0, 0, 0]
         assert run_twice() == 0
