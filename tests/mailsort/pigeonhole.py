@@ -34,7 +34,10 @@ class RefusedError(AssertionError):
 
 @dataclass(frozen=True)
 class Done:
-    """Folders with flags, in small letters; `reply` is its handle, `notified` are addresses."""
+    """Folders with flags; `reply` is its handle, `notified` are addresses.
+
+    Flags and addresses that it is sent on to are in small letters.
+    """
 
     files: Mapping[str, frozenset[str]] = field(default_factory=dict)
     forwards: frozenset[str] = frozenset()
@@ -137,7 +140,7 @@ def _read(said: str) -> Done:
                 flags = re.search(r"\+ add IMAP flags:(.*)", details)
                 files.setdefault(value, frozenset(flags[1].lower().split() if flags else ()))
             case "redirect message to":
-                forwards.add(value[1:-1])
+                forwards.add(value[1:-1].lower())
             case "send vacation message:":
                 found = re.search(r"=> handle +: (.*)", details)
                 reply = found[1] if found else ""

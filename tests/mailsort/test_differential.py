@@ -26,7 +26,11 @@ from sieve.mailsort.rule import (
     AddressTest,
     Condition,
     Copy,
+    Delete,
+    Discard,
+    Flag,
     Forward,
+    Group,
     HeaderTest,
     Mailsort,
     MarkRead,
@@ -34,6 +38,7 @@ from sieve.mailsort.rule import (
     Notify,
     Operator,
     Party,
+    Quantity,
     Reject,
     Reply,
     Rule,
@@ -76,7 +81,11 @@ def numbered(mailsort: Mailsort) -> Mailsort:
 
 
 def expected(mailsort: Mailsort, meant: Outcome) -> Done:
-    """As Pigeonhole prints it: a reply by its handle, control characters of a text as `?`."""
+    """As Pigeonhole prints it: a reply by its handle, control characters of a text as `?`.
+
+    Of an address that is written in several ways the script has the one that is first in the
+    rules, and the message need not have met that one.
+    """
     reply = None
     if isinstance(meant.reply, Vacation):
         reply = f"vacation {meant.reply.since}" if meant.reply.since else "vacation"
@@ -90,7 +99,7 @@ def expected(mailsort: Mailsort, meant: Outcome) -> Done:
     text = meant.rejected
     return Done(
         dict(meant.files),
-        frozenset(meant.forwards),
+        frozenset(address.lower() for address in meant.forwards),
         reply,
         frozenset(meant.notified),
         None if text is None else re.sub(r"[\x00-\x1f]", "?", text.replace("\n", "\r\n")),
@@ -108,6 +117,61 @@ def test_pigeonhole_does_what_the_rules_mean(
     assert not [one for one in compiled.remarks if one.severity is Severity.ERROR]
     done = server.done(to_text(compiled.script), message, facts)
     assert done == expected(mailsort, outcome(mailsort, message, facts))
+
+
+_ANN = AddressTest(Party.ENVELOPE_FROM, Operator.IS, ("ann@shop.example",))
+_MEETING = st.builds(
+    lambda rules, last, away: Mailsort(
+        tuple(
+            # Replies are told apart as the objects that they are.
+            Rule(str(place), condition, tuple(map(dataclasses.replace, actions)))
+            for place, (condition, actions) in enumerate([*rules, last])
+        ),
+        away,
+    ),
+    st.lists(
+        st.tuples(
+            st.sampled_from((None, None, _ANN, Group(Quantity.NONE, (_ANN,)))),
+            st.lists(
+                st.sampled_from(
+                    (
+                        *(Move("A"), Copy("A"), Copy("B"), Move("INBOX"), Copy("INBOX"), Delete()),
+                        *(
+                            MarkRead(),
+                            Flag(("x",)),
+                            Reply("hi"),
+                            Reply("ho"),
+                            Notify("n@x.example"),
+                        ),
+                        *(Forward(("a@x.example",)), Forward(("A@x.example",), keep=True)),
+                    )
+                ),
+                min_size=1,
+                max_size=2,
+            ).map(tuple),
+        ),
+        min_size=1,
+        max_size=5,
+    ),
+    st.tuples(
+        st.sampled_from((None, _ANN)),
+        st.sampled_from(((Reject("no"),), (Reject("no"),), (Discard(),), (Stop(),))),
+    ),
+    st.none() | st.just(Vacation("away")),
+)
+
+
+@settings(phases=(Phase.generate,))
+@given(mailsort=_MEETING, verdict=st.sampled_from((None, None, "junk")))
+def test_rules_that_meet_one_message_do_what_they_mean_together(
+    server: Pigeonhole, mailsort: Mailsort, verdict: str | None
+) -> None:
+    """Few folders, addresses and conditions, so that most of what can meet does."""
+    facts = dataclasses.replace(FACTS, verdict=verdict)
+    message = with_facts(MAIL, facts)
+    script = to_text(compile_rules(mailsort, PIGEONHOLE, SITE).script)
+    meant = outcome(mailsort, message, facts)
+    assert server.done(script, message, facts) == expected(mailsort, meant)
 
 
 @settings(max_examples=settings().max_examples // 5, phases=(Phase.generate,))
