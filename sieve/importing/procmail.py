@@ -289,7 +289,8 @@ class _Reader:
         self.block(whole, depth + 1)
         if whole != ():
             self.variables.known |= dict.fromkeys(self.changed)
-        self.changed = [*outside, *self.changed]
+        outside.extend(self.changed)
+        self.changed = outside
 
     def _actions(self, words: str, flags: str) -> tuple[Action, ...]:
         """What an action line comes to; none for a copy that is thrown away."""
