@@ -1,9 +1,10 @@
 """The listening side: a thread per connection, a bound on their number, and an orderly end.
 
 Threads and blocking calls, because the directory, the records and the upstream are so as well. A
-connection above the bound waits in the backlog of the socket, where another worker may take it. At
-the end (`Control.draining`) no connection is accepted any more, what is under way is finished, and
-a connection on which nothing is under way is told 421: Postfix then connects again and loses
+connection above the bound waits in the backlog of the socket, where another worker may take it. So
+does, for a moment, one that comes to a worker with many: who has fewer takes it.
+At the end (`Control.draining`) no connection is accepted any more, what is under way is finished,
+and a connection on which nothing is under way is told 421: Postfix then connects again and loses
 nothing, for the listening socket stays open with the supervisor. After `Control.limit` seconds the
 worker gives up on what is left; its clients see a closed connection and try again.
 """
@@ -30,6 +31,13 @@ CONNECTIONS = 64
 
 _TICK = 0.1
 """Seconds until a draining worker notices; far below the 10 s by which mail may be delayed."""
+
+_GIVE_WAY, _LONGEST = 0.0005, 0.005
+"""Seconds by which a worker lets others come before it, for each session that it has, and at most.
+
+Sessions stay for many messages, and the threads of a worker compute one at a time: of two workers
+the one that was first had up to seven times the work of the other.
+"""
 
 
 @dataclass(eq=False)
@@ -68,6 +76,8 @@ class Server:
             if not self._slots.acquire(timeout=_TICK):
                 continue
             ready = bool(poll.poll(_TICK * 1000)) and not control.draining.is_set()
+            if ready and self._open:
+                time.sleep(min(len(self._open) * _GIVE_WAY, _LONGEST))
             connection = self._accept(listener) if ready else None
             if connection is None:
                 self._slots.release()

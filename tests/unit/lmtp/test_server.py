@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import select
 import socket
 import threading
 from collections.abc import Iterator, Sequence
@@ -133,6 +134,20 @@ def test_connections_are_served_side_by_side(running: Running) -> None:
     eventually(lambda: running.gate.waiting == 3)
     running.gate.opened.set()
     assert [caller.hear() for caller in callers] == [[250]] * 3
+
+
+def test_who_has_sessions_lets_another_worker_come_first(
+    running: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    callers = [running.call() for _number in range(2)]
+    assert [caller.hear() for caller in callers] == [[220]] * 2
+    monkeypatch.setattr("lmtp.server._GIVE_WAY", 1.0)
+    monkeypatch.setattr("lmtp.server._LONGEST", 2.0)
+    late = running.call()
+    poll = select.poll()
+    poll.register(late._socket, select.POLLIN)
+    assert not poll.poll(500), "it was greeted at once"
+    assert late.hear() == [220]
 
 
 def test_one_too_many_waits_until_another_leaves(running: Running) -> None:
