@@ -12,6 +12,7 @@ from pathlib import Path
 from cli import backup, entries
 from cli.probe import PASSWORDS
 from iems.backup.restore import OccupiedError, restore
+from iems.backup.site import Site, Summary
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -27,14 +28,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Restore it and say what was in it."""
+    rules = 0
+
+    def act(here: Site) -> Summary:
+        nonlocal rules
+        summary = restore(here, arguments.file, backup.progress(), force=arguments.force)
+        rules = summary.rules
+        return summary
+
     try:
-        code = backup.done(
-            arguments,
-            lambda here: restore(here, arguments.file, backup.progress(), force=arguments.force),
-            "restored",
-        )
+        code = backup.done(arguments, act, "restored")
     except OccupiedError as error:
         return entries.failed(f"nothing was restored; --force does it nevertheless:\n{error}")
+    if rules:
+        entries.warn("rules of site or domains run once `iems mailsort install --site` is done")
     if code == entries.OK and PASSWORDS.exists():
         _set_aside(PASSWORDS)
     return code

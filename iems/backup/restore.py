@@ -14,7 +14,6 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Sequence
 from pathlib import Path
 
 from iems.backup import slapd
@@ -31,7 +30,9 @@ from iems.store.signingkeys import SigningKeyError, load_all, make_folder
 _QUARANTINED = re.compile(r"quarantine/[A-Za-z0-9_-]+\.(eml|json)")
 _FIXED = {"keys/findings.toml", "settings/iems.toml", DIRECTORY}
 _RECORDS = {"records/milter.sqlite", "records/lmtp.sqlite"}
-_SITE = re.compile(r"(?:settings/conf\.d|keys/dkim)/[^/]+\.toml|settings/texts/[^/]+")
+_SITE = re.compile(
+    r"(?:settings/conf\.d|settings/mailsort(?:/[^/]+)?|keys/dkim)/[^/]+\.toml|settings/texts/[^/]+"
+)
 
 
 class OccupiedError(Exception):
@@ -59,7 +60,7 @@ def restore(site: Site, archive: Path, progress: Progress, *, force: bool = Fals
         _restore_records(site, stage, summary)
         if FILTERS in manifest.files:
             summary.filters = site.filters.restore(stage / FILTERS)
-        _restore_settings(site, stage)
+        summary.rules = _restore_settings(site, stage)
     os.sync()
     site.reload()
     return summary
@@ -143,28 +144,31 @@ def _restore_records(site: Site, stage: Path, summary: Summary) -> None:
             records.merge(path, stage / name)
 
 
-def _restore_settings(site: Site, stage: Path) -> None:
-    """What was there stays beside, as `conf.d.previous`, `iems.toml.previous`, `*.previous`."""
+def _restore_settings(site: Site, stage: Path) -> int:
+    """What was there stays beside, as `conf.d.previous`, `iems.toml.previous`, `*.previous`.
+
+    How many files of rules there were.
+    """
     group = site.conf_d.stat().st_gid
-    for target in (site.texts, site.conf_d):
-        files = sorted((stage / "settings" / target.name).glob("*"))
-        if files or target == site.conf_d:
-            _exchange(target, files, group)
+    (stage / "settings/conf.d").mkdir(exist_ok=True)
+    for target in (site.texts, site.rules, site.conf_d):
+        if (stage / "settings" / target.name).exists():
+            _exchange(target, stage / "settings" / target.name, group)
     _replace(site.file, stage / "settings/iems.toml")
     _replace(site.settings.keys.findings, stage / "keys/findings.toml")
     _restore_signing_keys(site.settings.signing.keys, stage / "keys/dkim")
+    return sum(1 for _file in (stage / "settings/mailsort").glob("**/*.toml"))
 
 
-def _exchange(target: Path, files: Sequence[Path], group: int) -> None:
-    """A folder with these files instead of the one that is there, if there is one."""
+def _exchange(target: Path, source: Path, group: int) -> None:
+    """A folder with what is in `source` instead of the one that is there, if there is one."""
     folder = target.with_name(f".{target.name}.restored")
     shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(mode=0o750)
-    for file in files:
-        shutil.copy(file, folder / file.name)
-        (folder / file.name).chmod(0o640)
-    for made in (folder, *folder.iterdir()):
+    folder.mkdir(mode=0o700)
+    shutil.copytree(source, folder, dirs_exist_ok=True)
+    for made in (folder, *folder.rglob("*")):
         os.chown(made, 0, group)
+        made.chmod(0o750 if made.is_dir() else 0o640)
     previous = target.with_name(f"{target.name}.previous")
     shutil.rmtree(previous, ignore_errors=True)
     if target.exists():

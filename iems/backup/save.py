@@ -61,6 +61,9 @@ def _write(site: Site, writer: Writer, folder: Path) -> Summary:
     for file in sorted(site.texts.glob("*")):
         if file.is_file():
             writer.add_bytes(f"settings/texts/{file.name}", file.read_bytes())
+    for file in sorted((*site.rules.glob("*.toml"), *site.rules.glob("*/*.toml"))):
+        writer.add_bytes(f"settings/mailsort/{file.relative_to(site.rules)}", file.read_bytes())
+        summary.rules += 1
     entries = site.slapd.domains()
     summary.users, summary.domains = len(slapd.users(entries)), len(slapd.domains(entries))
     writer.add_bytes(DIRECTORY, slapd.ldif(entries.values()))

@@ -56,6 +56,11 @@ class Site:
         return self.file.parent / "texts"
 
     @property
+    def rules(self) -> Path:
+        """Rules of site and domains about incoming mail."""
+        return self.file.parent / "mailsort"
+
+    @property
     def quarantine(self) -> Path:
         """Messages that were set aside."""
         return self.settings.agent.state / "quarantine"
@@ -88,10 +93,14 @@ def site(
 
 @dataclass(slots=True)
 class Summary:
-    """What was written or restored, in numbers; `kept` are files that were there already."""
+    """What was written or restored, in numbers; `kept` are files that were there already.
+
+    `rules` are files of rules of site and domains.
+    """
 
     domains: int = 0
     users: int = 0
+    rules: int = 0
     records: int = 0
     filters: int = 0
     quarantined: int = 0

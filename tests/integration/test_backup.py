@@ -240,6 +240,8 @@ def test_another_host_is_in_the_way(archive: Path, server: Callable[[str], Serve
         ("directory.ldif", b"dn: ou=domains,o=iems\nou:< file:///etc/shadow\n", "no value"),
         ("directory.ldif", b"include: file:///etc/shadow\n", "without a name"),
         ("settings/conf.d/x/y.toml", b"", "no name of a backup"),
+        ("settings/mailsort/x/y/z.toml", b"", "no name of a backup"),
+        ("settings/mailsort/x.sieve", b"", "no name of a backup"),
         ("quarantine/../x", b"", "no name of a backup"),
         ("quarantine/run.sh", b"", "no name of a backup"),
         ("keys/ldap-admin", b"", "no name of a backup"),

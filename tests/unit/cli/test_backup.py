@@ -142,6 +142,17 @@ def test_passwords_that_are_none_any_more_are_set_aside(
     assert str(passwords) in capsys.readouterr().err
 
 
+def test_rules_that_are_to_be_compiled_are_told(
+    settings: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    for rules in (0, 1):
+        summary = Summary(rules=rules)
+        monkeypatch.setattr(restore, "restore", lambda *_words, one=summary, **_options: one)
+        assert main(["--settings", str(settings), "restore", "a.tar.gz"]) == 0
+        assert ("iems mailsort install --site" in capsys.readouterr().err) == bool(rules)
+
+
 def test_progress_is_for_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
     show = backup.progress()
     show(500, 1 << 20)
