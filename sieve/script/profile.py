@@ -9,7 +9,7 @@ from dataclasses import dataclass, fields
 from sieve.diagnostic import Diagnostic, Severity
 from sieve.script.grammar import extensions, faults
 from sieve.script.printer import to_text
-from sieve.script.tree import Command, Script, Test
+from sieve.script.tree import Command, Script, Tag, Test, Text, Texts
 
 _EXTENSIONS = frozenset(
     {
@@ -91,6 +91,8 @@ class Profile:
         if wrong:
             yield from wrong
             return
+        if Tag("matches") in node.arguments and any(map(_half_escaped, _keys(node))):
+            yield "a pattern ends in a single backslash, of which Pigeonhole 0.5.19 dies"
         for name in extensions(node):
             if name and name not in self.extensions:
                 yield f"the server has no extension {name!r}, which {node.name!r} needs"
@@ -129,6 +131,16 @@ def _out_of_order(commands: tuple[Command, ...]) -> Iterator[str]:
         if one.name in {"elsif", "else"} and former not in {"if", "elsif"}:
             yield f"{one.name!r} follows neither 'if' nor 'elsif'"
         former = one.name
+
+
+def _keys(node: Command | Test) -> tuple[Text, ...]:
+    """What a test compares with, which stands last."""
+    last = node.arguments[-1]
+    return last.values if isinstance(last, Texts) else (last,) if isinstance(last, Text) else ()
+
+
+def _half_escaped(pattern: Text) -> bool:
+    return (len(pattern.value) - len(pattern.value.rstrip("\\"))) % 2 == 1
 
 
 def _remark(message: str, rule: str = "") -> Diagnostic:

@@ -245,6 +245,8 @@ def test_a_server_without_an_extension_is_told_of_or_done_without() -> None:
         (HeaderTest("Subject", Operator.IS), Stop()),
         (HeaderTest("Subject", Operator.IN_DOMAIN, ("x",)), Stop()),
         (HeaderTest("Subject", Operator.REGEX, ("(",)), Stop()),
+        (HeaderTest("Subject", Operator.MATCHES, ("a*", "b*\\")), Stop()),
+        (HeaderTest("a::", Operator.IS, ("a",)), Stop()),
     ],
 )
 def test_what_no_server_takes_is_an_error_with_the_name_of_its_rule(
