@@ -14,15 +14,18 @@ from dataclasses import dataclass, field, replace
 
 from iems.model.address import Address, AddressError
 from sieve.diagnostic import Diagnostic, Severity
+from sieve.mailsort.read import MailsortError, check
 from sieve.mailsort.rule import (
     Condition,
     Copy,
+    Discard,
     Flag,
     Group,
     Mailsort,
     MarkRead,
     Move,
     Quantity,
+    Reject,
     Rule,
     Stop,
     tests,
@@ -42,6 +45,7 @@ _NAME = 80
 """Characters of a name that was made of a comment."""
 
 _HARMLESS = (Move, Copy, Flag, MarkRead, Stop)
+_ENDS = (Stop, Discard, Reject)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +87,7 @@ class Collector:
     def add(self, line: int, rule: Rule) -> bool:
         """One rule more, disabled where it could do harm to mail that the original had kept.
 
+        It is left out where no text could hold it: the server would not take it, or die of it.
         The answer is whether it is enabled.
         """
         self._tests += 1 + sum(1 for _ in tests(rule.condition))
@@ -90,6 +95,13 @@ class Collector:
             if self._tests < _STATED:
                 self.error(line, f"more than {_RULES} rules or {_TESTS} tests", rule.name)
                 self._tests = _STATED
+            return False
+        try:
+            check(Mailsort((rule,)))
+        except MailsortError as error:
+            ends = rule.enabled and any(isinstance(one, _ENDS) for one in rule.actions)
+            for remark in error.remarks:
+                self.error(line, remark.message, rule.name, ends=ends)
             return False
         harmful = not all(isinstance(one, _HARMLESS) for one in rule.actions)
         if self.doubt and rule.enabled and harmful:

@@ -8,6 +8,7 @@ a character is an octet, so that of letters beyond ASCII no set is made and none
 
 from __future__ import annotations
 
+import functools
 import re
 
 from iems.codec.pattern import Pattern, PatternError
@@ -21,16 +22,20 @@ _PART = re.compile(rf"(?:{_ESCAPED}|{_SET}|{_PLAIN}|\))(?:{_REPEATED})*|[(|^$]|[
 EXPECTED = "a POSIX extended regular expression"
 
 
+@functools.lru_cache(1000)
 def expression(source: str) -> str:
-    """The expression as it is; ValueError if it is none that is taken."""
-    try:
-        Pattern.compile(source, case=False)
-    except PatternError as error:
-        raise ValueError(f"{EXPECTED}: {error}") from None
+    """The expression as it is; ValueError if it is none that is taken.
+
+    Imported rules have those of the blocks around them, so that one is asked for again and again.
+    """
     at = 0
     while at < len(source):
         part = _PART.match(source, at)
         if part is None:
             raise ValueError(f"{EXPECTED}, and {source[at : at + 20]!r} begins nothing of it")
         at = part.end()
+    try:
+        Pattern.compile(source, case=False)
+    except PatternError as error:
+        raise ValueError(f"{EXPECTED}: {error}") from None
     return source

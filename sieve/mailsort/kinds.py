@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -22,6 +23,8 @@ Schema: TypeAlias = dict[str, Any]
 _SHOWN = 60
 """Characters of a wrong value that an error shows."""
 _LARGE = 10**20
+_CONTROL = re.compile(r"[\0-\x08\n-\x1f\x7f\ud800-\udfff]")
+"""Control characters of ASCII but TAB, and halves of surrogates, which are no characters."""
 _REQUIRED = object()
 MOST_FAULTS = 100
 """Of one text: after that many nothing more is looked for."""
@@ -101,17 +104,12 @@ def text(
         if len(value) > most:
             raise ValueError(f"at most {most} characters, and there are {len(value)}")
         found = value.replace("\r\n", "\n") if lines else value
-        if any(_control(letter) and not (lines and letter == "\n") for letter in found):
+        if _CONTROL.search(found.replace("\n", "") if lines else found):
             raise ValueError(f"{expected}, without control characters")
         return check(found)
 
     described = {"type": "string", "maxLength": most, **({} if empty else {"minLength": 1})}
     return leaf(expected, parse, str, {**described, **(schema or {})})
-
-
-def _control(letter: str) -> bool:
-    """Control characters of ASCII but TAB, and halves of surrogates, which are no characters."""
-    return (letter < " " and letter != "\t") or letter == "\x7f" or "\ud800" <= letter <= "\udfff"
 
 
 def number(low: int, high: int) -> Kind[int]:

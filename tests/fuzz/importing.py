@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from sieve.diagnostic import Severity
 from sieve.importing import forward, gmail, maildrop, procmail, thunderbird
 from sieve.importing.imported import Imported
+from sieve.mailsort.read import check
 from sieve.mailsort.rule import AddressTest, BodyTest, HeaderTest, Operator, tests
 
 READERS: Mapping[bytes, Callable[[bytes], Imported]] = {
@@ -33,6 +34,7 @@ def rules(data: bytes) -> None:
     assert len(imported.mailsort.rules) <= lines + words + 1
     assert all(0 <= one.line <= lines for one in imported.remarks)
     assert all(one.message for one in imported.remarks if one.severity is Severity.ERROR)
+    check(imported.mailsort)
     for rule in imported.mailsort.rules:
         assert rule.name.isprintable()
         assert rule.actions
