@@ -160,7 +160,8 @@ def _pieces(choice: Choice) -> Iterator[Piece]:
 def _heads(rest: Sequence, *, begin: bool, blank: bool, depth: int = 0) -> Iterator[Value]:
     """Ways into a value: its begin, or anywhere in it; blanks at the begin are none of it.
 
-    What begins there without having met the `blank` behind the colon fits nothing.
+    `blank` says that the one behind the colon is behind us. Until then something has to take it:
+    what begins there without fits nothing, and anywhere in it the begin will do for a blank.
     """
     if depth > _VARIANTS:
         raise UntranslatedError("its expression begins in too many ways")
@@ -169,26 +170,33 @@ def _heads(rest: Sequence, *, begin: bool, blank: bool, depth: int = 0) -> Itera
         return
     piece, later = rest[0], rest[1:]
     atom = piece.atom
+    unbound = {"*"} if blank else {"*", "+"}
     if isinstance(atom, Choice) and piece.times in {"", "?"} and _meets_blank((piece,)):
         variants = [one + later for one in atom.of]
         variants += [later] if piece.times else []
         for one in variants:
             yield from _heads(one, begin=begin, blank=blank, depth=depth + 1)
-    elif piece.optional if not begin else atom == ANY and piece.times in {"*", "+"}:
-        yield from _heads(later, begin=False, blank=True, depth=depth + 1)
-    elif isinstance(atom, Char | Set) and _holds_blank(atom):
-        if not begin:
-            whole = Set(((" ", " "),)) if isinstance(atom, Char) else atom
-            nothing = piece.times not in {"", "+"} or whole == ANY
-            yield _tail(later, begin=False, before=None if nothing else whole)
-            return
-        if not _is_blank(atom) and piece.times not in {"", "?"}:
-            yield _tail((Piece(atom, "*"), *later), begin=True, before=None)
-            if not _meets_blank(later):
-                return
+    elif piece.optional if not begin else atom == ANY and piece.times in unbound:
+        yield from _heads(later, begin=False, blank=blank, depth=depth + 1)
+    elif blank and begin and isinstance(atom, Char | Set) and _is_blank(atom):
         yield from _heads(later, begin=True, blank=True, depth=depth + 1)
     elif blank:
         yield _tail(rest, begin=begin, before=None)
+    elif isinstance(atom, Char | Set) and _holds_blank(atom):
+        if piece.times.startswith("{"):
+            raise UntranslatedError("it counts what stands behind the colon, blanks among it")
+        if not begin:
+            whole = Set(((" ", " "),)) if isinstance(atom, Char) else atom
+            yield _tail(later, begin=False, before=None if whole == ANY else whole)
+            return
+        if not _is_blank(atom) and piece.times in {"*", "+"}:
+            yield _tail((Piece(atom, "*"), *later), begin=True, before=None)
+        else:
+            yield from _heads(later, begin=True, blank=True, depth=depth + 1)
+        if piece.optional:
+            yield from _heads(later, begin=True, blank=False, depth=depth + 1)
+    elif not begin:
+        yield _tail(rest, begin=False, before=None)
 
 
 def _is_blank(atom: Char | Set) -> bool:

@@ -73,7 +73,7 @@ class _Said:
 class _Chain:
     """What the flags A and E look back at, in one block."""
 
-    last: _Said = field(default_factory=lambda: _Said(()))
+    last: _Said = field(default_factory=lambda: _Said(None, "there is none"))
     before: list[_Said] = field(default_factory=lambda: [_Said(())])
 
 
@@ -140,7 +140,9 @@ class _Reader:
                     line, f"{name} leads to other files, which are not read", ends=True
                 )
             elif name == "SWITCHRC" and outer is not None:
-                self.found.add(line, Rule(title("", line), all_of(outer), (Stop(),)))
+                thrown = self.variables.known["DEFAULT"] == "/dev/null"
+                end = Discard() if thrown else Stop()
+                self.found.add(line, Rule(title("", line), all_of(outer), (end,)))
             elif name == "SWITCHRC":
                 self.found.error(line, "it depends on what is not translated", ends=True)
         elif name == "EXITCODE" and value != "0":
