@@ -132,7 +132,10 @@ def _entries(data: bytes) -> list[_Entry]:
 
 def _rule(entry: _Entry, found: Collector) -> Rule | None:
     """The rule that a filter is; None, and a remark, where it cannot be said."""
-    said = dict(entry.properties[:_PROPERTIES])
+    said = dict(entry.properties)
+    if len(entry.properties) > _PROPERTIES or len(said) < len(set(entry.properties)):
+        found.error(entry.line, "a property stands twice in it, or there are too many of them")
+        return None
     name = title(_named(said), entry.line)
     try:
         condition = _condition(said, entry.line, name, found)
@@ -195,6 +198,8 @@ def _actions(said: Mapping[str, str], line: int, name: str, found: Collector) ->
     known = {*_CRITERIA, *_WITHOUT, "size", "hasAttachment", "label", "forwardTo"}
     known |= {"shouldMarkAsRead", "shouldStar", "shouldArchive", "shouldTrash"}
     for one, value in said.items():
+        if value and one not in known and not one.startswith("should"):
+            raise UntranslatedError(f"{one[:40]!r} is not known, and may be a condition")
         if value and value != "false" and (one not in known or _WITHOUT.get(one)):
             found.warning(
                 line, f"{one[:40]} is left out: {_WITHOUT.get(one) or 'it is not known'}", name

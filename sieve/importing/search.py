@@ -75,7 +75,7 @@ class _Reader:
             if token in {"OR", "|"}:
                 either = True
                 continue
-            if token in {"AND", "AROUND"}:
+            if token in {"AND", "AROUND", "NOT"}:
                 raise UntranslatedError(f"it says {token}")
             one = self._term(token, place, depth)
             if either and found:
@@ -106,7 +106,7 @@ class _Reader:
             if named is None:
                 raise UntranslatedError(f"{name[:20]}: has no counterpart")
             return self._term(value, named, depth + 1) if value else self._rest(named, depth)
-        text = word.strip('"').strip()
+        text = word.strip('"').strip().removeprefix("+")
         if not text or text == "*":
             raise UntranslatedError("it looks for nothing")
         return place(text)
@@ -122,6 +122,8 @@ def _address(party: Party, names: tuple[str, ...]) -> Place:
     """An address, a domain, or a text in fields of addresses."""
 
     def place(text: str) -> Condition:
+        if text.lower() == "me":
+            raise UntranslatedError("me is the user himself, of whom the export does not tell")
         text = text.lstrip("*")
         if "@" in text and not text.startswith("@"):
             try:
