@@ -166,9 +166,12 @@ def addresses(words: Iterable[str]) -> tuple[str, ...]:
     found = []
     for one in words:
         try:
-            found.append(str(Address.parse(one)))
+            address = Address.parse(one)
         except AddressError as error:
             raise UntranslatedError(f"expected addresses with a domain: {error}") from None
+        if not address.local.isascii() or '"' in str(address):
+            raise UntranslatedError(f"no server sends on to {one[:60]!r}: it has quotes or accents")
+        found.append(str(address))
     if not found:
         raise UntranslatedError("there is no address")
     return tuple(dict.fromkeys(found))

@@ -108,7 +108,7 @@ _FUNCTIONS = frozenset(
     }
 )
 
-_BEFORE_TEXTS = (_WORDS | _BLOCKS) - {"foreach", "while", "exit"}
+_BEFORE_TEXTS = (_WORDS | _BLOCKS) - {"foreach", "while", "exit", "exception"}
 _BEFORE_VALUES = _WORDS | _BLOCKS | _FUNCTIONS | {*_COMPARED}
 
 

@@ -95,7 +95,7 @@ class Conditions:
         plain(words, "it")
         for short, long in _MACROS:
             words = words.replace(short, long)
-        if r"=\?" in words or "=[?]" in words:
+        if any(one in words for one in (r"=\?", "=[?]", "=?")):
             raise UntranslatedError("it looks for encoded words, which are decoded here")
         if "D" in flags and any(map(str.isalpha, words)):
             raise UntranslatedError("upper and lower case are never told apart")

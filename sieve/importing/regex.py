@@ -7,6 +7,7 @@ Their reader knows what both have and a POSIX expression can say; what it does n
 from __future__ import annotations
 
 import enum
+import string
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -78,6 +79,9 @@ BLANK = Set(((" ", " "), ("\t", "\t")))
 _WORD = (("a", "z"), ("A", "Z"), ("0", "9"), ("_", "_"))
 WORD_EDGE = Set(_WORD, negated=True, edges=True)
 """procmail's `\\<` and `\\>`: a character that is of no word, or a line's edge."""
+
+_TEXT = string.ascii_letters + string.digits + " .-"
+"""Of a set without all of these hardly more than letters beyond ASCII is left."""
 
 _PCRE_SETS = {
     "s": BLANK,
@@ -214,6 +218,8 @@ class _Reader:
             ranges += self._range()
         if any(not high.isascii() for _low, high in ranges):
             raise UntranslatedError("a bracket holds letters that are not ASCII")
+        if negated and all(any(low <= one <= high for low, high in ranges) for one in _TEXT):
+            raise UntranslatedError("it looks for letters beyond ASCII, which are decoded here")
         return Set(tuple(dict.fromkeys(ranges)), negated)
 
     def _range(self) -> tuple[tuple[str, str], ...]:
