@@ -18,7 +18,7 @@ from iems.settings.mailsort import MailsortSettings
 from iems.settings.read import SettingsError
 from iems.settings.schema import Settings
 from sieve.compiling.site import AfterQueue, Site
-from sieve.diagnostic import Diagnostic
+from sieve.diagnostic import Diagnostic, Severity
 from sieve.installing.compiled import Ready, ready
 from sieve.installing.installer import Outcome, bring
 from sieve.installing.managesieve import Master, RefusedError, Scripts, ServerError, opened
@@ -49,6 +49,14 @@ class Result:
             Outcome.REMOVED.word,
             Outcome.UNCHANGED.word,
         }
+
+    @property
+    def reasons(self) -> list[str]:
+        """Why the server or the compiler takes it not, for its user; empty where they do."""
+        if self.outcome not in {"refused", "unusable"}:
+            return []
+        errors = [str(one) for one in self.remarks if one.severity is Severity.ERROR]
+        return [*self.error.splitlines(), *errors] or [self.outcome]
 
     def row(self) -> dict[str, object]:
         """For programs."""

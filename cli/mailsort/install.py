@@ -3,19 +3,22 @@
 For who has changed rules past `iems`, for names that lead to users, which stand in their vacation,
 and after an upgrade. What is as it should be is not written, so a run can be done again; one that
 was stopped goes on with --after. `--site` makes the scripts of the site and of domains.
+Users whose rules cannot be installed are told by mail, but not with --as.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from cli import entries
 from cli.mailsort import global_scripts
 from cli.mailsort.desk import Desk, Result, Tally, explained, remark, unavailable
 from cli.mailsort.set import force_option
+from cli.mailsort.teller import Teller
 from iems.directory.admin import Admin
 from iems.directory.store import NoEntryError
 from iems.model.address import Address
@@ -60,10 +63,17 @@ def act(arguments: argparse.Namespace, admin: Admin, settings: Settings) -> int:
     users = sorted(_users(arguments, admin), key=lambda one: one.key)
     if arguments.after:
         users = [one for one in users if one.key > arguments.after.key]
-    return max(code, _through(users, Desk(admin, settings), arguments))
+    with contextlib.closing(Teller(admin, settings)) as teller:
+        tell = teller.tell if arguments.as_user is None else _nobody
+        return max(code, _through(users, Desk(admin, settings), tell, arguments))
 
 
-def _through(users: list[Address], desk: Desk, arguments: argparse.Namespace) -> int:
+def _through(
+    users: list[Address],
+    desk: Desk,
+    tell: Callable[[Address, Result], None],
+    arguments: argparse.Namespace,
+) -> int:
     tally, code, last, failures = Tally(), entries.OK, "", 0
     for number, user in enumerate(users, 1):
         try:
@@ -82,12 +92,17 @@ def _through(users: list[Address], desk: Desk, arguments: argparse.Namespace) ->
         last, failures = user.key, 0
         tally.add(result)
         _tell(result, as_json=arguments.json)
+        tell(user, result)
         code = code if result.good else max(code, entries.NEGATIVE)
         if len(users) > _PROGRESS and number % _PROGRESS == 0:
             print(f"iems: {number} of {len(users)}: up to {user}", file=sys.stderr)
     if len(users) > 1:
         print(f"iems: {tally}", file=sys.stderr)
     return code
+
+
+def _nobody(_user: Address, _result: Result) -> None:
+    """Who acts as somebody is there, and sees it."""
 
 
 def _tell(result: Result, *, as_json: bool) -> None:
