@@ -25,6 +25,7 @@ from bench import (
     generator,
     kept,
     lmtp,
+    mailsort_install,
     mime,
     passthrough,
     proof,
@@ -64,6 +65,7 @@ def main() -> int:
         "bayes": bayes.measure,
         "kept": kept.measure,
         "sieve": sieve.measure,
+        "mailsort-install": mailsort_install.measure,
     }
     parser.add_argument("what", nargs="*", choices=[[], *runs], help="all of them if none is named")
     parser.add_argument("--rounds", type=int, default=5)

@@ -92,7 +92,7 @@ def measure(rounds: int, _messages: int) -> str:
     )
 
 
-def _rules(number: int) -> tuple[Rule, ...]:
+def rules(number: int) -> tuple[Rule, ...]:
     """Of four kinds; each files what fits it, and no later rule is met."""
     return tuple(
         Rule(f"Rule {one}", _condition(one), (Move(f"Folder {one}"), Stop()))
@@ -134,7 +134,7 @@ def _by_hand(number: int) -> str:
 
 
 def _compiled(number: int) -> str:
-    compiled = compile_rules(Mailsort(_rules(number)), Profile(octets=2**30), Site(rcpt=False))
+    compiled = compile_rules(Mailsort(rules(number)), Profile(octets=2**30), Site(rcpt=False))
     return to_text(compiled.script)
 
 

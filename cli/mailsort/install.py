@@ -12,7 +12,10 @@ import argparse
 import contextlib
 import json
 import sys
-from collections.abc import Callable, Iterator
+from collections import deque
+from collections.abc import Callable, Generator, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TypeAlias
 
 from cli import entries
 from cli.mailsort import global_scripts
@@ -31,6 +34,12 @@ _FAILURES = 3
 
 _PROGRESS = 100
 """Users between two lines of progress."""
+
+_AHEAD = 4
+"""Users for each connection who are begun before the first of them is told: one may take long."""
+
+_UnderWay: TypeAlias = tuple[Address, "Future[Result]"]
+_Tell: TypeAlias = Callable[[Address, Result], None]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -68,16 +77,38 @@ def act(arguments: argparse.Namespace, admin: Admin, settings: Settings) -> int:
         return max(code, _through(users, Desk(admin, settings), tell, arguments))
 
 
-def _through(
-    users: list[Address],
-    desk: Desk,
-    tell: Callable[[Address, Result], None],
-    arguments: argparse.Namespace,
-) -> int:
-    tally, code, last, failures = Tally(), entries.OK, "", 0
-    for number, user in enumerate(users, 1):
+def _through(users: list[Address], desk: Desk, tell: _Tell, arguments: argparse.Namespace) -> int:
+    with contextlib.closing(_installing(users, desk, force=arguments.force)) as under_way:
+        return _told(under_way, len(users), tell, as_json=arguments.json)
+
+
+def _installing(
+    users: list[Address], desk: Desk, *, force: bool
+) -> Generator[_UnderWay, None, None]:
+    """Install for several at once, each with his connection to the directory; in this order.
+
+    Who stops has those finished that were begun.
+    """
+    connections = desk.settings.directory.pool
+    under_way: deque[_UnderWay] = deque()
+    with ThreadPoolExecutor(connections) as pool:
         try:
-            result = desk.install(user, force=arguments.force)
+            for user in users:
+                under_way.append((user, pool.submit(desk.install, user, force=force)))
+                if len(under_way) == _AHEAD * connections:
+                    yield under_way.popleft()
+            while under_way:
+                yield under_way.popleft()
+        finally:
+            for _user, one in under_way:
+                one.cancel()
+
+
+def _told(under_way: Iterator[_UnderWay], count: int, tell: _Tell, *, as_json: bool) -> int:
+    tally, code, last, failures = Tally(), entries.OK, "", 0
+    for number, (user, one) in enumerate(under_way, 1):
+        try:
+            result = one.result()
         except NoEntryError:
             code = max(code, entries.failed(f"no user {user}"))
             continue
@@ -91,12 +122,12 @@ def _through(
             continue
         last, failures = user.key, 0
         tally.add(result)
-        _tell(result, as_json=arguments.json)
+        _show(result, as_json=as_json)
         tell(user, result)
         code = code if result.good else max(code, entries.NEGATIVE)
-        if len(users) > _PROGRESS and number % _PROGRESS == 0:
-            print(f"iems: {number} of {len(users)}: up to {user}", file=sys.stderr)
-    if len(users) > 1:
+        if count > _PROGRESS and number % _PROGRESS == 0:
+            print(f"iems: {number} of {count}: up to {user}", file=sys.stderr)
+    if count > 1:
         print(f"iems: {tally}", file=sys.stderr)
     return code
 
@@ -105,7 +136,7 @@ def _nobody(_user: Address, _result: Result) -> None:
     """Who acts as somebody is there, and sees it."""
 
 
-def _tell(result: Result, *, as_json: bool) -> None:
+def _show(result: Result, *, as_json: bool) -> None:
     """For people only what has changed, or is not as it should be."""
     if as_json:
         print(json.dumps(result.row()), flush=True)

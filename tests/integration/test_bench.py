@@ -8,6 +8,7 @@ import sys
 
 import pytest
 
+from bench import mailsort_install
 from tests.conftest import ROOT
 
 pytestmark = pytest.mark.timeout(300)
@@ -111,3 +112,14 @@ def test_the_full_chain_is_done_by_both() -> None:
         )
     edited = re.findall(r"^- done by both in each run: (.*)$", done.stdout, re.MULTILINE)
     assert edited == ["1 archives removed, 4 texts put in, 4 signatures that hold"] * 2
+
+
+def test_rules_of_many_users_are_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All of them, then none, then those whose rules are others: the benchmark looks itself."""
+    monkeypatch.setattr(mailsort_install, "_USERS", 12)
+    rows = mailsort_install.measure(1, 0).splitlines()[-3:]
+    assert [row.split(" | ")[0] for row in rows] == [
+        "| no script yet",
+        "| nothing to do",
+        "| 1 in 10 has other rules",
+    ]

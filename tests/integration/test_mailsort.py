@@ -354,6 +354,33 @@ def test_without_a_server_rules_are_kept_and_it_is_told(alice: Person, tmp_path:
     assert ends(alice, "install", user)[:2] == (0, f"installed rules of {user}\n")
 
 
+def test_many_are_told_in_their_order_and_a_dead_server_ends_it(alice: Person) -> None:
+    """More users than are begun at once; three in a row without an answer are enough."""
+    system, domain = alice.system, alice.fresh.domain
+    told = base64.b64encode(to_json(Mailsort((Rule("x", None, (Move("X"),)),))).encode()).decode()
+    boxes = [person(system, alice.fresh, f"u{number:02}").box for number in range(20)]
+    system.slapd.modify(
+        "\n".join(
+            f"dn: {tree.user_dn(box.user)}\nchangetype: modify\n"
+            f"replace: iemsMailsort\niemsMailsort:: {told}\n"
+            for box in boxes
+        )
+    )
+    settings = system.site.write(
+        "conf.d/zz-closed.toml", f'[mailsort]\nmanagesieve = "127.0.0.1:{CLOSED}"\n'
+    )
+    after = ("--after", boxes[0].user, domain)
+    code, out, error = ends(alice, "install", *after)
+    settings.unlink()
+    assert (code, out) == (75, "")
+    failed = [f"warning: rules of {box.user} are not installed" for box in boxes]
+    assert [line in error for line in failed] == [False, *[True] * 3, *[False] * 16]
+    code, out, error = ends(alice, "install", *after)
+    assert code == 0, error
+    assert out.splitlines() == [f"installed rules of {box.user}" for box in boxes[1:]]
+    assert ends(alice, "install", *after) == (0, "", "iems: 19 unchanged\n")
+
+
 def test_rules_of_site_and_domain_come_before_and_after(alice: Person, tmp_path: Path) -> None:
     """For all users, without a script of theirs; gone with the rules."""
     system, domain = alice.system, alice.fresh.domain
