@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from iems.directory.admin import Admin
 from iems.directory.authority import Thing
-from iems.directory.policy import MAX_SENDERS, pattern_of
+from iems.directory.policy import MAX_SENDERS, read_senders
 from iems.directory.store import Attributes, Write, differences
 from iems.directory.tree import (
     ADDRESS,
@@ -24,6 +24,7 @@ from iems.directory.tree import (
     user_entry,
 )
 from iems.model.address import Address
+from iems.model.policy import Kind, Subject
 from iems.serve.deadline import Deadline
 
 LARGEST = 1 << 20
@@ -35,11 +36,11 @@ _SECONDS = 30.0
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """What one user's entry says; `listed` are the patterns of his own list of senders."""
+    """What one user's entry says; `allowed` are patterns of his own list of senders."""
 
     text: bytes = b""
     refused: frozenset[str] = frozenset()
-    listed: frozenset[str] = frozenset()
+    allowed: frozenset[str] = frozenset()
 
 
 class Shelf:
@@ -52,10 +53,12 @@ class Shelf:
         """His rules; NoEntryError where there is no such user."""
         self._admin.authorise("show", _thing(user))
         row = self._admin.user(user, MAILSORT)
+        subject = Subject(Kind.USER, user.key)
+        senders = read_senders(row.attributes.get(SENDER, ()), subject, lambda _note: None)
         return Stored(
             next(iter(row.attributes.get(MAILSORT, ())), b""),
             frozenset(row.texts(REFUSED)),
-            frozenset(map(pattern_of, row.attributes.get(SENDER, ()))),
+            frozenset(pattern for pattern, one in senders.items() if one.allows),
         )
 
     def write(self, user: Address, text: bytes) -> bool:

@@ -21,7 +21,8 @@ ALICE, BOB = Address("alice", DOMAIN), Address("bob", DOMAIN)
 TOML = f"""
 [domains."{DOMAIN}"]
 [users."alice@{DOMAIN}"]
-senders = ["block spam@example.net envelope", "block .example.org envelope", "block own.example"]
+senders = ["block spam@example.net envelope", "block .example.org envelope", "block own.example",
+  "allow friend.example"]
 """
 
 
@@ -35,6 +36,7 @@ def populated(server: Slapd) -> Slapd:
         + tree.user(
             f"alice@{DOMAIN}",
             *(*refused, "iemsMailsortRefuse: own.example", "iemsSender: block own.example"),
+            "iemsSender: allow friend.example",
         )
         + tree.user(f"bob@{DOMAIN}")
         + tree.alias(f"ally@{DOMAIN}", f"alice@{DOMAIN}")
@@ -69,6 +71,7 @@ def test_what_rules_refuse_stands_beside_the_list(populated: Slapd, kind: str) -
         "block spam@example.net envelope",
         "block .example.org envelope",
         "block own.example",
+        "allow friend.example",
     }
 
 
@@ -94,7 +97,7 @@ def test_rules_are_kept_as_they_are(populated: Slapd) -> None:
 def test_who_may(populated: Slapd) -> None:
     """A user his own, and nobody else's."""
     rules, told = shelf(populated, ALICE)
-    assert rules.read(ALICE).listed == {"own.example"}
+    assert rules.read(ALICE).allowed == {"friend.example"}
     assert rules.write(ALICE, b"{}")
     for forbidden in (rules.read, lambda user: rules.write(user, b"{}")):
         with pytest.raises(NotAuthorisedError):
