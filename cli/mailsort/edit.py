@@ -1,7 +1,7 @@
 """`iems mailsort edit USER`: his rules in an editor, then stored and installed.
 
-The editor is that of VISUAL or EDITOR, else `editor`. What cannot be read is shown with its line,
-and the file is left for another try.
+The editor is that of VISUAL or EDITOR, else `editor`. What cannot be read is shown with its line.
+Where the rules could not be stored and installed, the file is left for another try.
 """
 
 from __future__ import annotations
@@ -50,14 +50,19 @@ def act(arguments: argparse.Namespace, admin: Admin, settings: Settings) -> int:
         file.write(before)
     draft = Path(file.name)
     editor = os.environ.get("VISUAL") or os.environ.get("EDITOR") or "editor"
-    done = subprocess.run([*shlex.split(editor), file.name], check=False)
-    if done.returncode:
+    try:
+        subprocess.run([*shlex.split(editor), file.name], check=True)
+    except (OSError, ValueError, subprocess.CalledProcessError) as error:
         draft.unlink()
-        return entries.failed(f"{editor} ended with {done.returncode}; nothing was changed")
+        return entries.failed(f"the editor {editor!r} failed; nothing was changed: {error}")
     try:
         rules = read_toml(draft.read_bytes())
     except MailsortError as error:
         remark(error.remarks)
         return entries.failed(f"nothing was changed; what was edited is in {draft}")
-    draft.unlink()
-    return kept(desk, arguments.user, rules, force=arguments.force)
+    code = kept(desk, arguments.user, rules, force=arguments.force)
+    if code == entries.OK:
+        draft.unlink()
+    else:
+        entries.warn(f"what was edited is in {draft}")
+    return code
