@@ -18,6 +18,7 @@ SECRET = "secret of the master of scripts"
 NAME = "iems-mailsort@localhost"
 _TURNS = re.compile(r"^  sieve_(?:before|after)\d* = .*$", re.MULTILINE)
 _MASTER = re.compile(r"^protocol sieve \{.*?^}\n", re.MULTILINE | re.DOTALL)
+_PROCESSES = re.compile(r"^service managesieve.*?^}\n", re.MULTILINE | re.DOTALL)
 
 
 def deploy(server: Dovecot, junk: str = "before") -> None:
@@ -27,7 +28,10 @@ def deploy(server: Dovecot, junk: str = "before") -> None:
     turns = "\n".join(_TURNS.findall(text))
     master = _MASTER.search(text)
     assert master, text
-    own = f"{master[0]}plugin {{\n{turns}\n}}\n".replace("/etc/dovecot", str(server.folder))
+    services = "".join(_PROCESSES.findall(text)).replace("port = 4190", f"port = {server.sieve}")
+    own = f"{master[0]}{services}plugin {{\n{turns}\n}}\n".replace(
+        "/etc/dovecot", str(server.folder)
+    )
     with server.config.open("a") as file:
         file.write(own)
     line = deployed.text("dovecot/sieve-master-users")
