@@ -83,11 +83,11 @@ class Letter:
         count = sum(len(one.items) + one.more for one in self.sections)
         message = EmailMessage()
         message["Subject"] = filled(words["subject"], count=str(count))
-        message["Content-Language"] = language
         if self.off:
             message["List-Unsubscribe"] = f"<{mailto(self.off, words['off_subject'])}>"
         message.set_content(self.plain(words), cte="quoted-printable")
         message.add_alternative(self.html(words, language), subtype="html", cte="quoted-printable")
+        message["Content-Language"] = language  # setting a content takes such fields away
         # Python folds a link that is longer than a line into encoded words, which no program reads.
         message.policy = message.policy.clone(max_line_length=_LINE)
         return message

@@ -115,6 +115,7 @@ def test_nothing_that_can_be_read_is_lost() -> None:
 @given(HOSTILE, st.sampled_from(LANGUAGES))
 def test_the_mail_is_ascii_on_the_wire_and_comes_back(text: str, language: str) -> None:
     message = letter(text, text, text).message(language)
+    assert message["Content-Language"] == language
     wire = message.as_bytes()
     assert wire.isascii()
     assert max(map(len, wire.splitlines())) < 998
