@@ -70,3 +70,9 @@ def person(system: MailSystem, fresh: Fresh, name: str, **more: str) -> Person:
 
 def about(text: str) -> HeaderTest:
     return HeaderTest("Subject", Operator.CONTAINS, (text,))
+
+
+def ends(one: Person, *words: str) -> tuple[int, str, str]:
+    """How `iems mailsort` ends, and what it says."""
+    done = one.system.iems_ends("mailsort", *words)
+    return done.returncode, done.stdout.decode(), done.stderr.decode()

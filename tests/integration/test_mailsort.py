@@ -34,7 +34,7 @@ from sieve.mailsort.rule import (
 from sieve.mailsort.write import to_json, to_toml
 from tests.integration.conftest import Fresh
 from tests.integration.directory import tree
-from tests.integration.ruled import SENDER, Person, about, person
+from tests.integration.ruled import SENDER, Person, about, ends, person
 from tests.integration.stack import rules
 from tests.integration.stack.mailsystem import CLOSED, DELEGATED, MailSystem
 from tests.integration.stack.smtp import send
@@ -217,12 +217,6 @@ def test_his_own_script_stays_and_comes_after_ours(alice: Person, tmp_path: Path
     with alice.his_own() as scripts:
         assert scripts.listed() == {"mine": True}
         assert scripts.get("mine") == own.encode()
-
-
-def ends(one: Person, *words: str) -> tuple[int, str, str]:
-    """How `iems mailsort` ends, and what it says."""
-    done = one.system.iems_ends("mailsort", *words)
-    return done.returncode, done.stdout.decode(), done.stderr.decode()
 
 
 def test_what_somebody_has_edited_is_left_and_told(alice: Person, tmp_path: Path) -> None:

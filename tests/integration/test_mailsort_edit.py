@@ -22,8 +22,8 @@ from sieve.mailsort.rule import (
 )
 from sieve.mailsort.write import to_toml
 from tests.integration.conftest import Fresh
+from tests.integration.ruled import Person, about, person
 from tests.integration.stack.mailsystem import MailSystem
-from tests.integration.test_mailsort import Person, about, person
 
 ONE, TWO = (to_toml(Mailsort((Rule(name, about(name), (Move(name),)),))) for name in ("One", "Two"))
 SUBJECTS = tuple(character * 900 for character in "abc")

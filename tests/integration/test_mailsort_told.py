@@ -10,8 +10,8 @@ from sieve.mailsort.rule import HeaderTest, Mailsort, Move, Operator, Rule
 from sieve.mailsort.write import to_json
 from tests.integration.conftest import Fresh
 from tests.integration.directory import tree
+from tests.integration.ruled import Person, ends, person
 from tests.integration.stack.mailsystem import MailSystem
-from tests.integration.test_mailsort import Person, ends, person
 
 LONG = tuple(character * 900 for character in "abc")
 
