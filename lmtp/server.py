@@ -77,7 +77,7 @@ class Server:
                 continue
             ready = bool(poll.poll(_TICK * 1000)) and not control.draining.is_set()
             if ready and self._open:
-                time.sleep(min(len(self._open) * _GIVE_WAY, _LONGEST))
+                control.draining.wait(min(len(self._open) * _GIVE_WAY, _LONGEST))
             connection = self._accept(listener) if ready else None
             if connection is None:
                 self._slots.release()
