@@ -25,9 +25,10 @@ from iems.directory.tree import canonical
 from iems.settings.schema import Settings
 from sieve.mailsort.read import MailsortError
 from sieve.mailsort.rule import Vacation
+from sieve.mailsort.values import MOST_TEXT
 
-_MOST = 1 << 20
-"""Bytes of a text."""
+_MOST = 4 * MOST_TEXT + 1
+"""Bytes of a text: more than are taken, of whatever letters."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -61,7 +62,7 @@ def run(arguments: argparse.Namespace) -> int:
             file: Path | None = getattr(arguments, f"{name}_file", None)
             if file is not None:
                 setattr(arguments, name, _read(file))
-    except (FileNotFoundError, UnicodeDecodeError) as error:
+    except (FileNotFoundError, IsADirectoryError, UnicodeDecodeError) as error:
         return entries.failed(str(error))
     return entries.answered(arguments, act)
 

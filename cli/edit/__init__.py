@@ -9,8 +9,9 @@ server that an edit asks cannot answer now.
 from __future__ import annotations
 
 import argparse
-import importlib
 from collections.abc import Mapping
+
+from cli import verbs
 
 VERBS: Mapping[str, str] = {
     "scan": "let a message pass in which clamd finds no virus",
@@ -18,20 +19,11 @@ VERBS: Mapping[str, str] = {
     "strip": "take attachments out of a message",
     "text": "put a text into a message",
 }
-"""Each is a module of this package with `add_arguments(parser)` and `run(arguments) -> int`."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """One verb for each edit."""
-    verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
-    for name, summary in VERBS.items():
-        module = importlib.import_module(f"cli.edit.{name}")
-        verb = verbs.add_parser(name, help=summary, description=f"iems edit {name}: {summary}.")
-        module.add_arguments(verb)
-        verb.set_defaults(edit=module.run)
+    verbs.add(parser, "edit", VERBS)
 
 
-def run(arguments: argparse.Namespace) -> int:
-    """Do it."""
-    code: int = arguments.edit(arguments)
-    return code
+run = verbs.run

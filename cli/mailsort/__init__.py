@@ -10,8 +10,9 @@ Exit 0 done, 1 refused or not as it should be, 75 directory or ManageSieve serve
 from __future__ import annotations
 
 import argparse
-import importlib
 from collections.abc import Mapping
+
+from cli import verbs
 
 VERBS: Mapping[str, str] = {
     "show": "print the rules of a user",
@@ -20,20 +21,11 @@ VERBS: Mapping[str, str] = {
     "install": "bring the scripts of users, or of the site, to what their rules say",
     "status": "show which scripts run for a user, and in which order",
 }
-"""Each is a module of this package with `add_arguments(parser)` and `run(arguments) -> int`."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """One verb for each module."""
-    verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
-    for name, summary in VERBS.items():
-        module = importlib.import_module(f"cli.mailsort.{name}")
-        verb = verbs.add_parser(name, help=summary, description=f"iems mailsort {name}: {summary}.")
-        module.add_arguments(verb)
-        verb.set_defaults(mailsort=module.run)
+    verbs.add(parser, "mailsort", VERBS)
 
 
-def run(arguments: argparse.Namespace) -> int:
-    """Do it."""
-    code: int = arguments.mailsort(arguments)
-    return code
+run = verbs.run

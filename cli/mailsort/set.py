@@ -46,7 +46,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Do it."""
     try:
         data = _data(arguments.file)
-    except FileNotFoundError as error:
+    except (FileNotFoundError, IsADirectoryError) as error:
         return entries.failed(f"{error.filename}: {error.strerror}")
     try:
         rules = (read_json if arguments.json else read_toml)(data)

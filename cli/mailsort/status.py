@@ -102,7 +102,8 @@ def _found(desk: Desk, user: Address) -> _State:
         ours = "none" if made.body is None else "missing"
     else:
         ours = "installed" if present == sealed(made.body or "") else "former"
-    return _State(ours, active, others, refused, made.refused != stored.refused, rows)
+    outdated = (made.refused, made.facts) != (stored.refused, stored.facts)
+    return _State(ours, active, others, refused, outdated, rows)
 
 
 def _runs(found: _State) -> bool:
@@ -115,7 +116,10 @@ def _warnings(found: _State) -> Iterable[str]:
     if found.active == NAME:
         yield f"{NAME} is his active script, too, in the place of one of his own"
     if found.outdated:
-        yield "other senders are refused at RCPT than the rules say; `iems mailsort install`"
+        yield (
+            "the directory has other senders to refuse at RCPT, or facts to tell, than the rules "
+            "say; `iems mailsort install`"
+        )
 
 
 def _lines(found: _State) -> Iterable[str]:

@@ -8,7 +8,7 @@ from contextlib import ExitStack, closing
 from cli import entries
 from cli.mailsort.desk import Result
 from iems.directory.admin import Admin
-from iems.directory.reader import user_of
+from iems.directory.reader import DirectoryUnavailable, user_of
 from iems.model.address import Address
 from iems.notices.postmaster import NoticeError, NoticeRefusedError, Postmaster
 from iems.notices.rules import RuleNotices
@@ -47,7 +47,7 @@ class Teller:
         except NoticeError as error:
             self._left = 0
             entries.warn(f"nobody is told by mail: {error}")
-        except (CausesError, OSError) as error:
+        except (CausesError, DirectoryUnavailable, OSError) as error:
             self._known = False
             entries.warn(f"nobody is told by mail: {error}")
 

@@ -36,10 +36,14 @@ _SECONDS = 30.0
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """What one user's entry says; `allowed` are patterns of his own list of senders."""
+    """What one user's entry says; `allowed` are patterns of his own list of senders.
+
+    `facts` is whether his script is told what was found in a message.
+    """
 
     text: bytes = b""
     refused: frozenset[str] = frozenset()
+    facts: bool = False
     allowed: frozenset[str] = frozenset()
 
 
@@ -58,6 +62,7 @@ class Shelf:
         return Stored(
             next(iter(row.attributes.get(MAILSORT, ())), b""),
             frozenset(row.texts(REFUSED)),
+            "TRUE" in row.texts(FACTS),
             frozenset(pattern for pattern, one in senders.items() if one.allows),
         )
 

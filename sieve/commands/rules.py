@@ -41,6 +41,9 @@ _SUFFIXES = {
     ".sieve": "sieve",
 }
 
+_MOST = 128 << 20
+"""Bytes of a file, a message too: mail servers take a third of that."""
+
 
 @dataclass(frozen=True, slots=True)
 class Rules:
@@ -108,9 +111,16 @@ def site_of(arguments: argparse.Namespace) -> Site:
 def content(name: str) -> bytes:
     """Of a file, or of standard input where it is called `-`."""
     try:
-        return sys.stdin.buffer.read() if name == "-" else Path(name).read_bytes()
+        if name == "-":
+            data = sys.stdin.buffer.read(_MOST + 1)
+        else:
+            with Path(name).open("rb") as file:
+                data = file.read(_MOST + 1)
     except OSError as error:
         raise Failure(USAGE, f"{name}: {error.strerror}") from None
+    if len(data) > _MOST:
+        raise Failure(USAGE, f"{name}: more than {_MOST >> 20} MiB")
+    return data
 
 
 def read(name: str, language: str | None) -> Rules:

@@ -135,7 +135,7 @@ class _Wire:
         size = 0
         while True:
             line = self._line()
-            size += sum(map(len, line.strings)) + len(line.bare)
+            size += sum(map(len, line.strings)) + len(line.bare) + len(b"\r\n")
             if size > _LARGEST:
                 raise ServerError("the server says too much")
             ends = _ENDS.match(line.bare)

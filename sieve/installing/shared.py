@@ -27,6 +27,9 @@ PLACES = ("before", "after")
 _MOST = 4 << 20
 """Bytes of a file that are read: more than the reader takes, and it says how much that is."""
 
+_SECONDS = 60
+"""For one script; the largest that Pigeonhole takes needs less than one."""
+
 
 @dataclass(frozen=True, slots=True)
 class Shared:
@@ -81,7 +84,12 @@ def _installed(file: Path, script: Path, profile: Profile, site: Site) -> Shared
 
 def _compiled(script: Path) -> str:
     """Have Dovecot's compiler write the binary beside it; what it says where it does not."""
-    done = subprocess.run(["sievec", script], capture_output=True, text=True, check=False)
+    try:
+        done = subprocess.run(
+            ["sievec", script], capture_output=True, text=True, check=False, timeout=_SECONDS
+        )
+    except subprocess.TimeoutExpired:
+        return f"sievec gave no answer in {_SECONDS} s"
     return (done.stderr or f"sievec ended with {done.returncode}") if done.returncode else ""
 
 

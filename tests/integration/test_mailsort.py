@@ -97,6 +97,12 @@ def test_what_was_found_is_told_to_rules_that_ask(alice: Person, tmp_path: Path)
     assert b"X-IEMS-Fact: known=allow-list" in known
     assert b"X-IEMS-Fact" not in before
     assert alice.box.messages("Clean") == []
+    assert ends(alice, "status", user)[0] == 0
+    told = f"dn: {tree.user_dn(user)}\ndelete: iemsMailsortFacts\n"
+    alice.system.slapd.modify(told)
+    assert ends(alice, "status", user)[0] == 1
+    assert ends(alice, "install", user)[0] == 0
+    assert ends(alice, "status", user)[0] == 0
 
 
 def test_a_sender_who_is_refused_is_told_at_rcpt(alice: Person, tmp_path: Path) -> None:

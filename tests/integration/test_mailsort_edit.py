@@ -157,3 +157,12 @@ def test_who_is_allowed_by_the_list_is_told(
         f"{alice.box.user} allows it, which counts first"
     ]
     assert not list(drafts.iterdir())
+
+
+def test_a_folder_in_the_place_of_a_file_is_told(alice: Person, tmp_path: Path) -> None:
+    user = alice.box.user
+    for words in (("mailsort", "set", user), ("vacation", "on", user, "--text-file")):
+        done = alice.system.iems_ends(*words, str(tmp_path))
+        assert done.returncode == 1
+        assert b"Traceback" not in done.stderr
+        assert b"Is a directory" in done.stderr

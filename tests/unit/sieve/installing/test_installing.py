@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -12,8 +15,27 @@ from sieve.diagnostic import Severity
 from sieve.installing.compiled import NOTHING, patterns, ready
 from sieve.installing.order import OURS, OWN, Turn, ordered
 from sieve.installing.sealed import intact, sealed
+from sieve.installing.shared import install_shared
 from sieve.mailsort.rule import AddressTest, Mailsort, Operator, Party, Reject, Rule
 from sieve.script.profile import PIGEONHOLE
+
+
+def test_a_compiler_that_hangs_ends_and_leaves_the_former_script(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("rules", "scripts", "bin"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "rules/before.toml").write_text('[[rule]]\nname = "x"\nthen = ["mark-read"]\n')
+    former = tmp_path / "scripts/before.sieve"
+    former.write_text("keep;")
+    hangs = tmp_path / "bin/sievec"
+    hangs.write_text("#!/bin/sh\nexec sleep 600\n")
+    hangs.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{hangs.parent}:{os.environ['PATH']}")
+    monkeypatch.setattr("sieve.installing.shared._SECONDS", 0.1)
+    [told] = install_shared(tmp_path / "rules", tmp_path / "scripts", PIGEONHOLE, Site())
+    assert (told.outcome, told.error) == (None, "sievec gave no answer in 0.1 s")
+    assert former.read_text() == "keep;"
 
 
 @given(st.text(), st.text(min_size=1))

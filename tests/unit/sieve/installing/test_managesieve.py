@@ -101,6 +101,12 @@ def test_a_server_that_is_silent_costs_no_more_than_the_time_there_is() -> None:
             pass
 
 
+def test_lines_without_anything_are_too_much_some_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sieve.installing.managesieve._LARGEST", 1000)
+    with said(b"\r\n" * 1000 + b"OK\r\n") as scripts, pytest.raises(ServerError, match="too much"):
+        scripts.put("a", b"keep;")
+
+
 @given(st.binary(max_size=200))
 def test_no_answer_does_anything_else(answer: bytes) -> None:
     ours, theirs = socket.socketpair()
