@@ -9,9 +9,9 @@ of its report.
 from __future__ import annotations
 
 import os
+import pwd
 import re
 import secrets
-import shutil
 import subprocess
 import tempfile
 from dataclasses import dataclass, replace
@@ -27,6 +27,9 @@ mail_home = {folder}
 mail_location = maildir:{folder}/mail
 log_path = /dev/stderr
 ssl = no
+mail_uid = {uid}
+mail_gid = {gid}
+first_valid_uid = 1
 namespace inbox {{
   inbox = yes
   separator = {separator}
@@ -38,7 +41,6 @@ plugin {{
   sieve_variables_max_value_size = {profile.value}
 }}
 """
-_UNPRIVILEGED = "mail_uid = nobody\nmail_gid = nogroup\n"
 _SECONDS = 60
 _ACTION = re.compile(r"^ \* ", re.MULTILINE)
 _FLAGS = re.compile(r"^ +\+ add IMAP flags: (.*)$", re.MULTILINE)
@@ -98,10 +100,13 @@ def outcome(
     script = replace(script, commands=rehearsal.prepared(script.commands))
     with tempfile.TemporaryDirectory(prefix="iems-sieve-") as name:
         folder = Path(name)
-        settings = _SETTINGS.format(folder=folder, profile=profile, separator=separator)
-        if os.geteuid() == 0:
-            settings += _UNPRIVILEGED
-            shutil.chown(folder, "nobody", "nogroup")
+        uid, gid = os.geteuid(), os.getegid()
+        if uid == 0:
+            uid, gid = pwd.getpwnam("nobody")[2:4]
+            os.chown(folder, uid, gid)
+        settings = _SETTINGS.format(
+            folder=folder, profile=profile, separator=separator, uid=uid, gid=gid
+        )
         files = {"dovecot.conf": settings.encode(), "message": message}
         files["script.sieve"] = to_text(script).encode()
         for file, content in files.items():
@@ -127,6 +132,8 @@ def outcome(
 
 
 def _run(folder: Path, words: list[str]) -> tuple[str, str]:
+    # With a USER each line that it logs begins otherwise.
+    environment = {name: value for name, value in os.environ.items() if name != "USER"}
     try:
         done = subprocess.run(
             [
@@ -137,6 +144,7 @@ def _run(folder: Path, words: list[str]) -> tuple[str, str]:
             timeout=_SECONDS,
             check=False,
             cwd="/",
+            env=environment,
         )
     except FileNotFoundError:
         raise Failure(

@@ -69,7 +69,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--separator",
         default=site.separator,
-        metavar="CHARACTER",
+        choices=("/", "."),
         help="what the server puts between the levels of folders; default: %(default)s",
     )
     parser.add_argument(
