@@ -16,7 +16,13 @@ from pathlib import Path
 from typing import TypeAlias
 
 from tests.integration.conftest import Fresh
-from tests.integration.numbered import Load, Way, broken_deliveries, tokens
+from tests.integration.numbered import (
+    Load,
+    Way,
+    broken_deliveries,
+    repeated,
+    tokens,
+)
 from tests.integration.stack.mailsystem import DELEGATED, MailSystem
 from tests.waiting import eventually
 
@@ -42,14 +48,15 @@ def survives(system: MailSystem, fresh: Fresh, fault: Fault) -> None:
     system.postfix.flush()
     system.postfix.wait_empty(90)
 
-    found = tokens([*box.headers(), *box.headers("Junk")])
+    messages = [*box.headers(), *box.headers("Junk")]
+    found = tokens(messages)
     sent, delivered = set(load.accepted.queue_ids), set(found)
     assert load.refused == []
     assert sent <= delivered, f"lost: {sent - delivered}"
     assert delivered - sent <= set(load.unanswered), "what was answered 4xx was delivered"
-    twice = {load.accepted.queue_ids.get(token) for token, count in found.items() if count > 1}
+    twice = repeated(messages)
     unexplained = twice - set(broken_deliveries(system.postfix.log())) - set(under_way)
-    assert not unexplained, [system.postfix.log(str(one)) for one in unexplained]
+    assert not unexplained, [system.postfix.log(one) for one in unexplained]
 
     def unchecked() -> list[str]:
         checked = findings(system)

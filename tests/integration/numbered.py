@@ -10,7 +10,7 @@ import itertools
 import re
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 from types import TracebackType
 
@@ -19,6 +19,7 @@ from tests.waiting import eventually
 
 SENDER = "a@sender.example"
 _TOKEN = re.compile(rb"^Subject: token (\d+\.\d+)\r?$", re.MULTILINE)
+_RECEIVED = re.compile(rb"\(Postfix\) with E?SMTP id (\w+)")
 _QUEUE_ID = re.compile(r": ([A-Za-z0-9]{12,}): to=<.* status=deferred")
 _BROKEN = (
     "message may be sent more than once",
@@ -169,6 +170,20 @@ def tokens(messages: Iterable[bytes]) -> Counter[str]:
     """How often each token is there."""
     found = (_TOKEN.search(message) for message in messages)
     return Counter(one.group(1).decode() for one in found if one)
+
+
+def repeated(messages: Collection[bytes]) -> set[str]:
+    """The queue ids of messages whose token is there more than once.
+
+    They are taken from the messages: of one that was not answered the sender knows none.
+    """
+    often = tokens(messages)
+    again = [
+        one for one in messages if (found := _TOKEN.search(one)) and often[found[1].decode()] > 1
+    ]
+    received = [_RECEIVED.search(one) for one in again]
+    assert all(received), again
+    return {one[1].decode() for one in received if one}
 
 
 def broken_deliveries(log: str) -> list[str]:
