@@ -81,8 +81,8 @@ def progress() -> Callable[[int, int], None]:
 
 
 def _reload() -> None:
-    """Both daemons; OSError where one did not."""
-    for daemon in ("iems-milter", "iems-lmtp"):
+    """Every daemon; OSError where one did not."""
+    for daemon in ("iems-milter", "iems-lmtp", "iems-bayes"):
         told = subprocess.run(
             ["service", daemon, "reload"], capture_output=True, text=True, check=False, timeout=120
         )

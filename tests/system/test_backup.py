@@ -20,6 +20,7 @@ from tests.system.mail import Account
 from tests.system.provision import changes, provision, recap
 from tests.system.server import DOMAIN, Server, message_id
 from tests.system.world import CLEAN, ON_DELEGATED
+from tests.waiting import eventually
 
 ARCHIVE = "/root/mail.tar.gz"
 RENAMED = r"\Answered"
@@ -55,8 +56,10 @@ def test_a_restored_server_has_all_of_the_old_one(server: Server, second: Server
     second.machine.run("doveadm", "expunge", "-u", "postmaster@example.test", "mailbox", "*", "all")
     before = accounts(second.machine)
     second.machine.path(ARCHIVE).write_bytes(server.machine.path(ARCHIVE).read_bytes())
+    loaded = settings_of(second)
     told = json.loads(second.iems("restore", ARCHIVE, "--json"))
     assert told["users"] == len(server.iems("user", "list").split())
+    eventually(lambda: set(loaded.items()).isdisjoint(settings_of(second).items()), 30)
     assert accounts(second.machine) == before
     assert second.iems("user", "list") == server.iems("user", "list")
     assert second.machine.run("iems", "check", check=False).returncode == 0
@@ -75,6 +78,12 @@ def test_a_restored_server_has_all_of_the_old_one(server: Server, second: Server
     assert kept in second.machine.run("cat", stored, user="iems-lmtp").stdout
 
     works(second, there)
+
+
+def settings_of(server: Server) -> dict[str, float]:
+    """When each daemon read its settings."""
+    daemons = json.loads(server.iems("status", "--json", check=False))["daemons"]
+    return {name: one["settings"] for name, one in daemons.items()}
 
 
 def works(second: Server, bob: Account) -> None:
