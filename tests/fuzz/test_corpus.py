@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import re
 from pathlib import Path
 
 import pytest
@@ -11,6 +13,7 @@ from hypothesis import strategies as st
 from tests.fuzz import bounds
 from tests.fuzz.bounds import SPARE, within
 from tests.fuzz.targets import CORPUS, EDITOR, TARGETS
+from tests.qa.source import PACKAGES
 
 SEEDS = sorted(path for path in CORPUS.rglob("*") if path.is_file())
 _MOST = 8192
@@ -64,3 +67,9 @@ def _damaged(draw: st.DrawFn, seed: bytes) -> bytes:
 def test_every_target_has_small_seeds() -> None:
     assert {seed.parent.name for seed in SEEDS} == set(TARGETS)
     assert not [seed.name for seed in SEEDS if seed.stat().st_size > _MOST]
+
+
+def test_the_fuzzer_sees_the_branches_of_all_packages_that_read() -> None:
+    worker = (Path(__file__).parent / "worker.py").read_text()
+    (instrumented,) = re.findall(r"^INSTRUMENTED = (.*)$", worker, re.MULTILINE)
+    assert set(PACKAGES) - {"cli"} <= set(ast.literal_eval(instrumented))

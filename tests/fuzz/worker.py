@@ -9,7 +9,7 @@ import sys
 
 import atheris
 
-INSTRUMENTED = ["iems", "milters", "lmtp", "tomllib"]
+INSTRUMENTED = ["iems", "milters", "lmtp", "sieve", "tomllib"]
 
 
 def main() -> None:
