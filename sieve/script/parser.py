@@ -83,7 +83,7 @@ class _Parser:
     """One pass by recursive descent; `kind` and `token` are what comes next, from `begin` on.
 
     `above` are the comments on lines of their own before it, parted by empty lines; the last of
-    them touches it.
+    them touches it. `unset` is where the variable `dollar` is first used without the printer's.
     """
 
     def __init__(self, text: str) -> None:
@@ -93,6 +93,7 @@ class _Parser:
         self.above: list[list[str]] = []
         self.required: set[str] = set()
         self.dollar = False
+        self.unset: int | None = None
         self.advance()
 
     def script(self) -> Script:
@@ -108,10 +109,13 @@ class _Parser:
             commands.append(one)
         if self.dollar:
             del commands[0]
-            if any(isinstance(one, Command) and sets_dollar(one) for one in nodes(tuple(commands))):
-                self.fail(
-                    "the variable 'dollar' is set again, which nobody needs and we don't read"
-                )
+        inside = nodes(tuple(commands))
+        sets = any(isinstance(one, Command) and sets_dollar(one) for one in inside)
+        if self.dollar and sets:
+            self.fail("the variable 'dollar' is set again, which nobody needs and we don't read")
+        if self.unset is not None and not sets:
+            self.begin = self.unset
+            self.fail("the variable 'dollar' is set nowhere, and would be a dollar where we print")
         return Script(tuple(commands), tuple(line for group in top for line in group))
 
     def require(self) -> None:
@@ -193,11 +197,13 @@ class _Parser:
     def string(self) -> Text:
         if self.kind not in {"string", "lines"}:
             self.fail(f"{self.found()} stands where a string is expected")
-        value = self.token
+        value, begin = self.token, self.begin
         if "encoded-character" in self.required:
             value = _ENCODED.sub(self.decoded, value)
         self.advance()
         names = REFERENCE.findall(value) if "variables" in self.required else ()
+        if not self.dollar and self.unset is None and "dollar" in map(str.lower, names):
+            self.unset = begin
         if self.dollar and names and len(_DOLLARS.findall(value)) == len(names):
             return Text(_DOLLARS.sub("$", value))
         return Text(value, expand=bool(names))

@@ -121,6 +121,8 @@ def test_a_dollar_that_the_printer_set_is_a_dollar() -> None:
     )
     with pytest.raises(SieveError, match="set again"):
         parse(f'{head}if true {{ set "Dollar" "5"; }}'.encode())
+    with pytest.raises(SieveError, match=r"line 2: .*set nowhere"):
+        parse(b'require "variables";\nredirect "${Dollar}{x}";\nkeep;')
     kept = parse(b'require "variables"; set "dollar" "5"; redirect "${dollar}{x}";')
     assert kept.commands[1] == command("redirect", Text("${dollar}{x}", expand=True))
 
