@@ -4,7 +4,7 @@ Each gets it once in some days. Lists, bulk mail, programs, null senders and jun
 nor is who has not written to an address of the user's own: his account, or an alias that leads to
 nobody else. `off` keeps the text for the next time. It stands among the user's rules
 (`iems mailsort`), and is installed with them.
-Exit 0 done, 1 refused, 75 directory or ManageSieve server cannot answer now, 77 not allowed.
+Exit 0 done, 1 refused, 75 directory or Dovecot cannot answer now, 77 not allowed.
 """
 
 from __future__ import annotations

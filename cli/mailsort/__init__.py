@@ -3,7 +3,7 @@
 They stand in the directory, and Dovecot runs a Sieve script that is made of them, before the
 scripts that users have themselves. With `--as` only the rules of that user, or of users in a domain
 that he administers.
-Exit 0 done, 1 refused or not as it should be, 75 directory or ManageSieve server cannot answer now,
+Exit 0 done, 1 refused or not as it should be, 75 directory or Dovecot cannot answer now,
 77 not allowed.
 """
 

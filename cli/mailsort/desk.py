@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -14,14 +15,16 @@ from iems.directory.policy import MAX_SENDERS
 from iems.directory.tree import canonical
 from iems.model.address import Address
 from iems.serve.deadline import Deadline
-from iems.settings.mailsort import MailsortSettings
+from iems.settings.mailsort import DOVEADM, MailsortSettings
 from iems.settings.read import SettingsError
 from iems.settings.schema import Settings
 from sieve.compiling.site import AfterQueue, Site
 from sieve.diagnostic import Diagnostic, Severity
 from sieve.installing.compiled import Ready, ready
+from sieve.installing.doveadm import Doveadm, extensions
 from sieve.installing.installer import Outcome, bring
-from sieve.installing.managesieve import Master, RefusedError, Scripts, ServerError, opened
+from sieve.installing.managesieve import Master, opened
+from sieve.installing.scripts import RefusedError, Scripts, ServerError
 from sieve.mailsort.read import MailsortError, check, read_json
 from sieve.mailsort.rule import Mailsort
 from sieve.mailsort.write import to_json
@@ -106,8 +109,15 @@ class Desk:
     def scripts(self, user: Address) -> Iterator[Scripts]:
         """The scripts of a user on the server; ServerError, RefusedError."""
         deadline = Deadline.after(_SECONDS)
-        with opened(master(self.settings.mailsort), user.key, deadline) as scripts:
-            yield scripts
+        if self.settings.mailsort.install == DOVEADM:
+            yield Doveadm(user.key, deadline, self._extensions)
+        else:
+            with opened(master(self.settings.mailsort), user.key, deadline) as scripts:
+                yield scripts
+
+    @functools.cached_property
+    def _extensions(self) -> frozenset[str]:
+        return extensions()
 
     def install(self, user: Address, *, force: bool = False) -> Result:
         """Bring his script, and whom is refused for him, to what is stored; ServerError."""
@@ -181,9 +191,7 @@ def remark(remarks: Iterable[Diagnostic]) -> None:
 
 def unavailable(error: ServerError) -> int:
     """The exit code where there is no server, which is told."""
-    return entries.failed(
-        f"the ManageSieve server cannot answer: {entries.shown(str(error))}", entries.TEMPORARY
-    )
+    return entries.failed(f"Dovecot cannot answer: {entries.shown(str(error))}", entries.TEMPORARY)
 
 
 @dataclass

@@ -27,7 +27,7 @@ from iems.directory.store import NoEntryError
 from iems.model.address import Address
 from iems.model.policy import Kind, Subject
 from iems.settings.schema import Settings
-from sieve.installing.managesieve import ServerError
+from sieve.installing.scripts import ServerError
 
 _FAILURES = 3
 """Users in a row for whom the server does not answer: then it is the server."""

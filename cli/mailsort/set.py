@@ -16,7 +16,7 @@ from iems.directory.admin import Admin
 from iems.directory.store import NoEntryError
 from iems.model.address import Address
 from iems.settings.schema import Settings
-from sieve.installing.managesieve import ServerError
+from sieve.installing.scripts import ServerError
 from sieve.mailsort.read import MailsortError, read_json, read_toml
 from sieve.mailsort.rule import Mailsort
 

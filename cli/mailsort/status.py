@@ -18,8 +18,8 @@ from iems.directory.admin import Admin
 from iems.directory.store import NoEntryError
 from iems.model.address import Address
 from iems.settings.schema import Settings
-from sieve.installing.managesieve import RefusedError, ServerError
 from sieve.installing.order import OURS, OWN, NoDovecotError, Turn, turns
+from sieve.installing.scripts import RefusedError, ServerError
 from sieve.installing.sealed import NAME, intact, sealed
 from sieve.mailsort.read import MailsortError
 
@@ -81,7 +81,7 @@ def _found(desk: Desk, user: Address) -> _State:
     stored = desk.shelf.read(user)
     with desk.scripts(user) as scripts:
         names = scripts.listed()
-        present = scripts.get(NAME) if NAME in names else None
+        present = scripts.get(NAME)
         extensions = scripts.extensions
     try:
         rows = turns(user.key)

@@ -9,11 +9,19 @@ from iems.settings import read
 from iems.settings.places import ETC
 from iems.settings.read import AT_ONCE, setting
 
+MANAGESIEVE, DOVEADM = "managesieve", "doveadm"
+
 
 @dataclass(frozen=True, kw_only=True)
 class MailsortSettings:
     """Where rules are installed, and what they are compiled for."""
 
+    install: str = setting(
+        read.one_of(MANAGESIEVE, DOVEADM),
+        "how scripts come to Dovecot: by a ManageSieve server, or by `doveadm` on this host",
+        MANAGESIEVE,
+        effect=AT_ONCE,
+    )
     managesieve: str = setting(
         read.host_and_port,
         "`HOST:PORT` of the ManageSieve server, without TLS",

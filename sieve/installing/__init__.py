@@ -1,1 +1,1 @@
-"""Scripts in the storage of users: put there by ManageSieve, beside what is theirs."""
+"""Scripts in the storage of users: put there by ManageSieve or doveadm, beside what is theirs."""

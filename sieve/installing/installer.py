@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import enum
 
-from sieve.installing.managesieve import RefusedError, Scripts
+from sieve.installing.scripts import Scripts
 from sieve.installing.sealed import NAME, intact, sealed
 
 
@@ -32,8 +32,7 @@ def bring(scripts: Scripts, body: str | None, *, force: bool = False) -> Outcome
 
     With `force` one that was edited is no reason to leave it.
     """
-    # Asked first, for a server notes in its log each script that somebody wants and is not there.
-    present = scripts.get(NAME) if NAME in scripts.listed() else None
+    present = scripts.get(NAME)
     if present is not None and not intact(present) and not force:
         return Outcome.EDITED
     if body is None:
@@ -46,11 +45,9 @@ def bring(scripts: Scripts, body: str | None, *, force: bool = False) -> Outcome
 
 
 def _without(scripts: Scripts) -> Outcome:
-    try:
-        scripts.delete(NAME)
-    except RefusedError as error:
-        if error.code != "ACTIVE":
-            raise
+    if scripts.listed().get(NAME):
         # He has made it his active script: it stays that, and says nothing.
         scripts.put(NAME, sealed(""))
+    else:
+        scripts.delete(NAME)
     return Outcome.REMOVED

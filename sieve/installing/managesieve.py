@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from iems.serve.deadline import Deadline
+from sieve.installing.scripts import RefusedError, ServerError
 
 _LINE = 1 << 16
 _LARGEST = 16 << 20
@@ -28,18 +29,6 @@ _LITERAL = re.compile(rb"\{(\d{1,9})\+?\}$")
 _ENDS = re.compile(rb'(OK|NO|BYE)(?: \(([^ ")]+)[^)]*\))?(?: |$)', re.IGNORECASE)
 
 Strings: TypeAlias = tuple[bytes, ...]
-
-
-class ServerError(Exception):
-    """There is no server that answers now, or it said what makes no sense."""
-
-
-class RefusedError(Exception):
-    """The server did not do it; the message is what it said, `code` its response code or empty."""
-
-    def __init__(self, code: str, text: str) -> None:
-        super().__init__(text)
-        self.code = code
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +49,7 @@ class _Line:
     bare: bytes
 
 
-class Scripts:
+class Connection:
     """The scripts of one user, over a connection that is logged in."""
 
     def __init__(self, wire: _Wire, extensions: frozenset[str]) -> None:
@@ -79,6 +68,9 @@ class Scripts:
 
     def get(self, name: str) -> bytes | None:
         """A script; None where there is none of this name."""
+        # Asked first, for a server notes in its log each that somebody wants and is not there.
+        if name not in self.listed():
+            return None
         try:
             lines = self._wire.ask(b"GETSCRIPT " + _quoted(name))
         except RefusedError as error:
@@ -100,7 +92,7 @@ class Scripts:
 
 
 @contextlib.contextmanager
-def opened(master: Master, user: str, deadline: Deadline) -> Iterator[Scripts]:
+def opened(master: Master, user: str, deadline: Deadline) -> Iterator[Connection]:
     """The scripts of this user; RefusedError where nobody logs in for him, ServerError."""
     try:
         with socket.create_connection((master.host, master.port), deadline.remaining()) as link:
@@ -108,7 +100,7 @@ def opened(master: Master, user: str, deadline: Deadline) -> Iterator[Scripts]:
             extensions = _extensions(wire.answer())
             words = f"{user}\0{master.name}\0{master.password}".encode()
             wire.ask(b'AUTHENTICATE "PLAIN" "%b"' % base64.b64encode(words))
-            yield Scripts(wire, extensions)
+            yield Connection(wire, extensions)
             with contextlib.suppress(RefusedError):
                 wire.ask(b"LOGOUT")
     except OSError as error:
@@ -145,7 +137,7 @@ class _Wire:
             if ends[1].upper() == b"OK":
                 return lines
             text = b" ".join(line.strings).decode("utf-8", "replace").strip()
-            raise RefusedError((ends[2] or b"").decode("ascii", "replace").upper(), text)
+            raise RefusedError(text, (ends[2] or b"").decode("ascii", "replace").upper())
 
     def _line(self) -> _Line:
         """Up to the end of a line that is in no literal."""

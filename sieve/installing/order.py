@@ -40,13 +40,18 @@ class NoDovecotError(Exception):
 
 def turns(user: str) -> tuple[Turn, ...]:
     """The scripts for a user in their order; NoDovecotError."""
+    return tuple(ordered(configured(), user))
+
+
+def configured() -> Mapping[str, str]:
+    """What stands under `plugin` in its configuration about Sieve; NoDovecotError."""
     try:
         done = subprocess.run(
             ["doveconf", "plugin"], capture_output=True, text=True, check=True, timeout=_SECONDS
         )
     except (OSError, subprocess.SubprocessError) as error:
         raise NoDovecotError(str(error)) from None
-    return tuple(ordered(dict(_ROW.findall(done.stdout)), user))
+    return dict(_ROW.findall(done.stdout))
 
 
 def ordered(settings: Mapping[str, str], user: str) -> Iterator[Turn]:

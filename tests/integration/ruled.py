@@ -6,7 +6,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
-from sieve.installing.managesieve import Scripts
+from sieve.installing.managesieve import Connection
 from sieve.mailsort.rule import HeaderTest, Mailsort, Operator, Rule, Vacation
 from sieve.mailsort.write import to_json
 from tests.integration.conftest import Fresh
@@ -32,7 +32,7 @@ class Person:
         file.write_text(to_json(Mailsort(those, vacation)))
         return self.system.iems("mailsort", "set", "--json", self.box.user, str(file)).decode()
 
-    def his_own(self) -> AbstractContextManager[Scripts]:
+    def his_own(self) -> AbstractContextManager[Connection]:
         """His scripts, as he edits them himself."""
         password = self.system.password(self.box.user)
         return rules.his_own(self.system.dovecot, self.box, password)

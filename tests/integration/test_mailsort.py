@@ -5,10 +5,12 @@ from __future__ import annotations
 import base64
 import json
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from iems.settings.mailsort import DOVEADM, MANAGESIEVE
 from sieve.installing.sealed import NAME
 from sieve.mailsort.rule import (
     AddressTest,
@@ -46,6 +48,17 @@ FAR = "alice@elsewhere.example"
 def alice(mailsystem: MailSystem, fresh: Fresh) -> Person:
     mailsystem.add_domain(fresh.domain)
     return person(mailsystem, fresh, "alice")
+
+
+@pytest.fixture(params=[MANAGESIEVE, DOVEADM])
+def way(mailsystem: MailSystem, request: pytest.FixtureRequest) -> Iterator[str]:
+    """How scripts come to Dovecot: by a ManageSieve server, or by doveadm where there is none."""
+    text = f'install = "{request.param}"\n'
+    if request.param == DOVEADM:
+        text += f'managesieve = "127.0.0.1:{CLOSED}"\n'
+    settings = mailsystem.site.write("conf.d/zz-way.toml", f"[mailsort]\n{text}")
+    yield request.param
+    settings.unlink()
 
 
 def test_what_rules_say_is_done(alice: Person, tmp_path: Path) -> None:
@@ -248,6 +261,7 @@ def test_what_somebody_has_edited_is_left_and_told(alice: Person, tmp_path: Path
     assert ends(alice, "status", user)[0] == 0
 
 
+@pytest.mark.usefixtures("way")
 def test_what_the_server_refuses_leaves_the_former_one(
     alice: Person, mailsystem: MailSystem, fresh: Fresh, tmp_path: Path
 ) -> None:
@@ -269,6 +283,7 @@ def test_what_the_server_refuses_leaves_the_former_one(
     assert f"rules of {bob.box.user}: not installed, what was there stays: the server says" in error
     with bob.his_own() as scripts:
         assert scripts.get(NAME) == former
+    assert "too large" in error
     assert json.loads(ends(bob, "status", "--json", bob.box.user)[1])["rules"] == "former"
     code, out, _error = ends(alice, "install", "--json", "--after", alice.box.user, fresh.domain)
     rows = [json.loads(line) for line in out.splitlines()]

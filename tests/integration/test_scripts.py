@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
 
 from iems.serve.deadline import Deadline
+from iems.settings.mailsort import DOVEADM, MANAGESIEVE
+from sieve.installing.doveadm import Doveadm, extensions
 from sieve.installing.installer import Outcome, bring
-from sieve.installing.managesieve import Master, RefusedError, Scripts, ServerError, opened
+from sieve.installing.managesieve import Connection, Master, opened
 from sieve.installing.order import OURS, OWN, turns
+from sieve.installing.scripts import RefusedError, Scripts, ServerError
 from sieve.installing.sealed import NAME, intact, sealed
 from tests.integration.conftest import Fresh
 from tests.integration.stack import rules
@@ -23,6 +26,7 @@ from tests.integration.stack.programs import run
 from tests.integration.stack.smtp import LmtpClient
 
 JUNK = "X-IEMS-Verdict: junk; ref=1"
+EXTENSIONS = "sieve_extensions = +editheader -regex\n  sieve_global_extensions = +ihave"
 
 
 def into(folder: str, copy: str = ":copy") -> str:
@@ -32,17 +36,20 @@ def into(folder: str, copy: str = ":copy") -> str:
 
 @dataclass
 class Person:
-    """A user, and what is in his storage."""
+    """A user, and what is in his storage; `way` is how scripts of ours get there."""
 
     server: Dovecot
     box: Mailbox
+    way: str = MANAGESIEVE
 
     def ours(self, password: str = rules.SECRET) -> AbstractContextManager[Scripts]:
         """His scripts, as who installs sees them."""
+        if self.way == DOVEADM:
+            return nullcontext(doveadm(self.box.user))
         who = Master("127.0.0.1", self.server.sieve, rules.NAME, password)
         return opened(who, self.box.user, Deadline.after(30))
 
-    def his(self) -> AbstractContextManager[Scripts]:
+    def his(self) -> AbstractContextManager[Connection]:
         """The same, as he sees them himself."""
         return rules.his_own(self.server, self.box, PASSWORD)
 
@@ -65,15 +72,28 @@ class Person:
 @pytest.fixture(scope="module")
 def server(ground: Ground) -> Iterator[Dovecot]:
     """One as it is deployed."""
-    dovecot = Dovecot(ground, extra="auth_master_user_separator = *\n")
+    more = f"auth_master_user_separator = *\nplugin {{\n  {EXTENSIONS}\n}}\n"
+    dovecot = Dovecot(ground, extra=more)
     rules.deploy(dovecot)
     with running(dovecot):
         yield dovecot
 
 
 @pytest.fixture
-def alice(server: Dovecot, fresh: Fresh) -> Person:
+def alice(server: Dovecot, fresh: Fresh, monkeypatch: pytest.MonkeyPatch) -> Person:
+    monkeypatch.setenv("CONFIG_FILE", str(server.config))
     return Person(server, server.add_user(fresh.address("alice")))
+
+
+@pytest.fixture(params=[MANAGESIEVE, DOVEADM])
+def either(alice: Person, request: pytest.FixtureRequest) -> Person:
+    """Her scripts get there by each way."""
+    return replace(alice, way=request.param)
+
+
+def doveadm(user: str, seconds: float = 30) -> Doveadm:
+    """The scripts of a user, by doveadm."""
+    return Doveadm(user, Deadline.after(seconds), extensions())
 
 
 def shared(server: Dovecot, name: str, text: str) -> Path:
@@ -85,12 +105,9 @@ def shared(server: Dovecot, name: str, text: str) -> Path:
     return path
 
 
-def test_scripts_run_in_the_deployed_order(
-    server: Dovecot, alice: Person, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_scripts_run_in_the_deployed_order(server: Dovecot, alice: Person) -> None:
     """Site, domain, ours, his own, domain, site; a script that is not there is passed over."""
     domain = alice.box.user.partition("@")[2]
-    monkeypatch.setenv("CONFIG_FILE", str(server.config))
     order = turns(alice.box.user)
     names = ["before", f"{domain}/before", OURS, OWN, f"{domain}/after", "after"]
     top = server.folder / "sieve"
@@ -157,42 +174,46 @@ def test_junk_filed_after_the_rules(ground: Ground) -> None:
         assert alice.gets(JUNK, "Subject: mine") == {"Junk": 1, "Mine": 1}
 
 
-def test_nothing_is_put_but_ours_and_only_where_it_differs(alice: Person) -> None:
-    with alice.ours() as scripts:
+def test_nothing_is_put_but_ours_and_only_where_it_differs(either: Person) -> None:
+    with either.ours() as scripts:
         assert bring(scripts, None) is Outcome.UNCHANGED
         assert bring(scripts, "keep;\n") is Outcome.INSTALLED
-        before = alice.file.stat().st_ino
+        before = either.file.stat().st_ino
         assert bring(scripts, "keep;\n") is Outcome.UNCHANGED
-        assert alice.file.stat().st_ino == before
+        assert either.file.stat().st_ino == before
         with pytest.raises(RefusedError, match="parse failed"):
             bring(scripts, "no script")
         assert scripts.get(NAME) == sealed("keep;\n")
         assert intact(scripts.get(NAME) or b"")
         assert scripts.listed() == {NAME: False}
+        with pytest.raises(RefusedError, match="too large"):
+            bring(scripts, f"#{'x' * 2**20}\n")
+        assert scripts.get(NAME) == sealed("keep;\n")
         assert bring(scripts, None) is Outcome.REMOVED
         assert scripts.listed() == {}
 
 
-def test_what_he_has_edited_is_left(alice: Person) -> None:
+def test_what_he_has_edited_is_left(either: Person) -> None:
     edited = sealed("keep;\n") + b"# mine\n"
-    with alice.his() as scripts:
+    with either.his() as scripts:
         scripts.put(NAME, edited)
-    with alice.ours() as scripts:
+    with either.ours() as scripts:
         for body in ("discard;\n", None):
             assert bring(scripts, body) is Outcome.EDITED
         assert scripts.get(NAME) == edited
         assert bring(scripts, "discard;\n", force=True) is Outcome.INSTALLED
 
 
-def test_what_he_has_made_active_stays_active_and_says_nothing(alice: Person) -> None:
-    with alice.ours() as scripts:
+def test_what_he_has_made_active_stays_active_and_says_nothing(either: Person) -> None:
+    with either.ours() as scripts:
         bring(scripts, into("Ours"))
-    with alice.his() as scripts:
+    assert either.gets() == {"INBOX": 1, "Ours": 1}
+    with either.his() as scripts:
         rules.activate(scripts, NAME)
-    with alice.ours() as scripts:
+    with either.ours() as scripts:
         assert bring(scripts, None) is Outcome.REMOVED
         assert scripts.listed() == {NAME: True}
-    assert alice.gets() == {"INBOX": 1}
+    assert either.gets() == {"INBOX": 2, "Ours": 1}
 
 
 def test_who_installs_comes_by_managesieve_alone(alice: Person) -> None:
@@ -214,3 +235,54 @@ def test_who_installs_comes_by_managesieve_alone(alice: Person) -> None:
         opened(Master("127.0.0.1", 9, rules.NAME, ""), alice.box.user, Deadline.after(30)),
     ):
         pass
+
+
+def test_doveadm_tells_what_managesieve_tells(alice: Person) -> None:
+    """Which extensions there are; names of whatever letters; a script byte by byte."""
+    by_doveadm = doveadm(alice.box.user)
+    odd = b'# \xff\x0c "q" {5}\r\nkeep;\r\n# no end' + b"x" * 2**18
+    with alice.his() as scripts:
+        assert by_doveadm.extensions == scripts.extensions
+        scripts.put("ü b?'&", b"keep;\n")
+        rules.activate(scripts, "ü b?'&")
+        scripts.put(NAME, odd)
+        assert by_doveadm.listed() == scripts.listed()
+        assert by_doveadm.get(NAME) == odd
+        assert by_doveadm.get("x") is None
+        for text in (b"", b"\n", b"a\0b\n\n"):
+            alice.file.write_bytes(text)
+            assert by_doveadm.get(NAME) == text
+        with pytest.raises(RefusedError, match="active"):
+            by_doveadm.delete("ü b?'&")
+
+
+def test_doveadm_changes_the_scripts_of_nobody_else(alice: Person) -> None:
+    """Of no user whose name fits a mask; a name that begins as an option does is a name."""
+    domain = alice.box.user.partition("@")[2]
+    for user in (f"*@{domain}", f"alic?@{domain}"):
+        with pytest.raises(RefusedError, match="no such name"):
+            doveadm(user).put(NAME, b"keep;\n")
+    with pytest.raises(RefusedError, match=r"^User doesn't exist$"):
+        doveadm(f"nobody@{domain}").put(NAME, b"keep;\n")
+    assert doveadm(alice.box.user).get(NAME) is None
+    alice.server.add_user(f"-a@{domain}")
+    assert bring(doveadm(f"-a@{domain}"), "keep;\n") is Outcome.INSTALLED
+
+
+def test_a_server_that_hangs_costs_doveadm_no_more_than_the_time_there_is(alice: Person) -> None:
+    bring(doveadm(alice.box.user), "keep;\n")
+    alice.server.pause()
+    try:
+        with pytest.raises(ServerError, match="in time"):
+            bring(doveadm(alice.box.user, 0.3), "discard;\n")
+    finally:
+        alice.server.resume()
+    assert doveadm(alice.box.user).get(NAME) == sealed("keep;\n")
+
+
+def test_a_server_that_is_down_is_told_by_doveadm(
+    ground: Ground, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CONFIG_FILE", str(Dovecot(ground).config))
+    with pytest.raises(ServerError, match="lookup failed"):
+        doveadm("alice@down.test").get(NAME)

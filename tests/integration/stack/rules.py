@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from iems.serve.deadline import Deadline
-from sieve.installing.managesieve import Master, Scripts, opened
+from sieve.installing.managesieve import Connection, Master, opened
 from tests.integration.stack import deployed
 from tests.integration.stack.dovecot import Dovecot
 from tests.integration.stack.ground import owned
@@ -48,13 +48,13 @@ def master(server: Dovecot) -> Master:
 
 
 @contextmanager
-def his_own(server: Dovecot, box: Mailbox, password: str) -> Iterator[Scripts]:
+def his_own(server: Dovecot, box: Mailbox, password: str) -> Iterator[Connection]:
     """The scripts of a user, as he edits them himself, by his own login."""
     own = Master("127.0.0.1", server.sieve, box.user, password)
     with opened(own, box.user, Deadline.after(30)) as scripts:
         yield scripts
 
 
-def activate(scripts: Scripts, name: str) -> None:
+def activate(scripts: Connection, name: str) -> None:
     """Make one the active script, which we never do."""
     scripts._wire.ask(b'SETACTIVE "%b"' % name.encode())

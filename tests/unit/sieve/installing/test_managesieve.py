@@ -12,14 +12,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from iems.serve.deadline import Deadline
-from sieve.installing.managesieve import Master, RefusedError, Scripts, ServerError, _Wire, opened
+from sieve.installing.managesieve import Connection, Master, _Wire, opened
+from sieve.installing.scripts import RefusedError, ServerError
 
 GREETING = b'"IMPLEMENTATION" "x"\r\n"SIEVE" "fileinto copy"\r\n"VERSION" "1.0"\r\nOK "ready"\r\n'
 MASTER = ("master@localhost", "secret")
 
 
 @contextlib.contextmanager
-def said(*answers: bytes, greeting: bytes = GREETING, seconds: float = 5) -> Iterator[Scripts]:
+def said(*answers: bytes, greeting: bytes = GREETING, seconds: float = 5) -> Iterator[Connection]:
     """The scripts on a server that gives these answers, one a command, and then hangs up."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
 
@@ -55,14 +56,17 @@ def test_what_the_server_knows() -> None:
 
 def test_scripts_are_read_as_they_are() -> None:
     text = b'keep; # "OK" {5}\r\nOK "no end"\r\n\xff'
+    listed = b'"one \\"two\\"" ACTIVE\r\n{4}\r\nfour\r\nOK "done"\r\n'
     answers = (
-        b"{%d}\r\n%b\r\nOK\r\n" % (len(text), text),
-        b'NO (NONEXISTENT) "there is none"\r\n',
-        b'"one \\"two\\"" ACTIVE\r\n{4}\r\nfour\r\nOK "done"\r\n',
+        *(listed, b"{%d}\r\n%b\r\nOK\r\n" % (len(text), text)),
+        listed,
+        *(listed, b'NO (NONEXISTENT) "there is none any more"\r\n'),
+        listed,
     )
     with said(*answers) as scripts:
-        assert scripts.get("a") == text
-        assert scripts.get("b") is None
+        assert scripts.get("four") == text
+        assert scripts.get("five") is None
+        assert scripts.get("four") is None
         assert scripts.listed() == {'one "two"': True, "four": False}
 
 
