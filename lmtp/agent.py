@@ -18,7 +18,7 @@ from iems.codec.delivered import delivered_to
 from iems.codec.headers import OwnFindings
 from iems.codec.printable import printable
 from iems.codec.senders import facts
-from iems.directory.account import ENHANCED, looped, unknown
+from iems.directory.account import looped, unknown
 from iems.directory.reader import Directory, DirectoryUnavailable
 from iems.dns.suffixes import shared
 from iems.model.address import Address, AddressError
@@ -43,6 +43,7 @@ from lmtp.judging import Judge, Judgement, Known
 from lmtp.originals import Originals
 from lmtp.outcome import LATE, Outcome, is_late, outcome
 from lmtp.provenance import Origin, Provenance
+from lmtp.refusal import refusal
 from lmtp.reply import Reply, reply
 from lmtp.subjects import Target, find_targets
 from lmtp.texts import Texts
@@ -237,14 +238,12 @@ class Delivery:
         answers = {
             Action.DISCARD: reply(250, "2.0.0", f"Taken; ref={reference}"),
             Action.DEFER: reply(451, "4.7.1", f"Not taken yet; ref={reference}"),
-            Action.REJECT: reply(550, "5.7.1", f"Refused by policy; ref={reference}; {contact}"),
         }
-        for action, answer in answers.items():
+        for action in (*answers, Action.REJECT):
             for one in decided.get(action, ()):
-                told = _closed(one, reference) or answer
                 yield Result(
                     one.target,
-                    told,
+                    answers.get(action) or refusal(one, reference, contact),
                     action.word,
                     self._account.details(one),
                     one.decision,
@@ -381,15 +380,6 @@ def _address(text: str) -> Address | None:
         return Address.parse(text)
     except AddressError:
         return None
-
-
-def _closed(one: Outcome, reference: str) -> Reply | None:
-    """The refusal for a mailbox that takes no mail, or not this again, with its reason."""
-    if one.action is not Action.REJECT or one.target.closed is None:
-        return None
-    [reason] = one.target.closed.reasons
-    found = reason.finding
-    return reply(550, ENHANCED[found.band], f"{printable(found.reason, 300)}; ref={reference}")
 
 
 def _unknown(target: Target) -> Result:

@@ -68,7 +68,7 @@ def kept(desk: Desk, user: Address, rules: Mailsort, *, force: bool = False) -> 
             remark(made.remarks)
             return entries.failed(f"the rules of {user} stay as they were")
         desk.keep(user, rules)
-        for pattern in sorted(made.refused & desk.shelf.read(user).allowed):
+        for pattern in sorted(made.refused.keys() & desk.shelf.read(user).allowed):
             entries.warn(
                 f"a rule refuses {pattern}, and the list of senders of {user} allows it, which "
                 "counts first"

@@ -6,12 +6,12 @@ in a message, for milter and agent to read.
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from iems.directory.admin import Admin
 from iems.directory.authority import Thing
-from iems.directory.policy import MAX_SENDERS, read_senders
+from iems.directory.policy import MAX_SENDERS, read_senders, read_told, told_value
 from iems.directory.store import Attributes, Write, differences
 from iems.directory.tree import (
     ADDRESS,
@@ -20,6 +20,7 @@ from iems.directory.tree import (
     REFUSED,
     SENDER,
     TARGET,
+    TOLD,
     canonical,
     user_entry,
 )
@@ -38,11 +39,12 @@ _SECONDS = 30.0
 class Stored:
     """What one user's entry says; `allowed` are patterns of his own list of senders.
 
+    `refused` is by pattern what the sender is told, empty for what the site says.
     `facts` is whether his script is told what was found in a message.
     """
 
     text: bytes = b""
-    refused: frozenset[str] = frozenset()
+    refused: Mapping[str, str] = field(default_factory=dict)
     facts: bool = False
     allowed: frozenset[str] = frozenset()
 
@@ -58,10 +60,11 @@ class Shelf:
         self._admin.authorise("show", _thing(user))
         row = self._admin.user(user, MAILSORT)
         subject = Subject(Kind.USER, user.key)
-        senders = read_senders(row.attributes.get(SENDER, ()), subject, lambda _note: None)
+        senders = read_senders(row.attributes.get(SENDER, ()), subject, _unheard)
+        told = read_told(row.attributes.get(TOLD, ()), subject, _unheard)
         return Stored(
             next(iter(row.attributes.get(MAILSORT, ())), b""),
-            frozenset(row.texts(REFUSED)),
+            {pattern: told.get(pattern, "") for pattern in row.texts(REFUSED)},
             "TRUE" in row.texts(FACTS),
             frozenset(pattern for pattern, one in senders.items() if one.allows),
         )
@@ -75,15 +78,16 @@ class Shelf:
             raise ValueError(f"the rules have {len(text)} bytes; expected at most {LARGEST}")
         return self._change(user, {MAILSORT: [text] if text else []})
 
-    def derive(self, user: Address, patterns: Collection[str], *, facts: bool) -> bool:
+    def derive(self, user: Address, patterns: Mapping[str, str], *, facts: bool) -> bool:
         """Have exactly these envelope senders refused, and his script told what was found or not.
 
+        The senders are told the texts, where they are not empty.
         Whether anything changed; ValueError where the senders are more than count.
         """
         if len(patterns) > MAX_SENDERS:
             raise ValueError(f"{len(patterns)} senders are refused; at most {MAX_SENDERS} count")
-        refused = [one.encode() for one in sorted(patterns)]
-        return self._change(user, {REFUSED: refused, FACTS: [b"TRUE"] if facts else []})
+        known = {FACTS: [b"TRUE"] if facts else []}
+        return self._change(user, {**refused_values(patterns), **known})
 
     def others(self, user: Address) -> tuple[str, ...]:
         """The other addresses by which he alone is written to, sorted: aliases that lead to nobody
@@ -110,6 +114,16 @@ class Shelf:
         if failure is not None:
             raise failure
         return True
+
+
+def refused_values(patterns: Mapping[str, str]) -> Attributes:
+    """The attributes that say who is refused, and what he is told."""
+    told = [told_value(*one) for one in sorted(patterns.items()) if one[1]]
+    return {REFUSED: [one.encode() for one in sorted(patterns)], TOLD: told}
+
+
+def _unheard(_note: str) -> None:
+    """Of what is left out the daemons tell who read it for mail."""
 
 
 def _thing(user: Address) -> Thing:

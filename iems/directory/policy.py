@@ -8,13 +8,13 @@ user's own hand: what cannot be read is left out with a note, and takes no other
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from iems.codec.headers import OwnRule
 from iems.model.finding import MATCHED, TEMPERROR, Finding
 from iems.model.policy import Action, Layer, Rule, Subject, allowed, decide
-from iems.model.senders import SenderEntry, Senders
+from iems.model.senders import MAX_TOLD, SenderEntry, Senders, parse_pattern
 
 MAX_VALUES = 500
 """Rules of one subject that are read; a site has some tens of checks with few bands each."""
@@ -29,6 +29,8 @@ _CHECK = re.compile(
     r"[a-z0-9-]{1,32}(?:/(?:[a-z0-9_.-]{1,64}|\*))?|header/[!-.0-~]{1,320}/[a-z0-9.-]{1,64}"
 )
 _BAND = re.compile(r"[a-z]{1,32}")
+_TOLD = re.compile(rf'((?:"(?:[^"\\]|\\.)*"@)?[^ "]+) ([ -~]{{1,{MAX_TOLD}}})')
+"""A pattern, whose local part may be in quotes, and what is told."""
 
 OWN_BANDS = (MATCHED, TEMPERROR)
 """Those of a rule about header fields."""
@@ -77,9 +79,41 @@ def read_senders(values: Iterable[bytes], subject: Subject, note: Callable[[str]
     return senders
 
 
-def read_refused(values: Iterable[bytes], subject: Subject, note: Callable[[str], None]) -> Senders:
-    """What a user's rules refuse by the envelope sender: each value is a pattern and no more."""
-    return read_senders((b"block %b envelope" % value for value in values), subject, note)
+def read_refused(
+    values: Iterable[bytes],
+    texts: Iterable[bytes],
+    subject: Subject,
+    note: Callable[[str], None],
+) -> Senders:
+    """What a user's rules refuse by the envelope sender: each value is a pattern and no more.
+
+    The texts are `told_value`s of some of them.
+    """
+    senders = read_senders((b"block %b envelope" % value for value in values), subject, note)
+    told = read_told(texts, subject, note)
+    return {one: replace(entry, told=told.get(one, "")) for one, entry in senders.items()}
+
+
+def read_told(
+    values: Iterable[bytes], subject: Subject, note: Callable[[str], None]
+) -> Mapping[str, str]:
+    """What senders are told, by pattern; each value that says no such thing goes to `note`."""
+    told: dict[str, str] = {}
+    for count, value in enumerate(sorted(values)):
+        if count == MAX_SENDERS:
+            note(f"{subject} has more than {MAX_SENDERS} texts; the rest is left out")
+            break
+        try:
+            pattern, text = _told(value.decode("utf-8"))
+            told.setdefault(pattern, text)
+        except ValueError as error:
+            note(f"{subject}: text {value[:200]!r} is left out: {error}")
+    return told
+
+
+def told_value(pattern: str, text: str) -> bytes:
+    """The value by which the sender is told this; the text has 1 to MAX_TOLD printable ASCII."""
+    return f"{pattern} {text}".encode()
 
 
 def with_headers(layer: Layer, values: Iterable[bytes], note: Callable[[str], None]) -> Layer:
@@ -192,6 +226,13 @@ def _rule(value: bytes) -> tuple[tuple[str, str], Rule]:
     if kind == "allow":
         return (check, band), Rule(allow=frozenset(map(Action.parse, rest.split(","))))
     raise ValueError("expected choice or allow as the third word")
+
+
+def _told(text: str) -> tuple[str, str]:
+    found = _TOLD.fullmatch(text)
+    if found is None:
+        raise ValueError(f"expected PATTERN TEXT, at most {MAX_TOLD} characters of ASCII")
+    return parse_pattern(found[1]), found[2]
 
 
 def _joined(present: Rule, rule: Rule) -> Rule:

@@ -31,8 +31,9 @@ DISABLED, KIND, FORWARD, READS = "iemsDisabled", "iemsKind", "iemsForward", "iem
 NAME = "cn"
 ADMIN, PASSWORD, LOCKED = "iemsAdmin", "userPassword", "pwdAccountLockedTime"
 LANGUAGE, FILTER = "preferredLanguage", "iemsBayes"
-MAILSORT, REFUSED, FACTS = "iemsMailsort", "iemsMailsortRefuse", "iemsMailsortFacts"
-_OF_USER = (DISABLED, KIND, FORWARD, READS, LANGUAGE, FILTER, REFUSED, FACTS)
+MAILSORT, FACTS = "iemsMailsort", "iemsMailsortFacts"
+REFUSED, TOLD = "iemsMailsortRefuse", "iemsMailsortRefuseText"
+_OF_USER = (DISABLED, KIND, FORWARD, READS, LANGUAGE, FILTER, REFUSED, TOLD, FACTS)
 ATTRIBUTES = (
     CLASS,
     ADDRESS,
@@ -204,7 +205,8 @@ def read_layer(row: Row, subject: Subject, note: Note) -> Layer:
     """What the entry of a domain, user or list says of mail to it."""
     policy = read_policy(row.attributes.get(POLICY, ()), subject, note)
     own = read_senders(row.attributes.get(SENDER, ()), subject, note)
-    ruled = read_refused(row.attributes.get(REFUSED, ()), subject, note)
+    refused, told = (row.attributes.get(one, ()) for one in (REFUSED, TOLD))
+    ruled = read_refused(refused, told, subject, note)
     senders = {**ruled, **own}
     layer = replace(policy, senders=senders, sees_junk=_maybe(row, READS).lower() != POP3)
     headers = () if subject.kind is Kind.USER else row.attributes.get(HEADER, ())

@@ -224,7 +224,7 @@ def decide(
     """
     ordered = tuple(layers)
     notes: list[str] = []
-    blocks = ruling is not None and not ruling.entry.allows
+    blocks = ruling if ruling is not None and not ruling.entry.allows else None
     allows = None if blocks else ruling
     shadow = ordered[0].shadow if ordered else {}
     reasons, shadows = [], []
@@ -235,8 +235,9 @@ def decide(
         elif finding.band:
             reasons.append(_walk(finding, ordered, notes, role, leaves, allows))
     if blocks:
-        blocked = _walk(BLOCKED, ordered, notes, role, leaves)
-        reasons.append(replace(blocked, ruling=ruling))
+        told = replace(BLOCKED, reason=blocks.entry.told or BLOCKED.reason)
+        blocked = _walk(told, ordered, notes, role, leaves)
+        reasons.append(replace(blocked, ruling=blocks))
     action = max((reason.action for reason in reasons), default=Action.DELIVER)
     return Decision(action, tuple(reasons), tuple(notes), tuple(shadows))
 

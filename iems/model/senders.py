@@ -22,17 +22,25 @@ from iems.model.envelope import IpAddress
 _LONGEST = 400
 """Characters of an entry; an address has at most 320."""
 
+MAX_TOLD = 200
+"""Characters of what a blocked sender is told: help and reference stand on the same line."""
+
 _UNVERIFIED, _ENVELOPE = "unverified", "envelope"
 
 
 @dataclass(frozen=True, slots=True)
 class SenderEntry:
-    """One entry; `pattern` is in the one form in which patterns are compared."""
+    """One entry; `pattern` is in the one form in which patterns are compared.
+
+    `told` is what the sender is told whom it blocks, printable ASCII; empty: what the site says. It
+    is no part of the text of an entry.
+    """
 
     pattern: str
     allows: bool
     unverified: bool = False
     envelope: bool = False
+    told: str = ""
 
     @classmethod
     def parse(cls, text: str) -> SenderEntry:

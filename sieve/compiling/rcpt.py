@@ -1,9 +1,15 @@
-"""Rules that refuse by the envelope's sender alone: what can be told at RCPT, before content."""
+"""Rules that refuse by the envelope's sender alone: what can be told at RCPT, before content.
+
+A reply of SMTP is printable ASCII (RFC 5321 section 4.2); of a text that has other letters nothing
+is said in it (RFC 5429 section 2.2), and the site's own text stands there.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
+from iems.codec.printable import printable
+from iems.model.senders import MAX_TOLD
 from sieve.compiling.senders import Met, senders_of
 from sieve.mailsort.rule import (
     AddressTest,
@@ -30,6 +36,21 @@ class Blocked:
     operator: Operator
     values: tuple[str, ...]
     text: str
+
+    @property
+    def told(self) -> str:
+        """The text as one line of a reply, cut where it is too long; empty where it is none."""
+        line = " ".join(self.text.split())
+        return printable(line, MAX_TOLD) if line.isascii() and line.isprintable() else ""
+
+    @property
+    def doubt(self) -> str:
+        """What the sender is not told of it; empty where he is told all."""
+        if not self.told and self.text.strip():
+            return "the sender is told the site's text: a reply of SMTP has ASCII alone"
+        if len(" ".join(self.text.split())) > MAX_TOLD:
+            return f"the sender is told {MAX_TOLD} characters of its text: a reply is one line"
+        return ""
 
 
 def blocked_of(rules: tuple[Rule, ...]) -> dict[int, tuple[Blocked, ...]]:

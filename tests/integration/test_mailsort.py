@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from iems.model.policy import BLOCKED
 from iems.settings.mailsort import DOVEADM, MANAGESIEVE
 from sieve.installing.sealed import NAME
 from sieve.mailsort.rule import (
@@ -128,7 +129,7 @@ def test_a_sender_who_is_refused_is_told_at_rcpt(alice: Person, tmp_path: Path) 
     assert status["refused"] == [".worse.example", "spam@bad.example", "worse.example"]
     alice.system.reload()  # or the directory's answers are a minute old
     for number, sender in enumerate(("spam@bad.example", "x@worse.example", "x@sub.worse.example")):
-        assert "does not take mail of this sender" in alice.gets(
+        assert f"<{alice.box.user}>: Go away.; help: " in alice.gets(
             f"no{number}", sender=sender, code=550
         )
     alice.gets("author", "X-Original-From: x", sender="x@fine.example")
@@ -142,6 +143,35 @@ def test_a_sender_who_is_refused_is_told_at_rcpt(alice: Person, tmp_path: Path) 
     alice.system.reload()
     alice.gets("yes", sender="spam@bad.example")
     alice.box.wait(3)
+
+
+def test_each_recipient_s_rule_has_its_own_text_and_the_sender_is_told_it_too_late(
+    alice: Person, mailsystem: MailSystem, fresh: Fresh, tmp_path: Path
+) -> None:
+    """At RCPT; of a text that is not ASCII the site's. Mail of this host gets it in a bounce."""
+    sender = f"x@{fresh.domain}.example"
+    whole = "I have left, write to bob@else.example 100 %s%n."
+    people = [alice, *(person(mailsystem, fresh, name) for name in ("bob", "carol"))]
+    texts = (whole.replace(" write", "\r\n write"), "Ich mag das nicht, schön.", "No.")
+    bad = AddressTest(Party.ENVELOPE_FROM, Operator.IS, (sender,))
+    for one, text in zip(people, texts, strict=True):
+        one.rules(tmp_path, Rule("left", bad, (Reject(text),)))
+    mailsystem.reload()  # or the directory's answers are a minute old
+    client = (fresh.ip, "mx.sender.example")
+    message = f"From: {sender}\r\nSubject: to all\r\n\r\ntext\r\n".encode()
+    users = [one.box.user for one in people]
+    sent = send(mailsystem.port(), sender, users, message, client=client)
+    for user, told in zip(users, (whole, BLOCKED.reason, "No."), strict=True):
+        reply = sent.recipients[user]
+        assert reply.code == 550
+        assert reply.text.startswith(f"5.7.1 <{user}>: {told}; help: ")
+    reference = sent.recipients[users[0]].text.rpartition("reference ")[2]
+    assert whole in json.dumps(mailsystem.why(reference))
+    local = send(mailsystem.port("local"), sender, users[:1], message)
+    assert local.accepted == (users[0],)
+    assert alice.went() == [("", (sender,))]
+    assert whole.encode() in b" ".join(mailsystem.sent_out()[-1].message.split())
+    assert alice.box.messages() == []
 
 
 def test_a_reply_is_sent_once(alice: Person, tmp_path: Path) -> None:

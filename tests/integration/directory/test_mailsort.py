@@ -36,6 +36,7 @@ def populated(server: Slapd) -> Slapd:
         + tree.user(
             f"alice@{DOMAIN}",
             *(*refused, "iemsMailsortRefuse: own.example", "iemsSender: block own.example"),
+            "iemsMailsortRefuseText: Spam@example.net I have left.",
             "iemsSender: allow friend.example",
         )
         + tree.user(f"bob@{DOMAIN}")
@@ -73,6 +74,8 @@ def test_what_rules_refuse_stands_beside_the_list(populated: Slapd, kind: str) -
         "block own.example",
         "allow friend.example",
     }
+    told = {one.pattern: one.told for one in found.layer.senders.values() if one.told}
+    assert told == ({"spam@example.net": "I have left."} if kind == "ldap" else {})
 
 
 def test_rules_are_kept_as_they_are(populated: Slapd) -> None:
@@ -85,10 +88,13 @@ def test_rules_are_kept_as_they_are(populated: Slapd) -> None:
         assert rules.read(BOB).text == text
     with pytest.raises(ValueError, match="expected at most"):
         rules.write(BOB, b"x" * (LARGEST + 1))
-    assert rules.derive(BOB, {"b.example", "a@b.example"}, facts=True)
-    assert not rules.derive(BOB, ["a@b.example", "b.example"], facts=True)
-    assert rules.read(BOB).refused == {"a@b.example", "b.example"}
-    assert rules.derive(BOB, (), facts=False)
+    refused = {"b.example": "", "a@b.example": "No.", '"x y"@b.example': "No, 100 %"}
+    assert rules.derive(BOB, refused, facts=True)
+    assert not rules.derive(BOB, dict(reversed(refused.items())), facts=True)
+    assert rules.read(BOB).refused == refused
+    assert rules.derive(BOB, {**refused, "a@b.example": "no."}, facts=True)
+    assert rules.read(BOB).refused["a@b.example"] == "no."
+    assert rules.derive(BOB, {}, facts=False)
     assert rules.write(BOB, b"")
     assert rules.read(BOB) == Stored()
     assert set(told) == {f"site set mailsort bob@{DOMAIN} done"}

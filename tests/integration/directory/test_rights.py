@@ -27,9 +27,9 @@ EVE, BOTH = tree.user_dn("eve@elsewhere.rights.test"), f"iemsAddress=both@{DOMAI
 RULE, RULES = b"dnsbl/x listed choice junk", f"cn=users,ou=passwords,{BASE}"
 HEADER, FAR = ("iemsHeader", b"offer junk Subject contains x"), ("iemsForward", b"far@example.net")
 OWN = (("iemsPolicy", RULE), ("iemsSender", b"allow friend@example.net"))
-MORE = (("iemsMailsort", b"{}"), ("iemsMailsortRefuse", FAR[1]), ("iemsMailsortFacts", b"TRUE"))
-SELF = (FAR, ("iemsBayes", b"off"), *MORE)
-OF_SELF = ("user forward", "filter of a user", "rules of a user", "user policy", "filter of a user")
+MORE = [(f"iemsMailsortRefuse{end}", b"far@example.net No.") for end in ("", "Text")]
+SELF = (FAR, *MORE, ("iemsMailsort", b"{}"), ("iemsMailsortFacts", b"TRUE"), ("iemsBayes", b"off"))
+OF_SELF = ["user forward", *["user policy"] * 2, "rules of a user", *["filter of a user"] * 2]
 
 
 @dataclass(frozen=True)
@@ -253,7 +253,7 @@ def test_readers_see_where_mail_goes(populated: Slapd, actor: str) -> None:
     places = {"objectClass", "uid", "iemsAddress", "iemsTarget", "iemsForward", "iemsDomainName"}
     policy = {"iemsPolicy", "iemsSender", "iemsHeader", "iemsKind", "iemsDisabled", "iemsReads"}
     own = set() if actor == "postfix" else {*policy, "cn", "sn", "title", "l", "preferredLanguage"}
-    assert set().union(*shown.values()) - {"iemsBayes", MORE[1][0], MORE[2][0]} == places | own
+    assert set().union(*shown.values()) - {"iemsBayes", SELF[4][0], *dict(MORE)} == places | own
 
 
 @pytest.mark.parametrize("actor", ACTORS)

@@ -29,6 +29,7 @@ NUMBERS = {
     "1.13": "iemsMailsort",
     "1.14": "iemsMailsortRefuse",
     "1.15": "iemsMailsortFacts",
+    "1.16": "iemsMailsortRefuseText",
     "2.1": "iemsDomain",
     "2.2": "iemsUser",
     "2.3": "iemsAlias",

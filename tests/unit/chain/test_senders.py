@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 
@@ -11,7 +11,8 @@ from iems.model.finding import Finding
 from iems.serve.deadline import Deadline
 from milters.checks.protocol import Known, Pending, Stage, View
 from milters.reply import Continue, Reject
-from tests.unit.chain.world import World, finish
+from tests.unit.chain.world import World, finish, rcpt
+from tests.unit.directory.ruled import refusing
 
 DIRECTORY = """
 [domains."example.test"]
@@ -164,6 +165,34 @@ def test_a_network_is_the_client_s(ip: str, answer: str) -> None:
     world = Lists()
     world.use(Fixed("dnsbl/free", Stage.CONNECT, (Finding("dnsbl/free", "fail", "listed"),)))
     assert world.send("x@a.test", ip=ip)[0] == answer
+
+
+def test_whom_a_rule_refuses_is_told_its_text_for_each_recipient() -> None:
+    """Also where the address is long; the null sender is refused by no rule."""
+    long = "x" * 64
+    texts = {"alice": "I have left, 100 %.", "bob": "", "dora": "Write to bob.", long: "y" * 200}
+    world = World()
+    directory = refusing({f"{one}@example.test": {"bad.test": texts[one]} for one in texts})
+    world.runtime = replace(world.runtime, directory=directory)
+    chain = world.connect(CLEAN)
+    chain.mail("<joe@bad.test>", {})
+    replies = rcpt(chain, *texts)
+    for reply, (name, text) in zip(replies, texts.items(), strict=True):
+        assert isinstance(reply, Reject)
+        told = text or "the recipient does not take mail of this sender"
+        end = "; help: help@example.test; reference REF00"
+        assert (reply.code, reply.enhanced) == (550, "5.7.1")
+        assert reply.text == f"<{name}@example.test>: {told}{end}"
+        [record] = (one for one in world.recorder.committed if one.recipient.startswith(name))
+        assert record.reply == f"550 5.7.1 {reply.text}"
+        reasons = record.details["reasons"]
+        assert isinstance(reasons, list)
+        assert [(row["reason"], row["entry"]) for row in reasons] == [
+            (told, "block bad.test envelope")
+        ]
+    chain.abort()
+    chain.mail("<>", {})
+    assert isinstance(rcpt(chain, "alice")[0], Continue)
 
 
 def test_the_record_names_the_entry_and_whose_it_is() -> None:

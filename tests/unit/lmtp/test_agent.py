@@ -24,6 +24,7 @@ from lmtp.outcome import outcome
 from lmtp.provenance import Provenance
 from lmtp.subjects import Target, find_targets
 from lmtp.upstream import Upstream
+from tests.unit.directory.ruled import refusing
 from tests.unit.lmtp.conftest import ACTIONS, DIRECTORY, LISTED, NOW, Office, settings
 from tests.unit.lmtp.parts import Hop, Taken
 
@@ -106,6 +107,30 @@ def test_a_reject_after_the_queue_bounces_only_to_our_own(
     if answer.startswith("550"):
         assert answer.endswith("ref=ref012345678; https://help.example.test")
         assert office.records()[0].action == "reject"
+
+
+@pytest.mark.parametrize(
+    ("site", "channel", "said", "action"),
+    [
+        ("bounce", "internet", "550 5.7.1 I have left.; ref=ref012345678; https://help", "reject"),
+        ("junk", "internet", "250", "junk"),
+        ("junk", "submission", "550 5.7.1 I have left.; ref=", "reject"),
+        ("quarantine", "local", "550 5.7.1 I have left.; ref=", "reject"),
+    ],
+)
+def test_whom_a_rule_refuses_too_late_is_told_its_text_where_he_is_told_at_all(
+    office: Office, site: str, channel: str, said: str, action: str
+) -> None:
+    directory = refusing({"alice@b.test": {"bad.test": "I have left."}})
+    made = office.with_settings(reject_after_queue=site)
+    made = replace(made, agent=replace(made.agent, directory=directory))
+    [answer] = made.deliver("alice", sender="x@bad.test", channel=channel, findings=())
+    assert answer.startswith(said)
+    [record] = office.records()
+    assert record.action == action
+    reasons = record.details["reasons"]
+    assert isinstance(reasons, list)
+    assert [row["reason"] for row in reasons] == ["I have left."]
 
 
 def test_a_deferral_ends_in_quarantine(office: Office) -> None:

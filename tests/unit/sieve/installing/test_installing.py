@@ -61,14 +61,14 @@ def refusing(*values: str, operator: Operator = Operator.IS) -> Mailsort:
 
 def test_who_is_refused_at_rcpt_is_in_no_script() -> None:
     made = ready(refusing("A@Bad.example"), PIGEONHOLE, Site(), 10)
-    assert made.refused == {"a@bad.example"}
+    assert made.refused == {"a@bad.example": "No."}
     assert made.usable
     assert "bad.example" not in (made.body or "").lower()
 
 
 def test_a_domain_is_itself_and_all_below_it() -> None:
     made = ready(refusing("bad.example", operator=Operator.IN_DOMAIN), PIGEONHOLE, Site(), 10)
-    assert made.refused == {"bad.example", ".bad.example"}
+    assert made.refused == {"bad.example": "No.", ".bad.example": "No."}
 
 
 @pytest.mark.parametrize(
@@ -80,7 +80,7 @@ def test_a_domain_is_itself_and_all_below_it() -> None:
 )
 def test_what_a_list_cannot_say_the_script_does(rules: Mailsort, most: int) -> None:
     made = ready(rules, PIGEONHOLE, Site(), most)
-    assert made.refused == frozenset()
+    assert made.refused == {}
     assert made.body
     assert "Junk" in made.body
     assert made.remarks[0].severity is Severity.WARNING
@@ -93,7 +93,7 @@ def test_no_rules_are_no_script() -> None:
 
 def test_patterns_are_those_of_a_list_of_senders() -> None:
     told = Blocked("", Operator.IS, ('"joe x"@Bad.example',), "")
-    assert patterns([told], 1) == {'"joe x"@bad.example'}
+    assert patterns([told], 1) == {'"joe x"@bad.example': ""}
 
 
 def test_the_order_is_that_of_the_numbers_up_to_the_first_gap() -> None:
