@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from iems.directory.policy import read_refused, told_value
@@ -26,12 +26,12 @@ from sieve.mailsort.rule import (
 )
 from sieve.script.profile import PIGEONHOLE
 
-DOMAINS = ("a.example", "x.a.example", "y.x.a.example", "b.example")
-LOCALS = ("joe", "Joe", "j o e", 'j"e\\', "jöe")
+DOMAINS = ("a.example", "x.a.example", "y.x.a.example")
+LOCALS = ("joe", "Joe", 'j "e\\', "jöe")
 ALICE = Subject(Kind.USER, "alice@example.test")
 
 senders = st.builds(Address, st.sampled_from(LOCALS), st.sampled_from(DOMAINS))
-texts = st.sampled_from(["I have left.", "100 % no", "Two\r\nlines"]) | st.text(max_size=300)
+texts = st.sampled_from(["I have left.", "100 % no", "Two\r\nlines", "No." * 99, "schön", ""])
 tests = st.builds(
     Blocked,
     st.just(""),
@@ -54,7 +54,21 @@ def holds(one: Blocked, sender: Address) -> bool:
     return any(f".{sender.domain}".endswith(f".{value}") for value in one.values)
 
 
+def within(domain: str, text: str) -> Blocked:
+    return Blocked("", Operator.IN_DOMAIN, (domain,), text)
+
+
 @given(st.lists(tests, max_size=5), st.none() | senders)
+@example(
+    [within("a.example", "One."), Blocked("", Operator.IS, ("joe@a.example",), "Two.")],
+    Address("joe", "a.example"),
+)
+@example(
+    [within("a.example", "One."), within("x.a.example", "Two.")], Address("joe", "x.a.example")
+)
+@example(
+    [within("a.example", "One."), within("y.x.a.example", "Two.")], Address("joe", "y.x.a.example")
+)
 def test_a_sender_is_told_the_text_of_the_first_rule_that_holds(
     blocked: list[Blocked], sender: Address | None
 ) -> None:
