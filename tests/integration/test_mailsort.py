@@ -217,9 +217,10 @@ def test_vacation_by_command(alice: Person) -> None:
 def test_two_who_answer_and_send_on_to_each_other_stop(
     alice: Person, mailsystem: MailSystem, fresh: Fresh, tmp_path: Path
 ) -> None:
-    """Each gets the message once, and its sender one answer: bob was not written to himself.
+    """Each gets every message once, and a sender one answer: bob was not written to himself.
 
-    What bob's script sends back to alice is refused, which is a loop to the agent.
+    What bob's script sends back to alice is refused, which is a loop to the agent. Where bob is the
+    sender, he has her answer and the refusal, which his script sends on once: nobody answers them.
     """
     bob = person(mailsystem, fresh, "bob")
     for one, other in ((alice, bob), (bob, alice)):
@@ -235,8 +236,18 @@ def test_two_who_answer_and_send_on_to_each_other_stop(
     domain = fresh.domain.encode()
     about_it = [one.message for one in mailsystem.sent_out() if domain in one.message]
     assert [b"I am away." in one for one in about_it].count(True) == 1
-    assert all(b"mail loop" in one for one in about_it if b"I am away." not in one)
+    assert [b"mail loop" in one for one in about_it] == [
+        b"I am away." not in one for one in about_it
+    ]
+    assert len(about_it) == 2
     assert len(alice.box.messages()) == len(bob.box.messages()) == 1
+    text = f"To: {alice.box.user}\r\nMessage-ID: <second.{fresh.domain}>\r\n\r\ntext\r\n"
+    send(mailsystem.port("local"), bob.box.user, [alice.box.user], text.encode())
+    assert len(alice.went()) == 2
+    for one in (alice, bob):
+        _first, *others = one.box.messages()
+        said = [(b"I am away." in text, b"mail loop" in text) for text in others]
+        assert sorted(said) == [(False, False), (False, True), (True, False)]
 
 
 def test_his_own_script_stays_and_comes_after_ours(alice: Person, tmp_path: Path) -> None:
