@@ -356,17 +356,25 @@ def test_what_runs_is_what_is_written(server: Server) -> None:
 
 
 def test_man_pages_and_completion_are_found(server: Server) -> None:
-    for page in ("iems.1", "iems-milter.8", "iems-lmtp.8", "iems-bayes.8", "iems.toml.5"):
+    """So are the commands."""
+    shell = server.machine.shell
+    daemons = ("iems-milter.8", "iems-lmtp.8", "iems-bayes.8")
+    for page in ("iems.1", "iems-sieve.1", "iems.toml.5", *daemons):
         name, _dot, section = page.rpartition(".")
-        found = server.machine.shell(f"man -w {section} {name}").strip()
+        found = shell(f"man -w {section} {name}").strip()
         assert found.startswith("/opt/iems/"), "the link leads to the release"
         assert found.endswith(f"/share/man/man{section}/{page}")
-        assert server.machine.shell(f"man -P cat {section} {name}")
-    script = (
-        ". /usr/share/bash-completion/bash_completion; _completion_loader iems; complete -p iems"
-    )
-    assert server.machine.shell(f"bash -c '{script}'") == "complete -F _iems iems\n"
-    assert server.machine.shell("iems --version").startswith("iems ")
+        assert shell(f"man -P cat {section} {name}")
+    loader = ". /usr/share/bash-completion/bash_completion; _completion_loader"
+    for command, function in (("iems", "_iems"), ("iems-sieve", "_iems_sieve")):
+        offered = shell(f"bash -c '{loader} {command}; complete -p {command}'")
+        assert offered == f"complete -F {function} {command}\n"
+        assert (
+            shell(f"head -1 /usr/local/share/zsh/site-functions/_{command}").split()[1] == command
+        )
+        for user in ("root", "nobody"):
+            told = server.machine.run("sh", "-lc", f"{command} --version", user=user, cwd="/")
+            assert told.stdout.startswith(f"{command} ")
 
 
 def test_open_ports_are_the_promised_ones(server: Server) -> None:
