@@ -13,6 +13,7 @@ import pytest
 
 from tests.system.machine import POLICY_RC_D, machine
 from tests.system.provision import changes, first_run, met_ours, provision, recap, self_signed
+from tests.system.removal import is_taken_away
 from tests.system.server import Server, peopled
 from tests.system.test_upgrade import Load, current, newer_clone, rollback, runs
 from tests.system.world import CLEAN, World
@@ -88,6 +89,10 @@ def test_certbots_hook_has_the_renewed_certificate_served(plain: Server) -> None
     assert new != old
     plain.machine.shell(f"for hook in {HOOKS}/*; do $hook; done")
     assert served(plain) == {465: new, 993: new}
+
+
+def test_it_is_taken_away(plain: Server) -> None:
+    is_taken_away(plain)
 
 
 def served(server: Server) -> dict[int, bytes]:

@@ -1,7 +1,8 @@
 """Another release of the suite and back again, with mail in the queue and more on its way.
 
-The clone on the machine is changed, so that `make mailserver` makes another release of it; the last
-test leaves clone and machine as they were. The tests are steps of one story, in this order.
+The clone on the machine is changed, so that `make mailserver` makes another release of it. The
+tests are steps of one story, in this order. The last one takes the suite away: of all modules this
+is the last.
 """
 
 from __future__ import annotations
@@ -12,8 +13,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+import pytest
+
+from tests.system import rules
 from tests.system.machine import Machine
 from tests.system.provision import CLONE, provision, recap
+from tests.system.removal import is_taken_away
 from tests.system.server import Server
 from tests.system.world import CLEAN, ON_DELEGATED
 from tests.waiting import eventually
@@ -155,6 +160,22 @@ def test_without_a_release_before_there_is_no_way_back(server: Server) -> None:
     finally:
         machine.shell(f"ln -s /opt/iems/{before} /opt/iems/previous")
     runs(machine, only)
+
+
+def test_an_upgrade_brings_what_rules_need(server: Server) -> None:
+    """To a server of a release that knew none; then they are set and done."""
+    rules.take_away(server.machine)
+    with pytest.raises(AssertionError):
+        rules.are_known(server.machine)
+    provision(server.machine, log="rules")
+    rules.are_known(server.machine)
+    rules.with_a_rule(server, "rita")
+    rules.moves(server, "rita")
+
+
+def test_it_is_taken_away(server: Server) -> None:
+    """At the very end: no test after this one finds the suite."""
+    is_taken_away(server)
 
 
 def switched(server: Server, load: Load, switch: Callable[[], str]) -> str:
