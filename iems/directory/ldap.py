@@ -1,10 +1,9 @@
 """An LDAP server as a `Store` (RFC 4511): the only module that knows python-ldap.
 
-Connections are opened when they are wanted (so after the fork), at most `size` of them, each used
-by one thread at a time and kept for the next. A kept one that turns out to be dead is replaced
-once, if the operation only reads; every other fault ends its connection. The server has until the
-deadline for everything: a free connection, the connect, the bind and the answer. Beyond it, and
-for every answer that is none, `DirectoryUnavailable`.
+Connections are kept (`iems.directory.pool`), at most `size` of them; what only reads is asked again
+where a kept one was dead. The server has until the deadline for everything: a free connection, the
+connect, the bind and the answer. Beyond it, and for every answer that is none,
+`DirectoryUnavailable`.
 
 python-ldap's own reconnecting class is not used: it tries again after a time-out, too, so that a
 call takes twice the time that its caller has, and it grows by an entry with every option set.
@@ -13,8 +12,8 @@ call takes twice the time that its caller has, and it grows by an entry with eve
 from __future__ import annotations
 
 import contextlib
+import functools
 import re
-import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
@@ -26,6 +25,7 @@ from ldap.controls.libldap import SimplePagedResultsControl
 from ldap.ldapobject import SimpleLDAPObject
 
 from iems.codec.printable import printable
+from iems.directory.pool import Pool, Way
 from iems.directory.reader import DirectoryUnavailable
 from iems.directory.store import (
     Attributes,
@@ -83,9 +83,7 @@ class LdapStore:
 
     def __init__(self, account: Account, size: int) -> None:
         self._account = account
-        self._free = threading.BoundedSemaphore(size)
-        self._kept: list[SimpleLDAPObject] = []
-        self._lock = threading.Lock()
+        self._pool = Pool(Way(account.uri, self._open, _end, ldap.SERVER_DOWN), size)
 
     def search(
         self,
@@ -95,17 +93,32 @@ class LdapStore:
         deadline: Deadline,
     ) -> Sequence[Row]:
         """See `Reader`."""
-        text = _filter(any_of)
-        top = self._dn(base)
+        text, top = _filter(any_of), self._dn(base)
 
         def ask(connection: SimpleLDAPObject) -> Sequence[Row]:
             number = connection.search_ext(top, ldap.SCOPE_SUBTREE, text, list(attributes))
             return self._rows(_answer(connection, number, deadline))
 
-        try:
-            return self._do(ask, deadline, again=True)
-        except (ldap.LDAPError, ValueError) as error:
-            raise self._unavailable(error) from None
+        return self._asked(ask, deadline)
+
+    def exists(self, base: Name, pair: tuple[str, str], deadline: Deadline) -> bool:
+        """Whether at or below `base` an entry has this value of an attribute.
+
+        It has not where there is no such base. The server is asked for one entry and no attribute.
+        """
+        text, top = _filter([pair]), self._dn(base)
+
+        def ask(connection: SimpleLDAPObject) -> bool:
+            wanted = ["1.1"]
+            number = connection.search_ext(top, ldap.SCOPE_SUBTREE, text, wanted, sizelimit=1)
+            try:
+                return bool(self._rows(_answer(connection, number, deadline)))
+            except ldap.SIZELIMIT_EXCEEDED:
+                return True
+            except ldap.NO_SUCH_OBJECT:
+                return False
+
+        return self._asked(ask, deadline)
 
     def search_all(
         self,
@@ -115,14 +128,17 @@ class LdapStore:
         timeout: float,
     ) -> Sequence[Row]:
         """See `Store`; each page has the whole time-out."""
-        text = _filter(any_of)
-        top = self._dn(base)
+        text, top = _filter(any_of), self._dn(base)
 
         def ask(connection: SimpleLDAPObject) -> Sequence[Row]:
-            return list(self._pages(connection, top, text, attributes, lambda: timeout))
+            pages = self._pages(connection, top, text, attributes, lambda: timeout)
+            return [row for page in pages for row in self._rows(page)]
 
+        return self._asked(ask, Deadline.after(timeout))
+
+    def _asked(self, ask: Callable[[SimpleLDAPObject], T], deadline: Deadline) -> T:
         try:
-            return self._do(ask, Deadline.after(timeout), again=True)
+            return self._pool.do(ask, deadline, again=True)
         except (ldap.LDAPError, ValueError) as error:
             raise self._unavailable(error) from None
 
@@ -143,9 +159,10 @@ class LdapStore:
         connection: SimpleLDAPObject | None = None
         try:
             connection = self._open(deadline)
-            yield from self._pages(
-                connection, self._dn(base), text, attributes, lambda: _seconds(deadline)
-            )
+            top = self._dn(base)
+            wait = functools.partial(_seconds, deadline)
+            for page in self._pages(connection, top, text, attributes, wait):
+                yield from self._rows(page)
         except ldap.NO_SUCH_OBJECT:
             return
         except (ldap.LDAPError, ValueError) as error:
@@ -161,15 +178,15 @@ class LdapStore:
         text: str,
         attributes: Sequence[str],
         wait: Callable[[], float],
-    ) -> Iterator[Row]:
-        """The entries of a search, a page at a time (RFC 2696); `wait` says how long for one."""
+    ) -> Iterator[Sequence[tuple[str | None, object]]]:
+        """The pages of a search (RFC 2696); `wait` says how long for one."""
         page = SimplePagedResultsControl(True, _PAGE, "")
         while True:
             number = connection.search_ext(
                 top, ldap.SCOPE_SUBTREE, text, list(attributes), serverctrls=[page]
             )
             _kind, data, _number, controls = connection.result3(number, timeout=wait())
-            yield from self._rows(data or ())
+            yield data or ()
             page.cookie = _cookie(controls)
             if not page.cookie:
                 return
@@ -188,13 +205,29 @@ class LdapStore:
             return [_refusal(connection, number, deadline) for number in numbers]
 
         try:
-            return self._do(ask, deadline, again=False)
+            return self._pool.do(ask, deadline, again=False)
         except (ldap.LDAPError, ValueError) as error:
             raise self._unavailable(error) from None
 
     def delete(self, name: Name, deadline: Deadline) -> None:
         """See `Store`."""
         self._write(lambda connection: connection.delete_ext(self._dn(name)), deadline)
+
+    def delete_tree(self, name: Name, timeout: float) -> None:
+        """See `Store`; names that others gave are taken as they are."""
+        top = self._dn(name)
+
+        def ask(connection: SimpleLDAPObject) -> None:
+            try:
+                pages = self._pages(connection, top, "(objectClass=*)", ("1.1",), lambda: timeout)
+                found = [dn for page in pages for dn, _attributes in page if dn is not None]
+            except ldap.NO_SUCH_OBJECT:
+                return
+            for dn in sorted(found, key=lambda one: -len(ldap.dn.str2dn(one))):
+                with contextlib.suppress(ldap.NO_SUCH_OBJECT):
+                    _answer(connection, connection.delete_ext(dn), Deadline.after(timeout))
+
+        self._writing(ask, Deadline.after(timeout))
 
     def change(self, name: Name, changes: Changes, deadline: Deadline) -> None:
         """See `Store`."""
@@ -247,7 +280,7 @@ class LdapStore:
             return _answer(connection, number, deadline)
 
         try:
-            [(_dn, attributes), *_rest] = self._do(ask, deadline, again=True)
+            [(_dn, attributes), *_rest] = self._pool.do(ask, deadline, again=True)
         except (ldap.LDAPError, ValueError) as error:
             raise self._unavailable(error) from None
         controls = attributes.get("supportedControl", ()) if isinstance(attributes, dict) else ()
@@ -255,49 +288,15 @@ class LdapStore:
             raise WriteRefusedError("the server would keep the password in clear: no ppolicy")
 
     def _write(self, send: Callable[[SimpleLDAPObject], int], deadline: Deadline) -> None:
-        def ask(connection: SimpleLDAPObject) -> None:
-            _answer(connection, send(connection), deadline)
+        self._writing(lambda one: _answer(one, send(one), deadline), deadline)
 
+    def _writing(self, ask: Callable[[SimpleLDAPObject], object], deadline: Deadline) -> None:
         try:
-            self._do(ask, deadline, again=False)
+            self._pool.do(ask, deadline, again=False)
         except _SAID_NO as error:
             raise _told(error) from None
         except (ldap.LDAPError, ValueError) as error:
             raise self._unavailable(error) from None
-
-    def _do(self, ask: Callable[[SimpleLDAPObject], T], deadline: Deadline, *, again: bool) -> T:
-        with self._turn(deadline):
-            kept = self._take()
-            try:
-                return self._use(kept or self._open(deadline), ask)
-            except ldap.SERVER_DOWN:
-                if kept is None or not again or deadline.expired:
-                    raise
-                # The server may have been restarted, or have dropped who was idle for long.
-                return self._use(self._open(deadline), ask)
-
-    def _use(self, connection: SimpleLDAPObject, ask: Callable[[SimpleLDAPObject], T]) -> T:
-        try:
-            result = ask(connection)
-        except BaseException:
-            _end(connection)
-            raise
-        with self._lock:
-            self._kept.append(connection)
-        return result
-
-    @contextlib.contextmanager
-    def _turn(self, deadline: Deadline) -> Iterator[None]:
-        if not self._free.acquire(timeout=deadline.remaining()):
-            raise DirectoryUnavailable(f"{self._account.uri}: no free connection in time")
-        try:
-            yield
-        finally:
-            self._free.release()
-
-    def _take(self) -> SimpleLDAPObject | None:
-        with self._lock:
-            return self._kept.pop() if self._kept else None
 
     def _open(self, deadline: Deadline, dn: str = "", password: str = "") -> SimpleLDAPObject:
         """A connection, bound as this entry, else as the account."""

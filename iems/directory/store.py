@@ -124,6 +124,13 @@ class Store(Reader, Protocol):
         """Remove an entry that has none below it."""
         ...
 
+    def delete_tree(self, name: Name, timeout: float) -> None:
+        """Remove an entry and all below it, which takes `timeout` seconds for each at most.
+
+        Where there is none, or some is gone meanwhile, that is no error.
+        """
+        ...
+
     def change(self, name: Name, changes: Changes, deadline: Deadline) -> None:
         """Make all of these changes of an entry at once, or none."""
         ...

@@ -25,13 +25,16 @@ from iems.settings.load import from_table
 from iems.settings.schema import Settings
 
 DOMAINS: Name = (("ou", "domains"),)
+CONTACTS: Name = (("ou", "contacts"),)
 
 
 @dataclass
 class Memory:
     """Entries by name; `down` names the methods that do not answer."""
 
-    entries: dict[Name, dict[str, list[bytes]]] = field(default_factory=lambda: {DOMAINS: {}})
+    entries: dict[Name, dict[str, list[bytes]]] = field(
+        default_factory=lambda: {DOMAINS: {}, CONTACTS: {}}
+    )
     passwords: dict[Name, str] = field(default_factory=dict)
     down: set[str] = field(default_factory=set)
     asked: list[str] = field(default_factory=list)
@@ -98,6 +101,12 @@ class Memory:
         self._need(name)
         assert not [one for one in self.entries if one[1:] == name], "it has entries below it"
         del self.entries[name]
+
+    def delete_tree(self, name: Name, timeout: float) -> None:
+        """See `Store`."""
+        self._called("delete_tree", Deadline.after(timeout))
+        for one in [one for one in self.entries if one[-len(name) :] == name]:
+            del self.entries[one]
 
     def change(self, name: Name, changes: Changes, deadline: Deadline) -> None:
         """See `Store`."""

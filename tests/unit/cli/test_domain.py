@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from cli import domain, user
-from tests.unit.cli.memory import DOMAINS, Bench
+from tests.unit.cli.memory import CONTACTS, DOMAINS, Bench
 
 ADD = ("add", "example.test", "--postmaster", "alice@example.test")
 
@@ -41,7 +41,7 @@ def test_delete_that_is_refused_touches_nothing(capsys: pytest.CaptureFixture[st
     assert bench.store.entries == before
     assert "--recursive" in capsys.readouterr().err
     assert bench.run(domain, "delete", "example.test", "--recursive") == 0
-    assert set(bench.store.entries) == {DOMAINS}
+    assert set(bench.store.entries) == {DOMAINS, CONTACTS}
 
 
 def test_down(capsys: pytest.CaptureFixture[str]) -> None:
@@ -54,4 +54,4 @@ def test_down(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().out == ""
     bench.store.down.clear()
     assert bench.run(domain, *ADD, "--exists-ok") == 0
-    assert len(bench.store.entries) == 4
+    assert len(bench.store.entries) == 5
