@@ -1,4 +1,4 @@
-"""`iems user add|set|password|show|list|delete`: the mailboxes, who can log in, send and receive.
+"""`iems user VERB`: the mailboxes, who can log in, send and receive, and their address books.
 
 A disabled account keeps its mail: new mail is refused with the reason, and nobody logs in.
 Exit 0 done, 1 refused (it exists, it does not, no such domain), 75 the directory cannot answer.
@@ -11,6 +11,7 @@ import argparse
 
 from cli import bulk, entries, secret
 from cli.bayes import leaving
+from iems.directory import books
 from iems.directory.account import BAYES, KINDS, POP3, SEND_ONLY, reason
 from iems.directory.admin import Admin
 from iems.directory.person import ATTRIBUTES as PERSON
@@ -61,8 +62,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     show.add_argument("--json", action="store_true", help="one JSON object")
     entries.list_options(verbs.add_parser("list", help="all users"))
     bulk.add_verbs(verbs, "user")
+    give = verbs.add_parser(
+        "address-books", help="give one to everybody who was there before there were any"
+    )
+    give.add_argument("domain", nargs="?", type=entries.domain, help="only in this domain")
+    give.add_argument("--dry-run", action="store_true", help="tell how many are missing")
     delete = verbs.add_parser(
-        "delete", help="take an account and what it has trained away; the mail in it is not touched"
+        "delete",
+        help="take an account, its contacts and what it has trained away; its mail is not touched",
     )
     delete.add_argument("address", type=entries.address)
 
@@ -132,6 +139,8 @@ def act(arguments: argparse.Namespace, admin: Admin, settings: Settings) -> int:
         return _give(arguments, admin)
     if arguments.verb == "set":
         return _set(arguments, admin)
+    if arguments.verb == "address-books":
+        return _give_books(arguments, admin)
     if arguments.verb == "show":
         return _show(arguments.address, admin, as_json=arguments.json)
     users = [text for text in admin.users() if entries.in_domain(text, arguments.domain)]
@@ -154,7 +163,19 @@ def _add(arguments: argparse.Namespace, admin: Admin) -> int:
     except (OSError, ValueError) as error:
         return entries.failed(str(error))
     entries.changed("added", f"user {canonical(address)}")
-    return _told(arguments, password)
+    code = _told(arguments, password)
+    books.make(admin, [canonical(address)])
+    return code
+
+
+def _give_books(arguments: argparse.Namespace, admin: Admin) -> int:
+    users = [text for text in admin.users() if entries.in_domain(text, arguments.domain)]
+    missing = books.missing(admin, users)
+    number = len(missing) if arguments.dry_run else books.make(admin, missing)
+    verb = "missing" if arguments.dry_run else "added"
+    return entries.changed(
+        verb if number else "unchanged", f"address books: {number} of {len(users)}"
+    )
 
 
 def _give(arguments: argparse.Namespace, admin: Admin) -> int:

@@ -21,7 +21,6 @@ from iems.codec.senders import facts
 from iems.directory.account import looped, unknown
 from iems.directory.reader import Directory, DirectoryUnavailable
 from iems.dns.suffixes import shared
-from iems.model.address import Address, AddressError
 from iems.model.envelope import LOCAL
 from iems.model.policy import Action
 from iems.model.senders import Facts
@@ -34,6 +33,7 @@ from iems.store.records import Recorder, details
 from iems.store.spool import Spool, Spooled
 from lmtp import headers
 from lmtp.account import Account, Result
+from lmtp.books import Books, Lookup
 from lmtp.client import Delivered, Parcel
 from lmtp.dsn import Reports, Row
 from lmtp.editing import Copies, Editor, Made
@@ -45,7 +45,7 @@ from lmtp.outcome import LATE, Outcome, is_late, outcome
 from lmtp.provenance import Origin, Provenance
 from lmtp.refusal import refusal
 from lmtp.reply import Reply, reply
-from lmtp.subjects import Target, find_targets
+from lmtp.subjects import Target, find_targets, parsed
 from lmtp.texts import Texts
 from lmtp.tracing import Tracing
 from lmtp.transaction import Transaction
@@ -88,6 +88,7 @@ class Agent:
     meter: Meter
     tracing: Tracing = field(default_factory=Tracing)
     judge: Judge | None = None
+    books: Books = field(default_factory=Books)
     now: Callable[[], float] = time.time
 
     def deliver(self, transaction: Transaction) -> Sequence[Reply]:
@@ -201,7 +202,14 @@ class Delivery:
         one = outcome(again, came, self._facts, agent.settings, agent.now(), self.past, found)
         if not (target.facts or (target.user and agent.settings.mailsort.facts)):
             return one
-        return replace(one, facts=fact_fields(target, came.findings, found, self._facts))
+        in_book = self._lookup.knows(target.user)
+        told = fact_fields(target, came.findings, found, self._facts, in_book=in_book)
+        return replace(one, facts=told)
+
+    @functools.cached_property
+    def _lookup(self) -> Lookup:
+        """In whose address books the author stands."""
+        return self._agent.books.lookup(self._facts)
 
     @property
     def _client(self) -> str:
@@ -224,7 +232,7 @@ class Delivery:
         transaction = self._transaction
         return facts(
             self._provenance.findings,
-            _address(transaction.mail.sender),
+            parsed(transaction.mail.sender),
             self._client,
             self._agent.settings.trusted_relays,
             shared().registered,
@@ -373,13 +381,6 @@ class Delivery:
         ]
         if rows and self._transaction.mail.sender:
             self._agent.reports.send(self._transaction.mail, rows, self._cleaned.copy(b""))
-
-
-def _address(text: str) -> Address | None:
-    try:
-        return Address.parse(text)
-    except AddressError:
-        return None
 
 
 def _unknown(target: Target) -> Result:

@@ -38,6 +38,7 @@ from iems.store.signingkeys import SigningKeyError, files
 from iems.store.spool import Spool
 from lmtp import trained
 from lmtp.agent import Agent
+from lmtp.books import Books
 from lmtp.bymail import ByMail
 from lmtp.dsn import Reports
 from lmtp.editing import Editor
@@ -227,7 +228,15 @@ class AgentGeneration:
             meter=meter,
             tracing=self.tracing,
             judge=Judge.of(settings, log, meter),
+            books=self._books(log),
         )
+
+    def _books(self, log: Log) -> Books:
+        """Address books stand in a directory server, which is asked on connections of their own."""
+        settings, own = self.settings.directory, self.settings.agent
+        if settings.kind != "ldap":
+            return Books()
+        return Books(connect_store(settings, own.ldap_dn, own.ldap_password_file), log)
 
 
 def _keyring(settings: Settings) -> Keyring:

@@ -116,7 +116,7 @@ class _Lists:
 
     def passed(self, recipient: Recipient, final: Address) -> tuple[MailingList, ...]:
         """The lists between the address that the sender wrote and the final one."""
-        written = _parsed(recipient.original)
+        written = parsed(recipient.original)
         if written is None or written.key == final.key:
             return ()
         if written.key not in self._known:
@@ -139,10 +139,11 @@ def _entries(address: Address, entries: Mapping[str, Entry]) -> list[Entry]:
 
 
 def _address(recipient: Recipient) -> Address | None:
-    return _parsed(recipient.address)
+    return parsed(recipient.address)
 
 
-def _parsed(text: str) -> Address | None:
+def parsed(text: str) -> Address | None:
+    """The address; None where the text is none as we know them."""
     try:
         return Address.parse(text)
     except AddressError:

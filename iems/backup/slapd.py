@@ -54,7 +54,10 @@ class Slapd:
         return read(self._slapcat("-b", self.base))
 
     def domains(self) -> dict[str, bytes]:
-        """Those from `ou=domains` on. slapcat of OpenLDAP 2.5 has `-s` for it, and crashes."""
+        """Those from `ou=domains` and `ou=contacts` on.
+
+        slapcat of OpenLDAP 2.5 has `-s` for it, and crashes.
+        """
         return {name: entry for name, entry in self.entries().items() if _below(name, self.base)}
 
     @contextmanager
@@ -126,10 +129,12 @@ def read(text: bytes) -> dict[str, bytes]:
 
 
 def below_domains(entries: Mapping[str, bytes], base: str) -> None:
-    """ArchiveError unless all of them are at or below `ou=domains`."""
+    """ArchiveError unless all of them are at or below `ou=domains` or `ou=contacts`."""
     for name in entries:
         if not _below(name, base):
-            raise ArchiveError(f"the directory holds {name!r}, which is not below ou=domains")
+            raise ArchiveError(
+                f"the directory holds {name!r}, which is not below ou=domains or ou=contacts"
+            )
 
 
 def users(entries: Iterable[str]) -> list[str]:
@@ -145,8 +150,8 @@ def domains(entries: Iterable[str]) -> list[str]:
 
 
 def _below(name: str, base: str) -> bool:
-    top = f"ou=domains,{base}".casefold()
-    return name == top or name.endswith(f",{top}")
+    tops = [f"ou={top},{base}".casefold() for top in ("domains", "contacts")]
+    return any(name == top or name.endswith(f",{top}") for top in tops)
 
 
 def _name(line: bytes) -> str:

@@ -11,6 +11,7 @@ import contextlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from iems.directory.authority import Actor, Audit, NotAuthorisedError, Thing, authorise
+from iems.directory.contacts import book_entry
 from iems.directory.policy import (
     MAX_HEADERS,
     MAX_SENDERS,
@@ -233,6 +234,8 @@ class Admin:
         self._forget_admins(lambda name: name[1:] == domain_entry(domain), (CLASS, DOMAIN))
         for row in within:
             with self._acting("delete", Thing("entry", _text(row))):
+                if user := user_named(row.name):
+                    self._store.delete_tree(book_entry(user), self._timeout)
                 self._store.delete(row.name, self._soon())
         with self._acting("delete", Thing("domain", domain)):
             self._store.delete(domain_entry(domain), self._soon())
@@ -281,10 +284,11 @@ class Admin:
         return bool(changes)
 
     def delete_user(self, address: Address) -> None:
-        """Delete a user, whatever he administered first; his mail is not touched."""
+        """Delete a user, first what he administered and his contacts; his mail is not touched."""
         own = user_entry(address)
         self._forget_admins(own.__eq__, (ADMIN, self._store.to_value(own).decode()))
         with self._acting("delete", Thing("user", address.key)):
+            self._store.delete_tree(book_entry(canonical(address)), self._timeout)
             self._store.delete(user_entry(address), self._soon())
 
     def add_alias(self, text: str, targets: Iterable[Address]) -> None:

@@ -32,8 +32,8 @@ class Actor:
 class Thing:
     """What is acted upon and whose.
 
-    The kinds are domain, admin, user, alias, policy, sender, header, mailsort, password,
-    quarantine, and bayes, which is what a user has trained.
+    The kinds are domain, admin, user, address-book, alias, policy, sender, header, mailsort,
+    password, quarantine, and bayes, which is what a user has trained.
     """
 
     kind: str

@@ -261,7 +261,7 @@ def _term(
     if operator == "is in ab":
         if subject != "from":
             raise UntranslatedError("only senders are looked for in address books")
-        found.warning(line, "all of the user's address book is meant", name)
+        found.warning(line, "the user's address book on the server is meant", name)
         return KnownTest((Book.ADDRESS_BOOK,))
     if not value and operator != "is empty":
         raise UntranslatedError("it compares with nothing")

@@ -70,6 +70,7 @@ def old(server: Callable[[str], Server]) -> Server:
     one = server("old")
     one.admin.add_user(BOB, "bob's password")
     one.admin.set_choice(Subject(Kind.USER, BOB.key), "dnsbl/own", "listed", Action.JUNK)
+    one.slapd.add(tree.book(str(BOB)) + tree.contact(str(BOB), "friend", "friend@x.test"))
     for folder in ("cur", "new", "tmp"):
         (one.site.mail / MAILDIR / folder).mkdir(parents=True)
     (one.site.mail / MAILDIR / "cur/1.M1.old:2,S").write_bytes(b"old mail\r\n")
@@ -111,6 +112,8 @@ def test_a_restore_brings_everything_onto_another_server(
     assert new.login(BOB, "bob's password")
     assert not new.login(BOB, "another password")
     assert new.admin.user(BOB).attributes["iemsPolicy"] == [b"dnsbl/own listed choice junk"]
+    friend = f"cn=friend,{tree.book_dn(str(BOB))}"
+    assert new.site.slapd.entries()[friend] == old.site.slapd.entries()[friend]
     assert new.mail() == old.mail()
     assert (new.site.mail / DOMAIN / "bob" / ACTIVE).read_text() == "keep;\n"
     assert (new.site.conf_d / "lists.toml").read_text() == LISTS

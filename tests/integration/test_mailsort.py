@@ -119,6 +119,31 @@ def test_what_was_found_is_told_to_rules_that_ask(alice: Person, tmp_path: Path)
     assert ends(alice, "status", user)[0] == 0
 
 
+def test_who_stands_in_the_address_book_is_known(alice: Person, tmp_path: Path) -> None:
+    """From when the user has put him there, as his mail program does, until it takes him out."""
+    user, friend = alice.box.user, "friend@sender.example"
+    known = KnownTest((Book.ADDRESS_BOOK,))
+    alice.rules(tmp_path, Rule("known", known, (Move("Known"), Stop())))
+    alice.system.iems("user", "address-books", alice.fresh.domain)
+    alice.system.reload()  # or the directory's answers are a minute old
+    mine = tree.bound(alice.system.slapd, tree.user_dn(user), alice.system.password(user))
+    dn = f"cn=A friend,{tree.book_dn(user)}"
+    person = {"objectClass": "inetOrgPerson", "cn": "A friend", "sn": "Friend"}
+    values = {**person, "mail": "Friend@Sender.Example"}
+    alice.gets("before", sender=friend)
+    alice.box.wait()
+    mine.add_s(dn, [(name, [value.encode()]) for name, value in values.items()])
+    alice.gets("stranger")
+    alice.gets("friend", sender=friend)
+    [found] = alice.box.wait(folder="Known")
+    assert b"Subject: friend" in found
+    assert b"X-IEMS-Fact: known=address-book" in found
+    mine.delete_s(dn)
+    mine.unbind_s()
+    alice.gets("after", sender=friend)
+    assert not [one for one in alice.box.wait(3) if b"Subject: friend" in one]
+
+
 def test_a_sender_who_is_refused_is_told_at_rcpt(alice: Person, tmp_path: Path) -> None:
     """With 550 by his envelope address, whoever stands in From; and no more without the rule."""
     bad = AddressTest(Party.ENVELOPE_FROM, Operator.IS, ("spam@bad.example",))

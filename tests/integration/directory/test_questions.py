@@ -61,6 +61,9 @@ def populated(server: Slapd) -> Slapd:
         + tree.domain(STRANGE)
         + _thief("alice")
         + _thief("stolen")
+        + tree.book(f"alice@{DOMAIN}")
+        + tree.contact(f"alice@{DOMAIN}", "friend", f"stolen@{DOMAIN}")
+        + tree.among_contacts(f"alice@{DOMAIN}", f"alice@{DOMAIN}", f"stolen@{DOMAIN}")
     )
     return server
 
@@ -85,10 +88,12 @@ def maps(populated: Slapd, ground: Ground) -> Path:
 
 
 def test_nobody_takes_an_address_of_another_domain(maps: Path) -> None:
-    """Whoever may write in one domain speaks for none other, whatever he writes."""
+    """Whoever may write in one domain or address book speaks for none other, whatever he writes."""
     for local in ("alice", "stolen"):
         for file in ("users.cf", "aliases.cf", "sender-logins.cf"):
-            assert "mallory" not in str(_asked(maps, file, f"{local}@{DOMAIN}"))
+            told = str(_asked(maps, file, f"{local}@{DOMAIN}"))
+            assert "mallory" not in told
+            assert "evil" not in told
     for file in deployed.maps():
         assert _asked(maps, file, f"stolen@{DOMAIN}") == set()
 
@@ -198,6 +203,7 @@ def test_dovecot(populated: Slapd, ground: Ground) -> None:
             (f"both@{DOMAIN}", tree.password("alice")),
             (f"nobody@{DOMAIN}", tree.password("alice")),
             ("alice", tree.password("bob")),
+            (f"stolen@{DOMAIN}", tree.password("stolen")),
             (f"alice,uid=bob@{DOMAIN}", tree.password("alice")),
         ):
             assert not _logs_in(config, login, secret), login

@@ -150,6 +150,34 @@ def user_dn(address: str) -> str:
     return f"uid={local},iemsDomainName={name},ou=domains,{BASE}"
 
 
+def book_dn(address: str) -> str:
+    """The name of a user's address book."""
+    return f"ou={address},ou=contacts,{BASE}"
+
+
+def book(address: str, *lines: str) -> str:
+    """His address book as LDIF."""
+    extra = "".join(f"{line}\n" for line in lines)
+    return f"\ndn: {book_dn(address)}\nobjectClass: organizationalUnit\nou: {address}\n{extra}"
+
+
+def contact(address: str, name: str, mail: str, *lines: str) -> str:
+    """Somebody in it as LDIF, as mail programs write it."""
+    extra = "".join(f"{line}\n" for line in lines)
+    return (
+        f"\ndn: cn={name},{book_dn(address)}\nobjectClass: inetOrgPerson\n"
+        f"cn: {name}\nsn: {name}\nmail: {mail}\n{extra}"
+    )
+
+
+def among_contacts(owner: str, *addresses: str) -> str:
+    """What nobody can write into an address book: their domain, and them as users and aliases."""
+    entries = domain(owner.rpartition("@")[2]) + "".join(
+        user(one, "iemsForward: far@evil.test") + alias(one, "far@evil.test") for one in addresses
+    )
+    return entries.replace(f"ou=domains,{BASE}", book_dn(owner))
+
+
 def alias(address: str, *targets: str, more: Iterable[str] = ()) -> str:
     """An alias's entry as LDIF, with `more` lines of it."""
     name = address.rpartition("@")[2]

@@ -26,6 +26,7 @@ LEAVE_NOTHING = {
     "/usr/local/bin/iems domain list --json",
     "/usr/local/bin/iems user list --json",
     "/usr/local/bin/iems user show {{ canary }} --json",
+    "/usr/local/bin/iems user address-books --dry-run",
     "/usr/local/bin/iems alias list --json",
     "test /etc/aliases.db -nt /etc/aliases",
     "test /etc/dovecot/sieve/{{ item }}.svbin -nt /etc/dovecot/sieve/{{ item }}.sieve",
@@ -34,8 +35,9 @@ LEAVE_NOTHING = {
     "ldapwhoami -x -H {{ ldap_uri }} -D cn={{ account }},ou=services,{{ ldap_base }}"
     " -y {{ keys }}/ldap-{{ account }}",
     "ldapsearch -LLL -o ldif_wrap=no -Y EXTERNAL -Q -H {{ ldap_uri }} -b {{ ldap_base }}"
-    " -s children (|(objectClass=organizationalUnit)(objectClass=applicationProcess)"
-    "(objectClass=pwdPolicy)) dn",
+    " -s children (&(|(objectClass=organizationalUnit)(objectClass=applicationProcess)"
+    "(objectClass=pwdPolicy))(!(ou:dn:=contacts))) dn",
+    "ldapsearch -LLL -Y EXTERNAL -Q -H {{ ldap_uri }} -b ou=contacts,{{ ldap_base }} -s base dn",
     "ldapsearch -LLL -o ldif_wrap=no -Y EXTERNAL -Q -H {{ ldap_uri }}"
     " -b ou=services,{{ ldap_base }} -s one (!(pwdPolicySubentry=*)) dn",
     # Checkers; sievec -d writes what it compiled to standard output.
