@@ -15,7 +15,7 @@ from typing import TypeAlias
 
 from sieve.compiling.answer import notification, reply, vacation
 from sieve.compiling.condition import CannotBeCompiledError, allof, compiled, date, verdict
-from sieve.compiling.limits import Act, beyond
+from sieve.compiling.limits import Meeting, beyond
 from sieve.compiling.rcpt import Blocked, blocked_of
 from sieve.compiling.senders import Met, Senders, senders_of
 from sieve.compiling.site import AfterQueue, Site
@@ -101,7 +101,7 @@ class _Compiler:
         script = Script(tuple(commands))
         acts = [self.acts(part) for part in parts]
         if when is not None:
-            acts.insert(0, ("Vacation", frozenset({("vacation", "")}), False))
+            acts.insert(0, Meeting("Vacation", None, frozenset({("vacation", "")}), last=False))
         self.remarks += beyond(acts, self.profile.actions, self.profile.redirects)
         self.remarks += self.profile.lacks(script)
         return Compiled(
@@ -147,8 +147,8 @@ class _Compiler:
             tests.insert(0, date(DateTest(away.since, away.until)))
         return allof(tuple(tests))
 
-    def acts(self, part: _Part) -> tuple[str, frozenset[Act], bool]:
-        """What its commands may come to: its name, its actions, and whether it is the last."""
+    def acts(self, part: _Part) -> Meeting:
+        """What its commands may come to."""
         steps = part.steps
         acts = {target for target, _ in _targets(steps)}
         acts |= {("notify", to) for to in steps.notices}
@@ -158,7 +158,7 @@ class _Compiler:
             acts.add(("discard", ""))
         if isinstance(steps.end, Reject):
             acts.add(("reject", ""))
-        return part.rule.name, frozenset(acts), steps.end is not None
+        return Meeting(part.rule.name, part.senders, frozenset(acts), steps.end is not None)
 
     def commands(self, part: _Part) -> tuple[Command, ...]:
         """Of one rule, with its name on top."""

@@ -55,6 +55,12 @@ class Met:
         )
 
 
+def wider(sender: str) -> Iterator[str]:
+    """A sender or `@domain`, and all of which it is one."""
+    yield sender
+    yield from _above(sender)
+
+
 def _above(sender: str) -> Iterator[str]:
     """The domain of a sender, and those that it lies in."""
     domain = sender.rpartition("@")[2] if "@" in sender else ""

@@ -200,12 +200,15 @@ def test_what_a_message_may_meet_is_counted_up_to_each_end() -> None:
     assert not _compiled(*copies, copies[0]).remarks
     (remark,) = _compiled(*copies, Copy("more")).remarks
     assert (remark.severity, remark.rule) == (Severity.ERROR, "32")
-    moves = tuple((_sender(f"{place}@x.example"), copy) for place, copy in enumerate(copies))
-    (remark,) = _compiled(*moves, Copy("more"), away=True).remarks
+    (remark,) = _compiled(*copies, away=True).remarks
     assert (remark.severity, remark.rule) == (Severity.ERROR, "31")
+    apart = tuple((_sender(f"{place}@x.example"), copy) for place, copy in enumerate(copies))
+    assert not _compiled(*apart, Copy("more"), away=True).remarks
     four = Forward(tuple(f"{place}@y.example" for place in range(4)))
     assert not _compiled(four, four).remarks
-    (remark,) = _compiled((A, four), (B, Forward(("more@y.example",)))).remarks
+    one_more = Forward(("more@y.example",))
+    assert not _compiled((A, four), (B, one_more)).remarks
+    (remark,) = _compiled((A, four), (A, one_more)).remarks
     assert (remark.severity, remark.rule) == (Severity.ERROR, "1")
 
 
