@@ -1,13 +1,15 @@
 """Gmail's export of filters, mailFilters.xml: an Atom feed, whose entries have properties.
 
-Gmail has no order of filters: all that match do what they say. So those that flag come first here,
-since a flag is on what is filed later. A label is a folder; what is labelled stays in INBOX too,
-unless it skips the inbox. Gmail compares whole words where Mailsort looks for texts, which finds a
-little more; its search operators are read as far as Mailsort has the like.
+Gmail has no order of filters: all that match do what they say. So those that only flag come first
+here, and those that flag and file before the others: a flag is on what is filed later. A label is a
+folder; what is labelled stays in INBOX too, unless it skips the inbox. Gmail compares whole words
+where Mailsort looks for texts, which finds a little more; its search operators are read as far as
+Mailsort has the like.
 """
 
 from __future__ import annotations
 
+import enum
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -79,18 +81,28 @@ def read(data: bytes) -> Imported:
     if not entries:
         found.error(0, "it is no export of filters: there is no entry in it")
     rules = [(one.line, rule) for one in entries if (rule := _rule(one, found))]
-    flagging = [one for one in rules if _flags(one[1])]
-    if len(flagging) > 1:
-        found.warning(
-            flagging[1][0], "flags of this filter are not on what filters before it have filed"
-        )
-    for line, rule in (*flagging, *(one for one in rules if not _flags(one[1]))):
+    rules.sort(key=lambda one: _rank(one[1]))
+    both = [line for line, rule in rules if _rank(rule) is _Rank.BOTH]
+    if len(both) > 1:
+        found.warning(both[1], "flags of this filter are not on what filters before it have filed")
+    for line, rule in rules:
         found.add(line, rule)
     return found.imported()
 
 
-def _flags(rule: Rule) -> bool:
-    return any(isinstance(one, Flag | MarkRead) for one in rule.actions)
+class _Rank(enum.IntEnum):
+    """In which order filters are met: a flag is on what is filed later."""
+
+    FLAGS = 0
+    BOTH = 1
+    FILES = 2
+
+
+def _rank(rule: Rule) -> _Rank:
+    if not any(isinstance(one, Flag | MarkRead) for one in rule.actions):
+        return _Rank.FILES
+    filing = any(isinstance(one, Copy | Delete | Move) for one in rule.actions)
+    return _Rank.BOTH if filing else _Rank.FLAGS
 
 
 def _entries(data: bytes) -> list[_Entry]:
