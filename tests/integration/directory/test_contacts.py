@@ -163,6 +163,9 @@ def test_who_may_what(populated: Slapd) -> None:
             if one.attribute != "ou":
                 assert writes(populated, connection, one) == all_of_it, (who, one)
         connection.unbind_s()
+    agent = tree.bound(populated, tree.service_dn("agent"), tree.password("agent"))
+    assert agent.search_s(dn, ldap.SCOPE_BASE, "(mail=carol@x.test)") == [(dn, {})]
+    agent.unbind_s()
 
 
 def test_a_contact_is_no_account(populated: Slapd, alice: SimpleLDAPObject) -> None:
