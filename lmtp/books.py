@@ -8,6 +8,7 @@ alone for as long.
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, field
 
 from iems.codec.printable import printable
@@ -20,7 +21,7 @@ from iems.serve.log import Log
 from lmtp.judging import Rest
 
 SECONDS = 5.0
-"""For all recipients of a message; one question takes a thousandth of that."""
+"""Of asking, for all recipients of a message; one question takes a thousandth of that."""
 
 
 @dataclass(frozen=True)
@@ -43,19 +44,22 @@ class Lookup:
     def __init__(self, books: Books, author: Address | None) -> None:
         self._books = books
         self._author = author
-        self._deadline = Deadline.after(SECONDS)
+        self._left = SECONDS
 
     def knows(self, user: str) -> bool:
         """Whether the author stands in the book of the user with this address."""
         books, rest = self._books, self._books.unread
         if books.contacts is None or self._author is None or not user:
             return False
-        if rest.lasts or self._deadline.expired:
+        if rest.lasts or self._left <= 0:
             return False
+        begun = time.monotonic()
         try:
-            return knows(books.contacts, user, self._author, self._deadline)
+            return knows(books.contacts, user, self._author, Deadline.after(self._left))
         except DirectoryUnavailable as error:
             rest.begin()
             if books.log:
                 books.log.warning("address books are not available", error=printable(str(error)))
             return False
+        finally:
+            self._left -= time.monotonic() - begun
