@@ -62,11 +62,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     show.add_argument("--json", action="store_true", help="one JSON object")
     entries.list_options(verbs.add_parser("list", help="all users"))
     bulk.add_verbs(verbs, "user")
-    give = verbs.add_parser(
-        "address-books", help="give one to everybody who was there before there were any"
-    )
+    give = verbs.add_parser("address-books", help="give an address book to everybody who has none")
     give.add_argument("domain", nargs="?", type=entries.domain, help="only in this domain")
-    give.add_argument("--dry-run", action="store_true", help="tell how many are missing")
     delete = verbs.add_parser(
         "delete",
         help="take an account, its contacts and what it has trained away; its mail is not touched",
@@ -140,7 +137,7 @@ def act(arguments: argparse.Namespace, admin: Admin, settings: Settings) -> int:
     if arguments.verb == "set":
         return _set(arguments, admin)
     if arguments.verb == "address-books":
-        return _give_books(arguments, admin)
+        return _give_books(arguments.domain, admin)
     if arguments.verb == "show":
         return _show(arguments.address, admin, as_json=arguments.json)
     users = [text for text in admin.users() if entries.in_domain(text, arguments.domain)]
@@ -168,13 +165,11 @@ def _add(arguments: argparse.Namespace, admin: Admin) -> int:
     return code
 
 
-def _give_books(arguments: argparse.Namespace, admin: Admin) -> int:
-    users = [text for text in admin.users() if entries.in_domain(text, arguments.domain)]
-    missing = books.missing(admin, users)
-    number = len(missing) if arguments.dry_run else books.make(admin, missing)
-    verb = "missing" if arguments.dry_run else "added"
+def _give_books(domain: str | None, admin: Admin) -> int:
+    users = [text for text in admin.users() if entries.in_domain(text, domain)]
+    made = books.make(admin, books.missing(admin, users))
     return entries.changed(
-        verb if number else "unchanged", f"address books: {number} of {len(users)}"
+        "added" if made else "unchanged", f"address books: {made} of {len(users)}"
     )
 
 

@@ -11,7 +11,7 @@ import contextlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from iems.directory.authority import Actor, Audit, NotAuthorisedError, Thing, authorise
-from iems.directory.contacts import book_entry
+from iems.directory.contacts import CONTACTS, book_entry
 from iems.directory.policy import (
     MAX_HEADERS,
     MAX_SENDERS,
@@ -232,9 +232,10 @@ class Admin:
         """Delete a domain and everything in it."""
         within = self.inside(domain)
         self._forget_admins(lambda name: name[1:] == domain_entry(domain), (CLASS, DOMAIN))
+        books = self.books() if within else frozenset()
         for row in within:
             with self._acting("delete", Thing("entry", _text(row))):
-                if user := user_named(row.name):
+                if (user := user_named(row.name)) in books:
                     self._store.delete_tree(book_entry(user), self._timeout)
                 self._store.delete(row.name, self._soon())
         with self._acting("delete", Thing("domain", domain)):
@@ -255,6 +256,11 @@ class Admin:
         self.domain(domain)
         everyone = ((CLASS, USER), (CLASS, ALIAS))
         return self.rows(*everyone, below=domain_entry(domain))
+
+    def books(self) -> frozenset[str]:
+        """The addresses whose address books there are."""
+        rows = self.rows((CLASS, "organizationalUnit"), below=CONTACTS)
+        return frozenset(row.name[0][1].lower() for row in rows if row.name[1:] == CONTACTS)
 
     def add_user(self, address: Address, password: str, reads: Sequence[bytes] = ()) -> None:
         """Add a user who can log in; ValueError where the address is none that could."""

@@ -1,4 +1,4 @@
-"""Making address books of users, who come by theirs with their account.
+"""Making address books of users: with an account, and for those who have none.
 
 Each is authorised and audited (`iems.directory.admin`). One that is there already, and a tree of an
 earlier version, which has no place for them, are no errors.
@@ -11,9 +11,8 @@ from collections.abc import Iterable
 
 from iems.directory.admin import Admin
 from iems.directory.authority import Thing
-from iems.directory.contacts import CONTACTS, book_entry, book_values
+from iems.directory.contacts import book_entry, book_values
 from iems.directory.store import EntryExistsError, NoEntryError, Write
-from iems.directory.tree import CLASS
 from iems.serve.deadline import Deadline
 
 _BATCH = 200
@@ -25,8 +24,7 @@ _SECONDS = 60.0
 
 def missing(admin: Admin, users: Iterable[str]) -> list[str]:
     """Those of these users, by address, who have none."""
-    rows = admin.rows((CLASS, "organizationalUnit"), below=CONTACTS)
-    present = {row.name[0][1].lower() for row in rows if row.name[1:] == CONTACTS}
+    present = admin.books()
     return [user for user in users if user not in present]
 
 

@@ -13,7 +13,6 @@ import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from iems.directory import books
 from iems.directory.admin import Admin
 from iems.directory.authority import NotAuthorisedError
 from iems.directory.ldif import Fault
@@ -196,14 +195,10 @@ class Import:
             return
         pairs = [(one.thing, write) for _number, one, write in allowed]
         results = self._admin.write(pairs, Deadline.after(_BATCH_TIME))
-        users = []
-        for (number, one, write), result in zip(allowed, results, strict=True):
+        for (number, one, _write), result in zip(allowed, results, strict=True):
             if result is not None:
                 self._fault(number, _refused(one, result))
                 yield number
-            elif write.attributes is not None and one.thing.kind == "user":
-                users.append(user_named(write.name))
-        books.make(self._admin, users)
 
     def _fault(self, number: int, text: str) -> None:
         self.summary.faults.append(Fault(number, text))

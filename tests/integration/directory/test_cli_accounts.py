@@ -254,6 +254,7 @@ def test_every_write_is_audited(
         f'audit actor="carol" rights="{rights}" verb="{verb}" object="{thing}" result="{result}"'
         for rights, verb, thing, result in (
             ("site", "add", f"user {bob}", "done"),
+            ("site", "add", f"address-book {bob}", "done"),
             ("site", "add", f"user {bob}", "EntryExistsError"),
             ("site", "set", f"user {bob}", "done"),
             ("site", "add", admin, "done"),

@@ -164,9 +164,10 @@ def test_a_password_ends_where_the_site_wants_it(server: Slapd, iems: Iems) -> N
 
 @pytest.fixture
 def first_version(ground: Ground) -> Iterator[Slapd]:
-    """A server with the settings of today and a tree that knows nothing of passwords' rules."""
+    """A server with the settings of today and a tree without passwords' rules and contacts."""
     server = tree.start(ground)
-    server.delete(f"ou=passwords,{BASE}")
+    for name in ("passwords", "contacts"):
+        server.delete(f"ou={name},{BASE}")
     for name in tree.SERVICES:
         server.modify(
             f"dn: {tree.service_dn(name)}\nchangetype: modify\ndelete: pwdPolicySubentry\n"
@@ -228,6 +229,7 @@ def test_a_tree_of_the_first_version_gets_the_rules(first_version: Slapd, tmp_pa
         over.set()
         thread.join()
     assert not kept_out
+    first_version.add(tree.book("old@old.test"))
     old = tree.bound(first_version, *everybody[0])
     with pytest.raises(ldap.CONSTRAINT_VIOLATION):
         old.passwd_s(everybody[0][0], everybody[0][1], "short")

@@ -26,7 +26,6 @@ LEAVE_NOTHING = {
     "/usr/local/bin/iems domain list --json",
     "/usr/local/bin/iems user list --json",
     "/usr/local/bin/iems user show {{ canary }} --json",
-    "/usr/local/bin/iems user address-books --dry-run",
     "/usr/local/bin/iems alias list --json",
     "test /etc/aliases.db -nt /etc/aliases",
     "test /etc/dovecot/sieve/{{ item }}.svbin -nt /etc/dovecot/sieve/{{ item }}.sieve",
