@@ -45,7 +45,8 @@ def read(data: bytes) -> Imported:
             found.error(line, f"{why}; a copy stays in INBOX instead", _NAME)
         else:
             try:
-                to += addresses([_ANGLE.sub(r"\1", bare)])
+                named = _ANGLE.fullmatch(bare)
+                to += addresses([named[1] if named else bare])
             except UntranslatedError as error:
                 kept = True
                 found.error(line, f"{error}; a copy stays in INBOX instead", _NAME)

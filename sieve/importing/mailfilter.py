@@ -87,13 +87,12 @@ class Statement:
 
 
 _BLANK = re.compile(r"(?:[ \t\f\r]|\\[ \t]*\r?\n|#[^\n]*)+")
-_BARE = re.compile(r"[A-Za-z0-9_.:/${}@-]+")
+_BARE = re.compile(r"(?:\$\{[^{}\s]*\}|[A-Za-z0-9_.:/$@-])+")
 _MARK = re.compile(r"\|\||&&|<=|>=|==|!=|=~|[<>|&+*/!~(){};,=-]")
 _PATTERN = re.compile(r"/((?:[^/\\\n]|\\.)*)/(?::([A-Za-z]*(?:,-?[0-9.]+){0,2}))?")
 _QUOTED = re.compile(
     r'"((?:[^"\\]|\\.)*)"' + r"|'((?:[^'\\]|\\.)*)'" + r"|`((?:[^`\\]|\\.)*)`", re.S
 )
-_SET = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*[ \t]*=(?![=~])[ \t]*")
 
 _COMPARED = ("<", "<=", ">", ">=", "==", "!=", "lt", "le", "gt", "ge", "eq", "ne")
 _LEVELS = (("||",), ("&&",), _COMPARED, ("|",), ("&",), ("+", "-"), ("*", "/"))
@@ -157,15 +156,8 @@ def _token(
         return Token("text", _joined(double), line), match
     if text[at] == "/" and not operand and not given and (match := _PATTERN.match(text, at)):
         return Token("pattern", match[1].replace("\\/", "/"), line, match[2] or ""), match
-    if (match := _BARE.match(text, at)) and (text[at] not in "/-{}" or given):
-        value = match[0]
-        if "}" in value or "{" in value:  # a block's braces are no part of a word
-            cut = re.match(r"(?:\$\{[^}\s]*\}|[A-Za-z0-9_.:/$@-])+", value)
-            if cut is None:
-                return None, None
-            match = re.compile(re.escape(cut[0])).match(text, at)
-            value = cut[0]
-        return Token("text", value, line, bare=True), match
+    if (text[at] not in "/-" or given) and (match := _BARE.match(text, at)):
+        return Token("text", match[0], line, bare=True), match
     if match := _MARK.match(text, at):
         return Token("mark", match[0], line), match
     return None, None
@@ -316,10 +308,10 @@ class _Reader:
 
     def _single(self, depth: int) -> Expression:
         token = self._next()
+        if depth > _DEPTH:
+            raise SyntaxFault(token.line, f"expressions are nested more than {_DEPTH} deep")
         if token.kind == "mark" and token.value in {"!", "~"}:
-            return Operation(
-                token.value, (self._matched(depth + 1) if depth < _DEPTH else Shell(),)
-            )
+            return Operation(token.value, (self._matched(depth + 1),))
         if token.kind == "mark" and token.value == "(":
             found = self._expression(0, depth + 1)
             self._expects(")")
