@@ -121,5 +121,5 @@ class _Reader:
             value = re.sub(r"^\.\.", ".", stuffed, flags=re.MULTILINE)
         if not self.variables:
             return Text(value)
-        expand = bool(REFERENCE.search(value.replace(_DOLLAR, "")))
+        expand = any(name != "dollar" for name in REFERENCE.findall(value))
         return Text(value if expand else value.replace(_DOLLAR, "$"), expand=expand)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from sieve.script.grammar import COMMANDS, TESTS
 from sieve.script.parser import parse
 from sieve.script.printer import to_text
-from sieve.script.tree import Command, Script, nodes
+from sieve.script.tree import Command, Script, Text, command, nodes
 from sieve.script.tree import Test as Asked
 from tests.conftest import ROOT
 from tests.unit.sieve.bysievelib import LACKS, RefusedError, lacking, read
@@ -92,6 +92,7 @@ def test_sievelib_reads_what_was_printed() -> None:
 
     @settings(max_examples=12)
     @example([EVERY_NAME])
+    @example([Script((command("set", Text("x"), Text("$${x}")),))])
     @given(st.lists(SOUND_SCRIPT, min_size=1, max_size=8))
     def law(scripts: list[Script]) -> None:
         for script in scripts:
