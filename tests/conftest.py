@@ -9,6 +9,7 @@ from typing import Any
 
 import hypothesis
 import pytest
+from hypothesis.internal.conjecture import providers
 
 # How long an example takes is for the benchmarks to say: here it depends on who else runs. The
 # examples are the same in every run, so that a change meets only what it broke itself; `make
@@ -28,6 +29,12 @@ _ALONE = {
 # The environment of a developer need not have the suite installed; the tests mean this tree.
 if str(ROOT) not in sys.path:
     sys.path.insert(0, str(ROOT))
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Nothing is drawn by the constants of modules: which are loaded hangs on the tests before."""
+    if not config.getoption("--hypothesis-profile"):
+        pytest.MonkeyPatch().setattr(providers, "is_local_module_file", lambda _path: False)
 
 
 @pytest.hookimpl(optionalhook=True, wrapper=True)

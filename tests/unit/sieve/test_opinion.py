@@ -16,34 +16,9 @@ from sieve.script.tree import Command, Script, Text, command, nodes
 from sieve.script.tree import Test as Asked
 from tests.conftest import ROOT
 from tests.unit.sieve.bysievelib import LACKS, RefusedError, lacking, read
-from tests.unit.sieve.trees import SOUND_SCRIPT, UNDRAWN
+from tests.unit.sieve.trees import EVERY_NAME, SOUND_SCRIPT, UNDRAWN
 
 GOLDEN = sorted(ROOT.glob("tests/golden/mailsort/*/script.sieve"))
-
-
-EVERY_NAME = parse(
-    b"""
-if allof (header :contains "subject" "a", address :domain "from" "b", exists "list-id") {
-    fileinto :copy :create :flags "x" "a";
-} elsif anyof (not size :over 2K, envelope "to" "c", body :text :matches "d*") {
-    setflag "a"; addflag "b"; removeflag "c"; keep :flags ["a", "b"];
-} elsif allof (date :zone "+0100" "date" "hour" "1", currentdate "day" "1", hasflag "x", false) {
-    redirect :copy "a@b.example"; reject "no";
-} elsif environment :regex "name" "x" {
-    set :lower "x" "y"; vacation :days 7 "gone"; notify :importance "1" "mailto:a@b.example";
-} elsif true { discard; } else { stop; }
-
-if string "a" "b" { stop; }
-if address :user "to" "a" { stop; }
-if address :detail "to" "a" { stop; }
-if header :index 2 "to" "a" { stop; }
-if header :value "gt" :comparator "i;ascii-numeric" "x" "1" { stop; }
-if valid_notify_method "mailto:a@b.example" { stop; }
-if notify_method_capability "mailto:a@b.example" "online" "yes" { stop; }
-if mailboxexists "a" { stop; }
-if duplicate { stop; }
-"""
-)
 
 
 def parts(script: Script) -> list[tuple[Command, ...]]:

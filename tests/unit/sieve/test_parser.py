@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from sieve.script.grammar import COMMANDS, TESTS
@@ -18,7 +18,7 @@ from sieve.script.printer import to_text
 from sieve.script.tree import Command, Number, Script, Tag, Text, Texts, command, nodes
 from sieve.script.tree import Test as Asked
 from tests.integration.stack.programs import run
-from tests.unit.sieve.trees import ANY_SCRIPT, SOUND_SCRIPT, UNDRAWN
+from tests.unit.sieve.trees import ANY_SCRIPT, EVERY_NAME, SOUND_SCRIPT, UNDRAWN
 
 HAND_WRITTEN = b"""\xef\xbb\xbf# Mine.
 #
@@ -194,6 +194,7 @@ def test_the_server_takes_what_is_printed_of_every_name() -> None:
     drawn: set[str] = set()
 
     @settings(max_examples=12)
+    @example([EVERY_NAME])
     @given(st.lists(SOUND_SCRIPT, min_size=1, max_size=8))
     def law(scripts: list[Script]) -> None:
         with tempfile.TemporaryDirectory() as name:

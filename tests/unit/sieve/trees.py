@@ -12,6 +12,7 @@ from typing import TypeVar
 from hypothesis import strategies as st
 
 from sieve.script.grammar import COMMANDS, TESTS, Form, Kind
+from sieve.script.parser import parse
 from sieve.script.tree import Argument, Command, Number, Script, Tag, Text, Texts
 from sieve.script.tree import Test as Asked
 
@@ -278,3 +279,28 @@ def _sound(draw: st.DrawFn, depth: int = 3) -> tuple[Command, ...]:
 
 SOUND_SCRIPT = st.builds(Script, _sound(), _COMMENT)
 """What every server takes that has the extensions."""
+
+EVERY_NAME = parse(
+    b"""
+if allof (header :contains "subject" "a", address :domain "from" "b", exists "list-id") {
+    fileinto :copy :create :flags "x" "a";
+} elsif anyof (not size :over 2K, envelope "to" "c", body :text :matches "d*") {
+    setflag "a"; addflag "b"; removeflag "c"; keep :flags ["a", "b"];
+} elsif allof (date :zone "+0100" "date" "hour" "1", currentdate "day" "1", hasflag "x", false) {
+    redirect :copy "a@b.example"; reject "no";
+} elsif environment :regex "name" "x" {
+    set :lower "x" "y"; vacation :days 7 "gone"; notify :importance "1" "mailto:a@b.example";
+} elsif true { discard; } else { stop; }
+
+if string "a" "b" { stop; }
+if address :user "to" "a" { stop; }
+if address :detail "to" "a" { stop; }
+if header :index 2 "to" "a" { stop; }
+if header :value "gt" :comparator "i;ascii-numeric" "x" "1" { stop; }
+if valid_notify_method "mailto:a@b.example" { stop; }
+if notify_method_capability "mailto:a@b.example" "online" "yes" { stop; }
+if mailboxexists "a" { stop; }
+if duplicate { stop; }
+"""
+)
+"""Each command and test that `SOUND_SCRIPT` draws, whatever is drawn."""
