@@ -71,6 +71,8 @@ class _Reader:
     def block(self, statements: tuple[Statement, ...], outer: tuple[Condition, ...] | None) -> None:
         """Statements one after the other; outer holds for all of them, or is not translated."""
         for one in statements:
+            for name in one.inside:
+                self._set(name, None)
             if one.word == "if":
                 self._if(one, outer)
             elif one.word == "=":

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
 _DEPTH = 30
@@ -76,6 +76,7 @@ class Statement:
     """`word` is `=`, `if`, `expression`, or a word of the language; `name` is what `=` sets.
 
     The branches of an `if` are expressions, the last one None for `else`, and their blocks.
+    `inside` are variables that its expressions set.
     """
 
     line: int
@@ -84,6 +85,7 @@ class Statement:
     name: str = ""
     block: tuple[Statement, ...] = ()
     branches: tuple[tuple[Expression | None, tuple[Statement, ...]], ...] = ()
+    inside: tuple[str, ...] = ()
 
 
 _BLANK = re.compile(r"(?:[ \t\f\r]|\\[ \t]*\r?\n|#[^\n]*)+")
@@ -170,10 +172,11 @@ def _joined(text: str) -> str:
 
 @dataclass(slots=True)
 class _Reader:
-    """Where we are among the tokens."""
+    """Where we are among the tokens; `inside` are variables that the last expressions have set."""
 
     tokens: list[Token]
     at: int = 0
+    inside: list[str] = field(default_factory=list)
 
     def statements(self, close: str, depth: int) -> tuple[Statement, ...]:
         """Statements up to the brace that closes them, or the end."""
@@ -218,25 +221,35 @@ class _Reader:
         return token.value if token and token.bare and token.value in words else ""
 
     def _statement(self, depth: int) -> Statement:
-        token = self.tokens[self.at]
         if self._is_word(frozenset({"if"})):
             return self._if(depth)
+        one = self._simple()
+        block = self._block(depth) if one.word in _BLOCKS else ()
+        return replace(one, block=block)
+
+    def _simple(self) -> Statement:
+        """A statement without its block."""
+        token = self.tokens[self.at]
         if token.kind in {"text", "raw"} and self._sets():
             self.at += 2
-            return Statement(token.line, "=", self._expression(0), token.value)
+            value = self._expression(0)
+            return Statement(token.line, "=", value, token.value, inside=self._inside())
         word = self._is_word(_WORDS | _BLOCKS)
         if not word:
-            return Statement(token.line, "expression", self._expression(0))
-        self.at += 1
-        value: Expression | None = None
-        if word in {"exit", "exception"}:
-            pass
-        elif word == "import":
-            value = Text(((self._next().value, False),))
-        else:
             value = self._expression(0)
-        block = self._block(depth) if word in _BLOCKS else ()
-        return Statement(token.line, word, value, block=block)
+            return Statement(token.line, "expression", value, inside=self._inside())
+        self.at += 1
+        if word in {"exit", "exception"}:
+            return Statement(token.line, word)
+        if word == "import":
+            return Statement(token.line, word, Text(((self._next().value, False),)))
+        value = self._expression(0)
+        return Statement(token.line, word, value, inside=self._inside())
+
+    def _inside(self) -> tuple[str, ...]:
+        found = tuple(self.inside)
+        self.inside.clear()
+        return found
 
     def _sets(self) -> bool:
         after = self.tokens[self.at + 1] if self.at + 1 < len(self.tokens) else None
@@ -245,7 +258,8 @@ class _Reader:
     def _if(self, depth: int) -> Statement:
         line = self._next().line
         branches: list[tuple[Expression | None, tuple[Statement, ...]]] = []
-        branches.append((self._asked(), self._block(depth)))
+        asked, inside = self._asked(), self._inside()
+        branches.append((asked, self._block(depth)))
         while True:
             before = self.at
             while self._takes("\n"):
@@ -258,8 +272,9 @@ class _Reader:
             if word == "else":
                 branches.append((None, self._block(depth)))
                 break
-            branches.append((self._asked(), self._block(depth)))
-        return Statement(line, "if", branches=tuple(branches))
+            asked, inside = self._asked(), (*inside, *self._inside())
+            branches.append((asked, self._block(depth)))
+        return Statement(line, "if", branches=tuple(branches), inside=inside)
 
     def _asked(self) -> Expression:
         self._expects("(")
@@ -313,7 +328,13 @@ class _Reader:
         if token.kind == "mark" and token.value in {"!", "~"}:
             return Operation(token.value, (self._matched(depth + 1),))
         if token.kind == "mark" and token.value == "(":
+            sets = self._sets()
+            if sets:
+                self.inside.append(self._next().value)
+                self.at += 1
             found = self._expression(0, depth + 1)
+            if sets:
+                found = Operation("=", (found,))
             self._expects(")")
             return found
         if token.kind == "pattern":

@@ -7,6 +7,7 @@ Their reader knows what both have and a POSIX expression can say; what it does n
 from __future__ import annotations
 
 import enum
+import re
 import string
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -83,6 +84,9 @@ WORD_EDGE = Set(_WORD, negated=True, edges=True)
 _TEXT = string.ascii_letters + string.digits + " .-"
 """Of a set without all of these hardly more than letters beyond ASCII is left."""
 
+_CLASS = re.compile(r"([:.=])[^\]\\]*\1\]")
+"""Behind a bracket: it is a class in none (pcre2pattern(3))."""
+
 _PCRE_SETS = {
     "s": BLANK,
     "S": Set(BLANK.ranges, negated=True),
@@ -155,6 +159,8 @@ class _Reader:
                 raise UntranslatedError("a parenthesis is not closed")
             return inner
         if char == "[":
+            if self.dialect is Dialect.PCRE and _CLASS.match(self.text, self.at):
+                raise UntranslatedError("a class stands in no bracket, which PCRE refuses")
             return self._set()
         if char == ".":
             return ANY
