@@ -44,9 +44,9 @@ def are_known(machine: Machine) -> None:
     """To the directory, to Dovecot, and in the secrets of both."""
     search = "ldapsearch -LLL -o ldif_wrap=no -Y EXTERNAL -QH ldapi:/// -s base -b cn=Subschema"
     told = machine.shell(f"{search} attributeTypes objectClasses")
-    for name in ("iemsMailsort", "iemsMailsortRefuse", "iemsMailsortFacts"):
-        assert f"NAME '{name}'" in told
-        assert re.search(rf"NAME 'iemsUser' .*\$ {name} ", told)
+    for name in ("", "Refuse", "RefuseText", "Facts"):
+        assert f"NAME 'iemsMailsort{name}'" in told
+        assert re.search(rf"NAME 'iemsUser' .*\$ iemsMailsort{name} ", told)
     places = machine.shell("doveconf -h plugin/sieve_before2 plugin/sieve_before4")
     assert places == (
         "file:/etc/dovecot/sieve/mailsort/before.sieve\nfile:~/sieve/iems-mailsort.sieve\n"
@@ -61,7 +61,7 @@ def take_away(machine: Machine) -> None:
             machine,
             file,
             (r"olcAttributeTypes: \( iemsAttribute:\d+ NAME 'iemsMailsort\w*'(\n  .*)+\n", ""),
-            (r" \$ iemsMailsort\w*", ""),
+            (r" \$\s+iemsMailsort\w*", ""),
         )
     rights = ((r",iemsMailsort\w+", ""), (r"attrs=iemsMailsort ", "attrs=iemsBayes "))
     _cut(machine, "/etc/iems/openldap/config.ldif", *rights)
