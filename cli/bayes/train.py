@@ -15,7 +15,6 @@ import sys
 import time
 from collections import Counter, deque
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing
 from dataclasses import dataclass, field
 from itertools import chain, islice
 from pathlib import Path
@@ -147,9 +146,12 @@ def _answers(at: desk.Desk, lessons: Iterator[tuple[Label, Mail]]) -> Iterator[t
 
 
 def _first(waiting: deque[tuple[Mail, Asked]]) -> tuple[Mail, Answer]:
-    mail, asked = waiting.popleft()
-    with closing(asked):
-        return mail, asked.answer()
+    # It stays in the row until it is closed: the user may interrupt at any moment.
+    mail, asked = waiting[0]
+    answer = asked.answer()
+    asked.close()
+    waiting.popleft()
+    return mail, answer
 
 
 def in_turns(

@@ -157,7 +157,7 @@ class Asked:
         except OSError as error:
             self.close()
             raise PeerError(f"cannot reach {path}: {error.strerror or error}") from None
-        except PeerError:
+        except BaseException:
             self.close()
             raise
 
