@@ -278,9 +278,17 @@ class _Reader:
 
     def _asked(self) -> Expression:
         self._expects("(")
-        found = self._expression(0)
+        return self._enclosed(0)
+
+    def _enclosed(self, depth: int) -> Expression:
+        """What stands behind a parenthesis and up to its end; it may set a variable."""
+        sets = self._sets()
+        if sets:
+            self.inside.append(self._next().value)
+            self.at += 1
+        found = self._expression(0, depth)
         self._expects(")")
-        return found
+        return Operation("=", (found,)) if sets else found
 
     def _block(self, depth: int) -> tuple[Statement, ...]:
         """A block in braces, or one statement."""
@@ -328,15 +336,7 @@ class _Reader:
         if token.kind == "mark" and token.value in {"!", "~"}:
             return Operation(token.value, (self._matched(depth + 1),))
         if token.kind == "mark" and token.value == "(":
-            sets = self._sets()
-            if sets:
-                self.inside.append(self._next().value)
-                self.at += 1
-            found = self._expression(0, depth + 1)
-            if sets:
-                found = Operation("=", (found,))
-            self._expects(")")
-            return found
+            return self._enclosed(depth + 1)
         if token.kind == "pattern":
             return Pattern(token.value, token.options)
         if token.kind == "shell":
